@@ -31,6 +31,9 @@
 #define TOPO_MTU_MAX        9216
 #define TOPO_SIZES_MAX      16 /* frame sizes per traffic entry */
 #define TOPO_SECONDS_MAX    3600
+#define TOPO_NODE_FLOWS_MAX 32  /* of one trial, sent and received, that a guest's agent takes */
+#define TOPO_ITEMS_MAX      256 /* networks; nodes; traffic entries */
+#define TOPO_FILE_MAX       (1u << 20) /* bytes */
 
 struct topo_place {
 	int line, col; /* from 1; 0: not in the file (a default) */
@@ -48,6 +51,7 @@ enum topo_poll { TOPO_POLL_ADAPTIVE, TOPO_POLL_BUSY };
 struct topo_switch {
 	struct topo_cpus cpus; /* of workers: one worker each; automatic: lab/ decides */
 	enum topo_poll poll;
+	struct topo_place place;
 };
 
 struct topo_network {
@@ -83,16 +87,22 @@ struct topo_end {
 	size_t node, nic; /* indexes */
 };
 
+/* One direction: "both_ways" makes two, "all_pairs" of n ends n * (n - 1). */
+struct topo_flow {
+	struct topo_end from, to;
+};
+
 struct topo_traffic {
 	char *name;
-	struct topo_end from, to;
-	bool both_ways;
+	size_t n_flows; /* they run at once */
+	struct topo_flow *flows;
 	size_t n_sizes;
-	uint32_t size[TOPO_SIZES_MAX]; /* bytes with FCS */
-	struct rate rate;              /* each way */
+	uint32_t size[TOPO_SIZES_MAX]; /* bytes with FCS; one trial each */
+	struct rate rate;              /* of each flow */
 	double seconds;                /* of a trial */
 	double max_loss;               /* lost / sent that is still a pass; < 0: nothing demanded */
-	uint32_t group; /* entries of one "group" run at once; 0: on its own */
+	char *group;       /* entries of one group run at once; NULL: on its own */
+	uint32_t group_id; /* 1, 2, ... in the order of the file; 0: none */
 	struct topo_place place;
 };
 
@@ -111,6 +121,13 @@ int topology_load(const char *file, struct topology **out, struct err *e);
 int topology_parse(
 	const char *file, const char *text, size_t len, struct topology **out, struct err *e);
 void topology_free(struct topology *t);
+
+/*
+ * "FILE:LINE:COL: sentence" (no place: "FILE: sentence") for what is found wrong with the topology
+ * after it was loaded, such as more memory than the host has. Returns code.
+ */
+int topology_error(const struct topology *t, struct topo_place place, enum err_class class,
+	int code, struct err *e, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
 /* The name of a NIC's port: "NODE.INDEX", to out[TOPO_NAME_MAX + 12]; returns out. */
 char *topology_port_name(const struct topology *t, size_t node, size_t nic, char *out);
