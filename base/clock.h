@@ -21,7 +21,8 @@ static inline uint64_t clock_now_ns(void)
 /* Sleeps at least ns, through signals. */
 static inline void clock_sleep_ns(uint64_t ns)
 {
-	struct timespec ts = { .tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S) };
+	struct timespec ts = { .tv_sec = (time_t)(ns / NS_PER_S),
+		.tv_nsec = (long)(ns % NS_PER_S) };
 
 	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, &ts) == 4 /* EINTR */)
 		;

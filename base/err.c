@@ -20,12 +20,12 @@ int err_vset(struct err *e, enum err_class class, int code, const char *fmt, va_
 	return code;
 }
 
-#define ERR_FORWARD(e, class, code, fmt)                                                           \
-	do {                                                                                       \
-		va_list ap;                                                                        \
-		va_start(ap, fmt);                                                                 \
-		err_vset(e, class, code, fmt, ap);                                                 \
-		va_end(ap);                                                                        \
+#define ERR_FORWARD(e, class, code, fmt)           \
+	do {                                       \
+		va_list ap;                        \
+		va_start(ap, fmt);                 \
+		err_vset(e, class, code, fmt, ap); \
+		va_end(ap);                        \
 	} while (0)
 
 int err_set(struct err *e, int code, const char *fmt, ...)

@@ -27,7 +27,7 @@ static inline bool ether_mac_is_zero(struct ether_mac m)
 static inline uint64_t ether_mac_u64(struct ether_mac m)
 {
 	return (uint64_t)m.b[0] << 40 | (uint64_t)m.b[1] << 32 | (uint64_t)m.b[2] << 24 |
-	       (uint64_t)m.b[3] << 16 | (uint64_t)m.b[4] << 8 | m.b[5];
+		(uint64_t)m.b[3] << 16 | (uint64_t)m.b[4] << 8 | m.b[5];
 }
 
 /* "xx:xx:xx:xx:xx:xx" in either case, all of it. 0 or -1. */

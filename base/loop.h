@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The event loop of a control thread: epoll over fds, timers and signals. One thread owns a loop;
- * only loop_stop and loop_wake may be called from others. Callbacks may add and delete any
+ * only loop_stop may be called from others. Callbacks may add and delete any
  * handler, themselves included. Never used by a worker or a vCPU.
  */
 #ifndef LANYARD_BASE_LOOP_H
@@ -31,8 +31,8 @@ int loop_set_timer(struct loop_handler *h, uint64_t delay_ns, uint64_t period_ns
 struct loop_handler *loop_add_signal(struct loop *l, int signo, loop_fn fn, void *arg);
 void loop_del(struct loop *l, struct loop_handler *h); /* NULL is nothing */
 
-int loop_run(struct loop *l);                    /* until loop_stop */
-int loop_step(struct loop *l, int timeout_ms);   /* one wait; number of handlers called */
-void loop_stop(struct loop *l);                  /* any thread */
+int loop_run(struct loop *l);                  /* until loop_stop */
+int loop_step(struct loop *l, int timeout_ms); /* one wait; number of handlers called */
+void loop_stop(struct loop *l);                /* any thread */
 
 #endif

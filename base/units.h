@@ -14,7 +14,8 @@ int units_parse_size(const char *s, uint64_t *bytes, struct err *e);
 enum rate_kind { RATE_MAX, RATE_PPS, RATE_BPS };
 struct rate {
 	enum rate_kind kind;
-	uint64_t value; /* frames/s, or bits/s at layer 2 with FCS (no preamble or gap); 0 for MAX */
+	uint64_t
+		value; /* frames/s, or bits/s at layer 2 with FCS (no preamble or gap); 0 for MAX */
 };
 
 /* "max", "[k|M|G]pps", "[k|M|G]bps" (decimal prefixes, fractions allowed). 0 is an error. */

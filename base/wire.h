@@ -5,17 +5,17 @@
 
 #include <stdint.h>
 
-#define WIRE_TYPE(name, bits, to, from)                                                            \
-	typedef struct {                                                                           \
-		uint##bits##_t raw;                                                                \
-	} name##_t;                                                                                \
-	static inline uint##bits##_t name##_get(name##_t v)                                        \
-	{                                                                                          \
-		return to(v.raw);                                                                  \
-	}                                                                                          \
-	static inline name##_t name##_of(uint##bits##_t v)                                         \
-	{                                                                                          \
-		return (name##_t){ from(v) };                                                      \
+#define WIRE_TYPE(name, bits, to, from)                     \
+	typedef struct {                                    \
+		uint##bits##_t raw;                         \
+	} name##_t;                                         \
+	static inline uint##bits##_t name##_get(name##_t v) \
+	{                                                   \
+		return to(v.raw);                           \
+	}                                                   \
+	static inline name##_t name##_of(uint##bits##_t v)  \
+	{                                                   \
+		return (name##_t){ from(v) };               \
 	}
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
