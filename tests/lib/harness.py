@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What integration tests stand on: run folders, our daemons, testpmd, JSON-RPC, leak checks.
+
+A test derives from Case. Each test gets a run folder of its own (self.run_dir, also in
+LANYARD_RUN for what it starts), and everything started through self.start()/self.switch()/
+self.vmm()/self.start_testpmd() is ended by pid when it ends, pass or fail. Afterwards the host must be
+as before: no process of ours, no hugepage taken; a leak fails the test. Every wait has a deadline.
+
+Programs come from the build folder in LANYARD_BUILD (default: build/ at the root). Under
+sanitizers a finding is written to run_dir/asan.* and fails the test that made it.
+"""
+import glob
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.abspath(os.environ.get("LANYARD_BUILD", os.path.join(ROOT, "build")))
+TOPOLOGIES = os.path.join(ROOT, "topologies")
+LANYARD = os.path.join(BUILD, "lab", "lanyard")
+SWITCH = os.path.join(BUILD, "vswitch", "lanyard-switch")
+VMM = os.path.join(BUILD, "vmm", "lanyard-vmm")
+PROBE = os.path.join(BUILD, "guest", "probe.elf")
+
+
+def sanitized():
+    """Whether the build folder is an ASan one (timing limits don't hold there)."""
+    try:
+        with open(os.path.join(BUILD, "meson-info", "intro-buildoptions.json")) as f:
+            options = {o["name"]: o["value"] for o in json.load(f)}
+        return options.get("b_sanitize", "none") not in ("none", [], "")
+    except OSError:
+        return False
+
+
+def wait_until(check, timeout_s, what):
+    """Calls check() until it returns something true, and returns that."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        got = check()
+        if got:
+            return got
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout_s} s in vain for {what}")
+        time.sleep(0.01)
+
+
+class RpcError(Exception):
+    """An error reply: .code, .message, .field, .cls (exit status class), .errno."""
+
+    def __init__(self, error):
+        super().__init__(error.get("message"))
+        data = error.get("data") or {}
+        self.code, self.message = error.get("code"), error.get("message")
+        self.field, self.cls, self.errno = data.get("field"), data.get("class"), data.get("errno")
+
+
+class Rpc:
+    """A JSON-RPC 2.0 client, one object a line: rpc.call("port_add", name="a.0")."""
+
+    def __init__(self, path, timeout_s=5):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(timeout_s)
+        self.path = path
+        self.buf = b""
+        self.id = int.from_bytes(os.urandom(3), "big")
+        try:
+            self.sock.connect(path)
+        except OSError:
+            self.sock.close()
+            raise
+
+    def close(self):
+        self.sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    def call(self, method, **params):
+        self.id += 1
+        request = {"jsonrpc": "2.0", "id": self.id, "method": method, "params": params}
+        self.sock.sendall(json.dumps(request).encode() + b"\n")
+        while True:
+            reply = json.loads(self.line())
+            if reply.get("id") == self.id or (reply.get("id") is None and "error" in reply):
+                break
+        if "error" in reply:
+            raise RpcError(reply["error"])
+        return reply["result"]
+
+    def line(self):
+        while b"\n" not in self.buf:
+            got = self.sock.recv(65536)
+            if not got:
+                raise EOFError(f"{self.path}: the other end went away")
+            self.buf += got
+        line, _, self.buf = self.buf.partition(b"\n")
+        return line
+
+
+def rpc_once(path, method, timeout_s=5, **params):
+    with Rpc(path, timeout_s) as rpc:
+        return rpc.call(method, **params)
+
+
+class Daemon:
+    """A process of ours in the background, its output in a file."""
+
+    def __init__(self, argv, log, env=None, stdin=subprocess.DEVNULL):
+        self.argv, self.log = argv, log
+        with open(log, "ab") as out:
+            self.proc = subprocess.Popen(
+                argv, stdin=stdin, stdout=out, stderr=subprocess.STDOUT, env=env,
+                start_new_session=True)
+        self.pid = self.proc.pid
+
+    def alive(self):
+        return self.proc.poll() is None
+
+    def text(self):
+        with open(self.log, errors="replace") as f:
+            return f.read()
+
+    def kill(self, signo=signal.SIGKILL, timeout_s=10):
+        """Sends the signal, waits for the end, returns the exit status."""
+        if self.alive():
+            self.proc.send_signal(signo)
+        try:
+            return self.proc.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.proc.kill()
+            self.proc.wait(10)
+            raise AssertionError(f"{self.argv[0]} did not end within {timeout_s} s of "
+                                 f"{signal.Signals(signo).name}; log:\n{self.text()}") from None
+
+    def stop(self):
+        """Asks politely first; for clean-up."""
+        if self.alive():
+            self.proc.terminate()
+            try:
+                self.proc.wait(10)
+            except subprocess.TimeoutExpired:
+                self.proc.kill()
+                self.proc.wait(10)
+        if self.proc.stdin:
+            self.proc.stdin.close()
+        return self.proc.returncode
+
+
+class Server(Daemon):
+    """A daemon with a control socket: ready when it answers."""
+
+    def __init__(self, argv, log, control, env=None, timeout_s=20):
+        super().__init__(argv, log, env)
+        self.control = control
+        self.rpc = None
+
+        def up():
+            if not self.alive():
+                raise AssertionError(
+                    f"{os.path.basename(argv[0])} ended with {self.proc.returncode} at its "
+                    f"start; log:\n{self.text()}")
+            try:
+                self.rpc = Rpc(control)
+                return True
+            except OSError:
+                return False
+
+        try:
+            wait_until(up, timeout_s, f"{control} to answer")
+        except AssertionError:
+            self.stop()
+            raise
+
+    def call(self, method, **params):
+        return self.rpc.call(method, **params)
+
+    def stop(self):
+        if self.rpc:
+            self.rpc.close()
+        return super().stop()
+
+
+class Switch(Server):
+    def stats(self):
+        return self.call("stats")
+
+    def port(self, name):
+        return next(p for p in self.stats()["ports"] if p["name"] == name)
+
+
+class Testpmd(Daemon):
+    """DPDK's testpmd as a foreign client: interactive, driven over its stdin."""
+
+    def __init__(self, vdevs, log, args=(), eal=(), env=None):
+        prefix = f"lanyard{os.getpid()}-{os.path.basename(log)}"
+        argv = ["dpdk-testpmd", "--no-pci", "--in-memory", "--single-file-segments",
+                "--no-telemetry", "-l", "0-1", "-m", "256", f"--file-prefix={prefix}", *eal]
+        argv += [f"--vdev={v}" for v in vdevs]
+        argv += ["--", "-i", "--no-lsc-interrupt", *args]
+        super().__init__(argv, log, env, stdin=subprocess.PIPE)
+        self.wait_text("testpmd>", 60)
+
+    def wait_text(self, text, timeout_s, since=0):
+        def seen():
+            out = self.text()
+            if text in out[since:]:
+                return out[since:]
+            if not self.alive():
+                raise AssertionError(f"testpmd ended with {self.proc.returncode}:\n{out[-3000:]}")
+            return None
+
+        return wait_until(seen, timeout_s, f"testpmd to print {text!r}")
+
+    def command(self, line, timeout_s=20):
+        """Types a command; returns what it printed up to the next prompt."""
+        since = len(self.text())
+        self.proc.stdin.write(line.encode() + b"\n")
+        self.proc.stdin.flush()
+        # The prompt is redrawn per character typed; the end is a prompt on a line of its own.
+        return self.wait_text("testpmd> ", timeout_s, since + len(line))
+
+    def stats(self, port):
+        """{'RX-packets': n, ...} of show port stats."""
+        words = self.command(f"show port stats {port}").replace(":", " ").split()
+        out = {}
+        for key, value in zip(words, words[1:]):
+            if key.startswith(("RX-", "TX-")) and value.isdigit():
+                out[key] = int(value)
+        return out
+
+
+def huge_free():
+    """Free and total hugepages of 2 MiB, in all nodes."""
+    with open("/proc/meminfo") as f:
+        info = dict(line.split(":") for line in f)
+    return tuple(int(info[k].split()[0]) for k in ("HugePages_Free", "HugePages_Total"))
+
+
+def processes_with(text):
+    """{pid: argv} of live processes with text in an argument, but for this one."""
+    found = {}
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        pid = int(path.split("/")[2])
+        try:
+            with open(path, "rb") as f:
+                argv = f.read().replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:
+            continue
+        if pid != os.getpid() and text in argv:
+            found[pid] = argv
+    return found
+
+
+class Case(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        # Short: a UNIX socket's path has 107 bytes.
+        self.run_dir = tempfile.mkdtemp(prefix="lyt-", dir="/tmp")
+        self.env = dict(os.environ, LANYARD_RUN=self.run_dir, LANYARD_BUILD=BUILD)
+        asan = os.path.join(self.run_dir, "asan")
+        # DPDK's and jansson's one-time allocations are not leaks of ours.
+        self.env["ASAN_OPTIONS"] = f"log_path={asan}:detect_leaks=0:abort_on_error=0"
+        self.env["UBSAN_OPTIONS"] = f"log_path={asan}:print_stacktrace=1:halt_on_error=1"
+        self.huge_before = huge_free()
+        self.daemons = []
+        self.addCleanup(self._clean_up)
+
+    def path(self, name):
+        return os.path.join(self.run_dir, name)
+
+    def start(self, argv, name="daemon"):
+        return self._track(Daemon(argv, self._log(name), self.env))
+
+    def switch(self, *args, name="switch"):
+        control = self.path(f"{name}.sock")
+        argv = [SWITCH, "--control", control, *args]
+        return self._track(Switch(argv, self._log(name), control, self.env))
+
+    def vmm(self, name, *args, kernel=PROBE, memory="64M", cmdline=""):
+        control = self.path(f"{name}.sock")
+        argv = [VMM, "--name", name, "--control", control, "--agent", self.path(f"{name}.agent"),
+                "--console", self.path(f"{name}.console"),
+                "--console-log", self.path(f"{name}.console.log"),
+                "--kernel", kernel, "--memory", memory, "--cmdline", cmdline, *args]
+        return self._track(Server(argv, self._log(name), control, self.env))
+
+    def start_testpmd(self, *vdevs, args=(), eal=(), name="testpmd"):
+        return self._track(Testpmd(vdevs, self._log(name), args, eal, self.env))
+
+    def lanyard(self, *args, status=0, timeout_s=60, stdin=None):
+        """Runs the command; checks its exit status (None: any); returns CompletedProcess."""
+        done = subprocess.run([LANYARD, *args], env=self.env, timeout=timeout_s, input=stdin,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if status is not None and done.returncode != status:
+            self.fail(f"lanyard {' '.join(args)}: exit status {done.returncode}, expected "
+                      f"{status}\nstdout:\n{done.stdout}\nstderr:\n{done.stderr}")
+        return done
+
+    def _log(self, name):
+        return self.path(f"{name}.log")
+
+    def _track(self, daemon):
+        self.daemons.append(daemon)
+        return daemon
+
+    def _clean_up(self):
+        for daemon in reversed(self.daemons):
+            daemon.stop()
+        left = processes_with(self.run_dir)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        findings = ""
+        for path in glob.glob(os.path.join(self.run_dir, "asan*")):
+            with open(path, errors="replace") as f:
+                findings += f.read()[:6000]
+        result = self._outcome.result
+        failed = any(test is self for test, _ in
+                     getattr(result, "errors", []) + getattr(result, "failures", []))
+        if failed or findings or left:
+            for path in sorted(glob.glob(os.path.join(self.run_dir, "**", "*.log"),
+                                         recursive=True)):
+                with open(path, errors="replace") as f:
+                    print(f"--- {path} (its end)\n{f.read()[-2000:]}", file=sys.stderr)
+        shutil.rmtree(self.run_dir, ignore_errors=True)
+        self.assertEqual({}, left, "processes were left behind")
+        self.assertEqual("", findings, "a sanitizer found something")
+        # Freed pages come back a moment after the process has gone.
+        try:
+            wait_until(lambda: huge_free() == self.huge_before or
+                       os.environ.get("LANYARD_TEST_SHARED_HOST"), 3, "hugepages")
+        except AssertionError:
+            self.fail(f"hugepages (free, total) {huge_free()}, before the test "
+                      f"{self.huge_before}")
+
+
+def main():
+    unittest.main(verbosity=2)
