@@ -6,7 +6,7 @@ LANYARD_RUN for what it starts), and everything started through self.start()/sel
 self.vmm()/self.start_testpmd() is ended by pid when it ends, pass or fail. Afterwards the host must be
 as before: no process of ours, no hugepage taken; a leak fails the test. Every wait has a deadline.
 
-Programs come from the build folder in LANYARD_BUILD (default: build/ at the root). Under
+Tests may print lines that begin with "figure:": ./check shows them. Programs come from the build folder in LANYARD_BUILD (default: build/ at the root). Under
 sanitizers a finding is written to run_dir/asan.* and fails the test that made it.
 """
 import glob
@@ -345,5 +345,74 @@ class Case(unittest.TestCase):
                       f"{self.huge_before}")
 
 
+def slow(fn):
+    """Marks a test that `./check quick` leaves out."""
+    fn.lanyard_slow = True
+    return fn
+
+
+class _Result(unittest.TextTestResult):
+    """Keeps each test's outcome and time for tests/run.py."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.rows = []
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.began = time.monotonic()
+        self.rows.append({"name": test.id().split(".", 1)[-1], "outcome": "pass", "detail": "",
+                          "seconds": 0.0})
+
+    def stopTest(self, test):
+        self.rows[-1]["seconds"] = time.monotonic() - self.began
+        super().stopTest(test)
+
+    def _bad(self, test, err, outcome="fail"):
+        if not self.rows:  # setUpClass failed
+            self.rows.append({"name": str(test), "seconds": 0.0, "detail": ""})
+        detail = err if isinstance(err, str) else self._exc_info_to_string(err, test)
+        self.rows[-1].update(outcome=outcome, detail=self.rows[-1]["detail"] + detail)
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        self._bad(test, err)
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self._bad(test, err)
+
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err:
+            self._bad(test, f"{subtest}:\n" + self._exc_info_to_string(err, test))
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self._bad(test, reason, "skip")
+
+
+def _wanted(suite, word, quick):
+    picked = unittest.TestSuite()
+    for item in suite:
+        if isinstance(item, unittest.TestSuite):
+            picked.addTest(_wanted(item, word, quick))
+        elif word in item.id() and not (quick and getattr(
+                getattr(item, item._testMethodName), "lanyard_slow", False)):
+            picked.addTest(item)
+    return picked
+
+
 def main():
-    unittest.main(verbosity=2)
+    """What a test file ends with: `if __name__ == "__main__": harness.main()`. Names of tests may
+    be given as arguments: words that a test's id must hold."""
+    word = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LANYARD_TEST_WORD", "")
+    quick = bool(os.environ.get("LANYARD_TEST_QUICK"))
+    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
+    runner = unittest.TextTestRunner(resultclass=_Result, verbosity=2, stream=sys.stderr)
+    result = runner.run(_wanted(suite, word, quick))
+    out = os.environ.get("LANYARD_TEST_RESULT")
+    if out:
+        with open(out, "w") as f:
+            json.dump(result.rows, f)
+    sys.exit(0 if result.wasSuccessful() else 1)

@@ -1,0 +1,231 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the tests of ./check and counts them.
+
+    tests/run.py [quick] [-k WORD] [--build DIR]
+
+Suites, in order: lint (pure reading of the tree), unit and integration on a plain build, both
+again on an ASan+UBSan build, fuzzers over their corpora. `quick` leaves out sanitizers, fuzzers
+and the tests marked slow. --build runs unit and integration tests of a build that exists.
+A test's output is shown when it fails, and kept in BUILD/test-logs. Where CI=true a skipped test
+is a failure. Ends with "N passed, N failed, N skipped"; exit status 0 only if none failed.
+"""
+import argparse
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+import lint  # noqa: E402
+
+HUGEPAGES = "/proc/sys/vm/nr_hugepages"
+HUGEPAGES_WANTED = 640  # 2 MiB each: testpmd twice, and a few guests
+FILE_TIMEOUT_S = 1200
+FUZZ_SECONDS = 10
+
+
+class Tally:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.failures = []
+
+    def add(self, suite, name, outcome, seconds=None, detail=""):
+        if outcome == "skip" and os.environ.get("CI") == "true":
+            outcome, detail = "fail", f"skipped where CI=true: {detail}"
+        word = {"pass": "ok  ", "fail": "FAIL", "skip": "skip"}[outcome]
+        took = f" ({seconds:.1f} s)" if seconds is not None else ""
+        print(f"{word} {suite}: {name}{took}", flush=True)
+        if outcome == "pass":
+            self.passed += 1
+        elif outcome == "skip":
+            self.skipped += 1
+            print(f"     {detail}", flush=True)
+        else:
+            self.failed += 1
+            self.failures.append(f"{suite}: {name}")
+            for line in detail.strip().splitlines()[-80:]:
+                print(f"     {line}", flush=True)
+
+
+def run(argv, timeout_s, env=None):
+    """(exit status or None on timeout, output)"""
+    proc = subprocess.Popen(argv, cwd=ROOT, env=env, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+                            errors="replace", start_new_session=True)
+    try:
+        out, _ = proc.communicate(timeout=timeout_s)
+        return proc.returncode, out
+    except subprocess.TimeoutExpired:
+        os.killpg(proc.pid, 15)
+        try:
+            out, _ = proc.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(proc.pid, 9)
+            out, _ = proc.communicate()
+        return None, out + f"\nended after {timeout_s} s"
+
+
+def keep_log(build, name, text):
+    folder = os.path.join(ROOT, build, "test-logs")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, name + ".log"), "w", errors="replace") as f:
+        f.write(text)
+
+
+def build(tally, name, *options, env=None):
+    start = time.monotonic()
+    status, out = run(["tools/build", name, *options], 1800, env)
+    tally.add("build", " ".join([name, *options]), "pass" if status == 0 else "fail",
+              time.monotonic() - start, out)
+    return status == 0
+
+
+def run_lint(tally, word):
+    for name, check in lint.CHECKS:
+        if word in name:
+            problems = check(ROOT)
+            tally.add("lint", name, "fail" if problems else "pass", None, "\n".join(problems))
+
+
+def run_unit(tally, dir_, suite, word):
+    """Each cmocka test function is counted."""
+    status, out = run(["meson", "introspect", "--tests", dir_], 60)
+    if status != 0:
+        return tally.add(suite, "list of tests", "fail", None, out)
+    for test in json.loads(out):
+        if "unit" not in " ".join(test["suite"]) or word not in test["name"]:
+            continue
+        env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="stdout",
+                   UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
+        start = time.monotonic()
+        status, out = run(test["cmd"], 120, env)
+        keep_log(dir_, f"unit-{test['name']}", out)
+        good = re.findall(r"^\[       OK \] (\S+)", out, re.M)
+        bad = re.findall(r"^\[  FAILED  \] (test_\S+)$", out, re.M)
+        seconds = (time.monotonic() - start) / max(1, len(good) + len(bad))
+        for fn in good:
+            tally.add(suite, f"{test['name']}.{fn}", "pass", seconds)
+        for fn in dict.fromkeys(bad):
+            tally.add(suite, f"{test['name']}.{fn}", "fail", seconds, out)
+        if status != 0 and not bad:
+            tally.add(suite, test["name"], "fail", None, f"exit status {status}\n{out}")
+        elif not good and not bad:
+            tally.add(suite, test["name"], "fail", None, f"ran no test\n{out}")
+    return None
+
+
+def run_integration(tally, dir_, suite, word, quick):
+    for path in sorted(glob.glob(os.path.join(ROOT, "tests/integration/test_*.py"))):
+        name = os.path.basename(path)[:-3]
+        result = os.path.join(ROOT, dir_, "test-logs", f"{name}.json")
+        os.makedirs(os.path.dirname(result), exist_ok=True)
+        if os.path.exists(result):
+            os.unlink(result)
+        env = dict(os.environ, LANYARD_BUILD=os.path.join(ROOT, dir_),
+                   LANYARD_TEST_RESULT=result, LANYARD_TEST_WORD=word,
+                   PYTHONDONTWRITEBYTECODE="1")
+        if quick:
+            env["LANYARD_TEST_QUICK"] = "1"
+        status, out = run([sys.executable, path], FILE_TIMEOUT_S, env)
+        keep_log(dir_, name, out)
+        tests = []
+        if os.path.exists(result):
+            with open(result) as f:
+                tests = json.load(f)
+        for test in tests:
+            tally.add(suite, f"{name}.{test['name']}", test["outcome"], test["seconds"],
+                      test["detail"])
+        for line in out.splitlines():
+            if line.startswith("figure:"):
+                print(f"     {line}", flush=True)
+        if status != 0 and not any(t["outcome"] == "fail" for t in tests):
+            tally.add(suite, name, "fail", None, f"exit status {status}\n{out}")
+
+
+def run_fuzz(tally, dir_, seconds):
+    for path in sorted(glob.glob(os.path.join(ROOT, dir_, "tests/fuzz/fuzz_*"))):
+        name = os.path.basename(path)
+        if not os.access(path, os.X_OK) or os.path.isdir(path):
+            continue
+        corpus = os.path.join(ROOT, "tests/fuzz/corpus", name)
+        work = os.path.join(ROOT, dir_, "fuzz-work", name)
+        os.makedirs(work, exist_ok=True)
+        argv = [path, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048",
+                "-print_final_stats=1", f"-artifact_prefix={work}/", work]
+        if os.path.isdir(corpus):
+            argv.append(corpus)
+        start = time.monotonic()
+        status, out = run(argv, seconds + 120)
+        keep_log(dir_, name, out)
+        ran = re.search(r"number_of_executed_units: (\d+)", out)
+        if ran and status == 0:
+            name += f", {ran.group(1)} inputs"
+        tally.add("fuzz", name, "pass" if status == 0 and ran else "fail",
+                  time.monotonic() - start, out)
+
+
+class Hugepages:
+    """Enough free hugepages for the tests that want them; the number is put back afterwards."""
+
+    def __enter__(self):
+        with open(HUGEPAGES) as f:
+            self.before = int(f.read())
+        with open("/proc/meminfo") as f:
+            free = int(re.search(r"HugePages_Free:\s*(\d+)", f.read()).group(1))
+        self._set(self.before + max(0, HUGEPAGES_WANTED - free))
+
+    def __exit__(self, *exc):
+        self._set(self.before)
+
+    @staticmethod
+    def _set(n):
+        with open(HUGEPAGES, "w") as f:
+            f.write(str(n))
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="check")
+    parser.add_argument("mode", nargs="?", choices=["all", "quick"], default="all")
+    parser.add_argument("-k", dest="word", default="", help="only tests with WORD in the name")
+    parser.add_argument("--build", help="unit and integration tests of this build only")
+    parser.add_argument("--fuzz-seconds", type=int, default=FUZZ_SECONDS)
+    args = parser.parse_args()
+    quick = args.mode == "quick"
+    tally = Tally()
+    start = time.monotonic()
+
+    with Hugepages():
+        if args.build:
+            run_unit(tally, args.build, "unit", args.word)
+            run_integration(tally, args.build, "integration", args.word, quick)
+        else:
+            run_lint(tally, args.word)
+            if build(tally, "build-check", "-Dwerror=true", "-Dtests=enabled"):
+                run_unit(tally, "build-check", "unit", args.word)
+                run_integration(tally, "build-check", "integration", args.word, quick)
+        if not quick and not args.build:
+            if build(tally, "build-asan", "-Dwerror=true", "-Dtests=enabled",
+                     "-Db_sanitize=address,undefined"):
+                run_unit(tally, "build-asan", "unit-asan", args.word)
+                run_integration(tally, "build-asan", "integration-asan", args.word, quick)
+            if build(tally, "build-fuzz", "-Dfuzz=true", "-Dtests=disabled",
+                     "-Db_sanitize=address,undefined", "-Db_lundef=false",
+                     env=dict(os.environ, CC="clang")):
+                run_fuzz(tally, "build-fuzz", args.fuzz_seconds)
+
+    print(f"\n{time.monotonic() - start:.0f} s")
+    for name in tally.failures:
+        print(f"failed: {name}")
+    if tally.passed + tally.failed == 0:
+        print("no test was run")
+    print(f"{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped")
+    return 0 if tally.failed == 0 and tally.passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
