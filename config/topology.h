@@ -56,19 +56,19 @@ struct topo_switch {
 
 struct topo_network {
 	char *name;
-	uint32_t mtu;       /* 1500 unless given */
-	uint32_t ageing_s;  /* of learnt addresses; 300 unless given */
+	uint32_t mtu;      /* 1500 unless given */
+	uint32_t ageing_s; /* of learnt addresses; 300 unless given */
 	struct topo_place place;
 };
 
 enum topo_node_kind { TOPO_VM, TOPO_PROCESS, TOPO_EXTERNAL };
 
 struct topo_nic {
-	size_t network; /* index in networks */
+	size_t network;       /* index in networks */
 	struct ether_mac mac; /* given, or made from lab, node and NIC index: 02:... */
 	bool mac_given;
 	uint32_t queues; /* queue pairs offered; 1 unless given */
-	struct topo_place place;
+	struct topo_place place, mac_place;
 };
 
 struct topo_node {
@@ -101,8 +101,8 @@ struct topo_traffic {
 	struct rate rate;              /* of each flow */
 	double seconds;                /* of a trial */
 	double max_loss;               /* lost / sent that is still a pass; < 0: nothing demanded */
-	char *group;       /* entries of one group run at once; NULL: on its own */
-	uint32_t group_id; /* 1, 2, ... in the order of the file; 0: none */
+	char *group;                   /* entries of one group run at once; NULL: on its own */
+	uint32_t group_id;             /* 1, 2, ... in the order of the file; 0: none */
 	struct topo_place place;
 };
 

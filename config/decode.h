@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table-driven decoder: an object of the file is a table of its keys, a key is a row: its
+ * name, what decodes its value, where the result goes, what holds if it is absent. A new key is a
+ * new row. Decoders of values that occur in several places are declared here too (values.c).
+ *
+ * Private to config/. One thread; the first error ends the decoding.
+ */
+#ifndef LANYARD_CONFIG_DECODE_H
+#define LANYARD_CONFIG_DECODE_H
+
+#include "config/jtree.h"
+#include "config/topology.h"
+
+struct dec {
+	const char *file;
+	struct topology *t;
+	struct err *e;
+	char where[256];   /* "node \"a\", NIC 0", or "" */
+	const char *field; /* the key being decoded: goes to err.field */
+};
+
+struct dec_field;
+
+/* Decodes v to out (the object's field). 0 or -errno with d->e filled. */
+typedef int (*dec_fn)(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out);
+
+struct dec_field {
+	const char *name; /* NULL ends a table */
+	dec_fn fn;
+	size_t offset; /* of the result in the object */
+	bool required;
+	const char *def; /* JSON text decoded when the key is absent; NULL: left as it is */
+	const void *arg; /* for fn: struct dec_range, names ending with NULL */
+	unsigned kinds;  /* nodes: 1 << enum topo_node_kind of those that have the key; 0: all */
+};
+
+struct dec_range {
+	double min, max;
+	const char *unit; /* " bytes", or "" */
+};
+
+/* Decodes an object's keys to out, in the order of the table (so that a row may use what rows
+ * before it found). kind: see dec_field.kinds. */
+int dec_object(
+	struct dec *d, const struct jtree *v, const struct dec_field *table, int kind, void *out);
+
+/* "FILE:LINE:COL: WHERE: sentence"; returns -EINVAL. */
+int dec_error(struct dec *d, struct topo_place at, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+int dec_nomem(struct dec *d);
+
+/* "mtu" must be an integer; found "1500". */
+int dec_error_type(struct dec *d, const struct jtree *v, const char *wanted);
+
+/* Unknown `what` (as quoted), the nearest of the n words, and all of them (a few). */
+int dec_error_unknown(struct dec *d, struct topo_place at, const char *what, const char *found,
+	size_t n, const char *(*word)(const void *ctx, size_t i), const void *ctx);
+
+/* The value as in the file, cut to fit, safe to print; to out[DEC_SHOW]; returns out. */
+#define DEC_SHOW 80
+char *dec_show(const json_t *j, char *out);
+char *dec_quote(const char *s, char *out);
+
+/* Enters a part ("node \"a\""): returns the length to give to dec_leave. */
+size_t dec_enter(struct dec *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void dec_leave(struct dec *d, size_t len);
+
+/* Decoders of values: the type of *out is named. */
+int dec_uint(struct dec *, const struct jtree *, const struct dec_field *, void *);   /* uint32_t */
+int dec_real(struct dec *, const struct jtree *, const struct dec_field *, void *);   /* double */
+int dec_bool(struct dec *, const struct jtree *, const struct dec_field *, void *);   /* bool */
+int dec_enum(struct dec *, const struct jtree *, const struct dec_field *, void *);   /* int */
+int dec_name(struct dec *, const struct jtree *, const struct dec_field *, void *);   /* char * */
+int dec_title(struct dec *, const struct jtree *, const struct dec_field *, void *);  /* char * */
+int dec_memory(struct dec *, const struct jtree *, const struct dec_field *, void *); /* uint64_t */
+int dec_rate(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int dec_mac(struct dec *, const struct jtree *, const struct dec_field *, void *); /* topo_nic */
+int dec_cpus(struct dec *, const struct jtree *, const struct dec_field *, void *);
+
+/* [a-z0-9][a-z0-9_-]*, at most TOPO_NAME_MAX; at: its place. what: "a lab's name". */
+int dec_check_name(struct dec *d, struct topo_place at, const char *what, const char *name);
+
+/* The other files' parts of a load, in this order. */
+int traffic_decode(
+	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out); /* topology */
+int macs_settle(struct dec *d);
+
+#endif

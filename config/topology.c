@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tables of the topology file's objects, but for traffic (traffic.c), and the load. */
+#include "config/topology.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "config/decode.h"
+
+#define VERSION 1
+#define ONLY_VM (1u << TOPO_VM)
+
+static int decode_version(
+	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	char found[DEC_SHOW];
+
+	if (!json_is_integer(v->json) || json_integer_value(v->json) != VERSION)
+		return dec_error(d, v->place,
+			"this lanyard reads topology files of version %d; found %s", VERSION,
+			dec_show(v->json, found));
+	return 0;
+}
+
+static const struct dec_range mtu_range = { TOPO_MTU_MIN, TOPO_MTU_MAX, " bytes" };
+static const struct dec_range ageing_range = { 1, 86400, " seconds" };
+static const struct dec_range queues_range = { 1, TOPO_QUEUES_MAX, " queue pairs" };
+static const struct dec_range vcpus_range = { 1, TOPO_VCPUS_MAX, " vCPUs" };
+static const char *const poll_names[] = {
+	[TOPO_POLL_ADAPTIVE] = "adaptive",
+	[TOPO_POLL_BUSY] = "busy",
+	NULL,
+};
+static const char *const kind_names[] = {
+	[TOPO_VM] = "vm",
+	[TOPO_PROCESS] = "process",
+	[TOPO_EXTERNAL] = "external",
+	NULL,
+};
+
+/* ---- switch ---- */
+
+static const struct dec_field switch_keys[] = {
+	{ "cpus", dec_cpus, offsetof(struct topo_switch, cpus), .def = "\"auto\"" },
+	{ "poll", dec_enum, offsetof(struct topo_switch, poll), .def = "\"adaptive\"",
+		.arg = poll_names },
+	{ 0 },
+};
+
+static int decode_switch(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	size_t outer = dec_enter(d, "switch");
+	struct topo_switch *sw = out;
+
+	sw->place = v->place;
+	if (dec_object(d, v, switch_keys, 0, sw))
+		return -EINVAL;
+	dec_leave(d, outer);
+	return 0;
+}
+
+/* ---- networks, nodes: objects whose keys are names ---- */
+
+/* Checks an object of named things; allocates n of them, zeroed, to *out. */
+static int items_new(struct dec *d, const struct jtree *v, const char *what, size_t size, void *out)
+{
+	if (!json_is_object(v->json))
+		return dec_error_type(d, v, "an object of names, { \"NAME\": { ... } }");
+	if (v->n == 0)
+		return dec_error(d, v->place, "a topology needs one %s at least", what);
+	if (v->n > TOPO_ITEMS_MAX)
+		return dec_error(
+			d, v->place, "%zu of them; at most %d are possible", v->n, TOPO_ITEMS_MAX);
+	*(void **)out = calloc(v->n, size);
+	return *(void **)out ? 0 : dec_nomem(d);
+}
+
+static const struct dec_field network_keys[] = {
+	{ "mtu", dec_uint, offsetof(struct topo_network, mtu), .def = "1500", .arg = &mtu_range },
+	{ "ageing_s", dec_uint, offsetof(struct topo_network, ageing_s), .def = "300",
+		.arg = &ageing_range },
+	{ 0 },
+};
+
+static int decode_networks(
+	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct topology *t = d->t;
+	int rc = items_new(d, v, "network", sizeof(*t->networks), &t->networks);
+
+	for (const struct jtree *c = v->first; c && !rc; c = c->next) {
+		struct topo_network *net = &t->networks[t->n_networks];
+
+		if (dec_check_name(d, c->key_place, "a network's name", c->key))
+			return -EINVAL;
+		t->n_networks++;
+		net->place = c->key_place;
+		net->name = strdup(c->key);
+		if (!net->name)
+			return dec_nomem(d);
+		size_t outer = dec_enter(d, "network \"%s\"", net->name);
+		rc = dec_object(d, c, network_keys, 0, net);
+		if (!rc)
+			dec_leave(d, outer);
+	}
+	return rc;
+}
+
+static const char *word_of_networks(const void *ctx, size_t i)
+{
+	return ((const struct topology *)ctx)->networks[i].name;
+}
+
+static int decode_nic_network(
+	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	const struct topology *t = d->t;
+	const char *s = json_string_value(v->json);
+
+	if (!s)
+		return dec_error_type(d, v, "the name of a network");
+	for (size_t i = 0; i < t->n_networks; i++) {
+		if (strcmp(t->networks[i].name, s) == 0) {
+			*(size_t *)out = i;
+			return 0;
+		}
+	}
+	return dec_error_unknown(d, v->place, "network", s, t->n_networks, word_of_networks, t);
+}
+
+static const struct dec_field nic_keys[] = {
+	{ "network", decode_nic_network, offsetof(struct topo_nic, network), .required = true },
+	{ "mac", dec_mac, 0, .def = NULL },
+	{ "queues", dec_uint, offsetof(struct topo_nic, queues), .def = "1", .arg = &queues_range },
+	{ 0 },
+};
+
+static int decode_nics(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct topo_node *node = out;
+
+	if (!json_is_array(v->json))
+		return dec_error_type(d, v, "a list of NICs, [ { \"network\": \"NAME\" } ]");
+	if (v->n == 0 || v->n > TOPO_NICS_MAX)
+		return dec_error(
+			d, v->place, "a node has 1 to %d NICs; found %zu", TOPO_NICS_MAX, v->n);
+	node->nics = calloc(v->n, sizeof(*node->nics));
+	if (!node->nics)
+		return dec_nomem(d);
+	for (const struct jtree *c = v->first; c; c = c->next) {
+		struct topo_nic *nic = &node->nics[node->n_nics];
+		size_t outer = dec_enter(d, "NIC %zu", node->n_nics);
+
+		node->n_nics++;
+		nic->place = c->place;
+		d->field = NULL;
+		int rc = dec_object(d, c, nic_keys, 0, nic);
+		if (rc)
+			return rc;
+		dec_leave(d, outer);
+	}
+	return 0;
+}
+
+static int decode_kind(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	int rc = dec_enum(d, v, f, out);
+
+	if (!rc && *(enum topo_node_kind *)out == TOPO_PROCESS)
+		return dec_error(d, v->place,
+			"nodes of kind \"process\" are not supported yet; use \"vm\" or \"external\"");
+	return rc;
+}
+
+static const char *word_of_guests(const void *ctx, size_t i)
+{
+	return "probe";
+}
+
+/* A word is a guest that Lanyard has; with a slash or a dot it is a file's name. */
+static int decode_guest(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct topo_node *node = out;
+	const char *s = json_string_value(v->json);
+
+	if (!s)
+		return dec_error_type(d, v, "\"probe\" or the path of an ELF file");
+	if (strcmp(s, "linux") == 0)
+		return dec_error(d, v->place,
+			"the guest \"linux\" is not supported yet; use \"probe\", or the path of an ELF "
+			"file with a PVH note");
+	if (strcmp(s, "probe") != 0 && !strpbrk(s, "/."))
+		return dec_error_unknown(d, v->place,
+			"guest (a file of your own is named with its folder, such as \"./guest.elf\")",
+			s, 1, word_of_guests, NULL);
+	node->guest_place = v->place;
+	node->guest = strdup(s);
+	return node->guest ? 0 : dec_nomem(d);
+}
+
+static int decode_node_memory(
+	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct topo_node *node = out;
+
+	node->memory_place = v->place;
+	return dec_memory(d, v, f, &node->memory);
+}
+
+static int decode_vcpus(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct topo_node *node = out;
+
+	node->vcpus_place = v->place;
+	return dec_uint(d, v, f, &node->vcpus);
+}
+
+static int decode_node_cpus(
+	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct topo_node *node = out;
+	int rc = dec_cpus(d, v, f, &node->cpus);
+
+	if (!rc && node->cpus.n && node->cpus.n != node->vcpus)
+		return dec_error(d, v->place,
+			"%zu CPU%s for %u vCPU%s: name one for each, or say \"auto\"", node->cpus.n,
+			node->cpus.n == 1 ? "" : "s", node->vcpus, node->vcpus == 1 ? "" : "s");
+	return rc;
+}
+
+static const struct dec_field node_keys[] = {
+	{ "kind", decode_kind, offsetof(struct topo_node, kind), .required = true,
+		.arg = kind_names },
+	{ "guest", decode_guest, 0, .def = "\"probe\"", .kinds = ONLY_VM },
+	{ "vcpus", decode_vcpus, 0, .def = "1", .arg = &vcpus_range, .kinds = ONLY_VM },
+	{ "memory", decode_node_memory, 0, .def = "\"64M\"", .kinds = ONLY_VM },
+	{ "cpus", decode_node_cpus, 0, .def = "\"auto\"", .kinds = ONLY_VM },
+	{ "nics", decode_nics, 0, .required = true },
+	{ 0 },
+};
+
+/* The kind comes first: it says which of the other keys there are. */
+static int decode_node(struct dec *d, const struct jtree *v, struct topo_node *node)
+{
+	const struct jtree *kind = jtree_get(v, "kind");
+
+	d->field = NULL;
+	if (json_is_object(v->json) && kind) {
+		d->field = "kind";
+		int rc = decode_kind(d, kind, &node_keys[0], &node->kind);
+
+		if (rc)
+			return rc;
+		d->field = NULL;
+	}
+	return dec_object(d, v, node_keys, (int)node->kind, node);
+}
+
+static int decode_nodes(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct topology *t = d->t;
+	int rc = items_new(d, v, "node", sizeof(*t->nodes), &t->nodes);
+
+	for (const struct jtree *c = v->first; c && !rc; c = c->next) {
+		struct topo_node *node = &t->nodes[t->n_nodes];
+
+		if (dec_check_name(d, c->key_place, "a node's name", c->key))
+			return -EINVAL;
+		if (strcmp(c->key, "switch") == 0)
+			return dec_error(d, c->key_place,
+				"a node may not be named \"switch\": in a lab's folder that is the "
+				"switch itself");
+		t->n_nodes++;
+		node->place = c->key_place;
+		node->name = strdup(c->key);
+		if (!node->name)
+			return dec_nomem(d);
+		size_t outer = dec_enter(d, "node \"%s\"", node->name);
+		rc = decode_node(d, c, node);
+		if (!rc)
+			dec_leave(d, outer);
+	}
+	return rc;
+}
+
+/* ---- the file ---- */
+
+/* In the order of decoding: what a row refers to comes before it. */
+static const struct dec_field topology_keys[] = {
+	{ "version", decode_version, 0, .required = true },
+	{ "lab", dec_name, offsetof(struct topology, lab), .required = true,
+		.arg = "a lab's name" },
+	{ "switch", decode_switch, offsetof(struct topology, sw), .def = "{}" },
+	{ "networks", decode_networks, 0, .required = true },
+	{ "nodes", decode_nodes, 0, .required = true },
+	{ "traffic", traffic_decode, 0, .def = "[]" },
+	{ 0 },
+};
+
+int topology_parse(
+	const char *file, const char *text, size_t len, struct topology **out, struct err *e)
+{
+	struct topology *t = calloc(1, sizeof(*t));
+	struct jtree *root = NULL;
+	struct dec d = { .file = file, .t = t, .e = e };
+	int rc = -ENOMEM;
+
+	*out = NULL;
+	if (t)
+		t->file = strdup(file);
+	if (!t || !t->file) {
+		dec_nomem(&d);
+		goto out;
+	}
+	if (len > TOPO_FILE_MAX) {
+		rc = err_request(e, -EFBIG, "%s: larger than %u KiB: this is no topology file",
+			file, TOPO_FILE_MAX >> 10);
+		goto out;
+	}
+	rc = jtree_parse(file, text, len, &root, e);
+	/* The version comes first: a later one may have keys that are unknown here. */
+	if (!rc && jtree_get(root, "version"))
+		rc = decode_version(&d, jtree_get(root, "version"), NULL, NULL);
+	if (!rc)
+		rc = dec_object(&d, root, topology_keys, 0, t);
+	if (!rc)
+		rc = macs_settle(&d);
+out:
+	jtree_free(root);
+	if (rc)
+		topology_free(t);
+	else
+		*out = t;
+	return rc;
+}
+
+int topology_load(const char *file, struct topology **out, struct err *e)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int rc;
+
+	*out = NULL;
+	rc = fd_read_file(file, TOPO_FILE_MAX, &text, &len, e);
+	if (rc) {
+		if (e)
+			e->class = ERR_REQUEST;
+		return rc;
+	}
+	rc = topology_parse(file, text, len, out, e);
+	free(text);
+	return rc;
+}
+
+void topology_free(struct topology *t)
+{
+	if (!t)
+		return;
+	for (size_t i = 0; i < t->n_networks; i++)
+		free(t->networks[i].name);
+	for (size_t i = 0; i < t->n_nodes; i++) {
+		free(t->nodes[i].name);
+		free(t->nodes[i].guest);
+		free(t->nodes[i].cpus.cpu);
+		free(t->nodes[i].nics);
+	}
+	for (size_t i = 0; i < t->n_traffic; i++) {
+		free(t->traffic[i].name);
+		free(t->traffic[i].flows);
+		free(t->traffic[i].group);
+	}
+	free(t->networks);
+	free(t->nodes);
+	free(t->traffic);
+	free(t->sw.cpus.cpu);
+	free(t->file);
+	free(t->lab);
+	free(t);
+}
+
+int topology_error(const struct topology *t, struct topo_place place, enum err_class class,
+	int code, struct err *e, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	err_vset(e, class, code, fmt, ap);
+	va_end(ap);
+	if (place.line)
+		err_prefix(e, "%s:%d:%d", t->file, place.line, place.col);
+	else
+		err_prefix(e, "%s", t->file);
+	return code;
+}
+
+char *topology_port_name(const struct topology *t, size_t node, size_t nic, char *out)
+{
+	snprintf(out, TOPO_NAME_MAX + 12, "%s.%zu", t->nodes[node].name, nic);
+	return out;
+}

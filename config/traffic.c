@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Traffic entries: who sends to whom, what, how fast. An entry's ends become flows (directions):
+ *
+ *	"from": F, "to": T           every one of F to every one of T (each an end or a list)
+ *	  with "both_ways": true     and back
+ *	"all_pairs": [E, E, ...]     every one to every other
+ *
+ * Checked here as well: that frames can go from one end to the other, and that they fit.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/decode.h"
+
+#define ENDS_MAX 64
+
+struct ends {
+	size_t n;
+	struct topo_end end[ENDS_MAX];
+	struct topo_place place;
+};
+
+/* An entry as it is written. */
+struct entry {
+	struct topo_traffic *t;
+	char *name, *group;
+	struct ends from, to, all_pairs;
+	struct topo_place both_ways_place, size_place[TOPO_SIZES_MAX];
+	bool both_ways;
+	size_t n_sizes;
+	uint32_t size[TOPO_SIZES_MAX];
+	struct rate rate;
+	double seconds, max_loss;
+};
+
+static const char *word_of_nodes(const void *ctx, size_t i)
+{
+	return ((const struct topology *)ctx)->nodes[i].name;
+}
+
+/* "NODE.NIC" */
+static int decode_end(struct dec *d, const struct jtree *v, struct topo_end *end)
+{
+	const struct topology *t = d->t;
+	const char *s = json_string_value(v->json);
+	const char *dot = s ? strchr(s, '.') : NULL;
+	char node[TOPO_NAME_MAX + 2], found[DEC_SHOW];
+
+	if (!dot || dot == s || !dot[1] || strlen(dot + 1) > 3 ||
+		dot[1 + strspn(dot + 1, "0123456789")])
+		return dec_error(d, v->place,
+			"\"%s\" must be NODE.NIC, such as \"a.0\" for the first NIC of \"a\"; found %s",
+			d->field, dec_show(v->json, found));
+	snprintf(node, sizeof(node), "%.*s", (int)(dot - s), s);
+	end->nic = strtoul(dot + 1, NULL, 10);
+	for (end->node = 0; end->node < t->n_nodes; end->node++)
+		if (strcmp(t->nodes[end->node].name, node) == 0)
+			break;
+	if (end->node == t->n_nodes)
+		return dec_error_unknown(d, v->place, "node", node, t->n_nodes, word_of_nodes, t);
+	const struct topo_node *n = &t->nodes[end->node];
+	if (end->nic >= n->n_nics)
+		return dec_error(d, v->place, "node \"%s\" has no NIC %zu: its NICs are 0 to %zu",
+			n->name, end->nic, n->n_nics - 1);
+	if (n->kind != TOPO_VM)
+		return dec_error(d, v->place,
+			"node \"%s\" is external: Lanyard can make traffic in VMs only", n->name);
+	return 0;
+}
+
+static int ends_add(struct dec *d, const struct jtree *v, struct ends *ends)
+{
+	struct topo_end end;
+	char found[DEC_SHOW];
+
+	if (decode_end(d, v, &end))
+		return -EINVAL;
+	for (size_t i = 0; i < ends->n; i++)
+		if (ends->end[i].node == end.node && ends->end[i].nic == end.nic)
+			return dec_error(
+				d, v->place, "%s is named twice", dec_show(v->json, found));
+	ends->end[ends->n++] = end;
+	return 0;
+}
+
+static int decode_ends(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct ends *ends = out;
+
+	ends->place = v->place;
+	if (json_is_string(v->json))
+		return ends_add(d, v, ends);
+	if (!json_is_array(v->json))
+		return dec_error_type(d, v, "an end such as \"a.0\", or a list of them");
+	if (v->n == 0 || v->n > ENDS_MAX)
+		return dec_error(d, v->place, "\"%s\" must name 1 to %d ends; found %zu", d->field,
+			ENDS_MAX, v->n);
+	for (const struct jtree *c = v->first; c; c = c->next)
+		if (ends_add(d, c, ends))
+			return -EINVAL;
+	return 0;
+}
+
+static int decode_all_pairs(
+	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	if (!json_is_array(v->json) || v->n < 2)
+		return dec_error_type(
+			d, v, "a list of two ends or more, such as [\"a.0\", \"b.0\", \"c.0\"]");
+	return decode_ends(d, v, f, out);
+}
+
+static int decode_both_ways(
+	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct entry *e = out;
+
+	e->both_ways_place = v->place;
+	return dec_bool(d, v, f, &e->both_ways);
+}
+
+static int decode_size(struct dec *d, const struct jtree *v, struct entry *e)
+{
+	char found[DEC_SHOW];
+	json_int_t size = json_integer_value(v->json);
+
+	if (!json_is_integer(v->json))
+		return dec_error_type(d, v, "a frame size in bytes, or a list of them");
+	if (size < TOPO_FRAME_MIN || size > TOPO_FRAME_MAX)
+		return dec_error(d, v->place,
+			"a frame has %d to %d bytes (its FCS, 4 bytes, counts); found %s",
+			TOPO_FRAME_MIN, TOPO_FRAME_MAX, dec_show(v->json, found));
+	for (size_t i = 0; i < e->n_sizes; i++)
+		if (e->size[i] == size)
+			return dec_error(d, v->place, "frame size %d is named twice", (int)size);
+	e->size_place[e->n_sizes] = v->place;
+	e->size[e->n_sizes++] = (uint32_t)size;
+	return 0;
+}
+
+static int decode_frame(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct entry *e = out;
+
+	if (!json_is_array(v->json))
+		return decode_size(d, v, e);
+	if (v->n == 0 || v->n > TOPO_SIZES_MAX)
+		return dec_error(d, v->place, "\"frame\" must name 1 to %d sizes; found %zu",
+			TOPO_SIZES_MAX, v->n);
+	for (const struct jtree *c = v->first; c; c = c->next)
+		if (decode_size(d, c, e))
+			return -EINVAL;
+	return 0;
+}
+
+static const struct dec_range seconds_range = { 0.1, TOPO_SECONDS_MAX, " seconds" };
+static const struct dec_range loss_range = { 0, 1,
+	" (a fraction of the frames sent: 0 is none, 0.001 one in a thousand)" };
+
+static const struct dec_field entry_keys[] = {
+	{ "name", dec_title, offsetof(struct entry, name), .required = true },
+	{ "from", decode_ends, offsetof(struct entry, from), .def = NULL },
+	{ "to", decode_ends, offsetof(struct entry, to), .def = NULL },
+	{ "both_ways", decode_both_ways, 0, .def = "false" },
+	{ "all_pairs", decode_all_pairs, offsetof(struct entry, all_pairs), .def = NULL },
+	{ "frame", decode_frame, 0, .def = "64" },
+	{ "rate", dec_rate, offsetof(struct entry, rate), .def = "\"max\"" },
+	{ "seconds", dec_real, offsetof(struct entry, seconds), .def = "5", .arg = &seconds_range },
+	{ "max_loss", dec_real, offsetof(struct entry, max_loss), .arg = &loss_range },
+	{ "group", dec_title, offsetof(struct entry, group), .def = NULL },
+	{ 0 },
+};
+
+/* Which of from, to, both_ways and all_pairs go together. */
+static int check_ends(struct dec *d, const struct jtree *v, const struct entry *e)
+{
+	d->field = NULL;
+	if (e->all_pairs.n) {
+		const struct ends *other = e->from.n ? &e->from : &e->to;
+
+		if (other->n)
+			return dec_error(d, other->place,
+				"\"all_pairs\" names the ends already: leave out \"%s\"",
+				e->from.n ? "from" : "to");
+		if (e->both_ways_place.line)
+			return dec_error(d, e->both_ways_place,
+				"\"all_pairs\" goes both ways already: leave out \"both_ways\"");
+		return 0;
+	}
+	if (!e->from.n && !e->to.n)
+		return dec_error(d, v->place,
+			"who sends? Name the ends with \"from\" and \"to\", or with \"all_pairs\"");
+	if (!e->from.n || !e->to.n)
+		return dec_error(d, v->place, "\"%s\" is missing", e->from.n ? "to" : "from");
+	return 0;
+}
+
+static int add_flow(struct dec *d, struct topo_traffic *t, const struct topo_end *from,
+	const struct topo_end *to, struct topo_place at)
+{
+	const struct topology *topo = d->t;
+	size_t a = topo->nodes[from->node].nics[from->nic].network;
+	size_t b = topo->nodes[to->node].nics[to->nic].network;
+
+	if (a != b)
+		return dec_error(d, at,
+			"%s.%zu is on network \"%s\" and %s.%zu on \"%s\": no frame gets across",
+			topo->nodes[from->node].name, from->nic, topo->networks[a].name,
+			topo->nodes[to->node].name, to->nic, topo->networks[b].name);
+	t->flows[t->n_flows++] = (struct topo_flow){ *from, *to };
+	return 0;
+}
+
+static bool same_end(const struct topo_end *a, const struct topo_end *b)
+{
+	return a->node == b->node && a->nic == b->nic;
+}
+
+static bool has_flow(
+	const struct topo_traffic *t, const struct topo_end *from, const struct topo_end *to)
+{
+	for (size_t i = 0; i < t->n_flows; i++)
+		if (same_end(&t->flows[i].from, from) && same_end(&t->flows[i].to, to))
+			return true;
+	return false;
+}
+
+/* From every one of `from` to every one of `to`, but not to itself where the lists overlap; a way
+ * back that the lists have already (["a.0", "b.0"] to the same, both ways) is not made twice. */
+static int make_flows(struct dec *d, struct entry *e)
+{
+	const struct ends *from = e->all_pairs.n ? &e->all_pairs : &e->from;
+	const struct ends *to = e->all_pairs.n ? &e->all_pairs : &e->to;
+	struct topo_traffic *t = e->t;
+
+	t->flows = calloc(from->n * to->n * 2, sizeof(*t->flows));
+	if (!t->flows)
+		return dec_nomem(d);
+	for (size_t i = 0; i < from->n; i++) {
+		for (size_t j = 0; j < to->n; j++) {
+			const struct topo_end *a = &from->end[i], *b = &to->end[j];
+
+			if (same_end(a, b) || has_flow(t, a, b))
+				continue;
+			if (add_flow(d, t, a, b, to->place))
+				return -EINVAL;
+			if (e->both_ways && !has_flow(t, b, a) && add_flow(d, t, b, a, to->place))
+				return -EINVAL;
+		}
+	}
+	if (!t->n_flows)
+		return dec_error(d, e->to.place, "\"from\" and \"to\" are the same NIC");
+	return 0;
+}
+
+static int check_frames(struct dec *d, const struct entry *e)
+{
+	const struct topology *topo = d->t;
+	const struct topo_end *end = &e->t->flows[0].from;
+
+	/* Every flow of an entry may be on another network: all of them count. */
+	for (size_t f = 0; f < e->t->n_flows; f++) {
+		end = &e->t->flows[f].from;
+		const struct topo_network *net =
+			&topo->networks[topo->nodes[end->node].nics[end->nic].network];
+		uint32_t max = net->mtu + ETHER_HDR_LEN + ETHER_FCS_LEN;
+
+		for (size_t i = 0; i < e->n_sizes; i++)
+			if (e->size[i] > max)
+				return dec_error(d, e->size_place[i],
+					"frames of %u bytes don't fit network \"%s\": with its MTU of %u "
+					"they have at most %u (14 of header and 4 of FCS more); raise "
+					"the MTU to %u or send smaller ones",
+					e->size[i], net->name, net->mtu, max,
+					e->size[i] - ETHER_HDR_LEN - ETHER_FCS_LEN);
+	}
+	return 0;
+}
+
+static int decode_entry(struct dec *d, const struct jtree *v, struct topo_traffic *t)
+{
+	struct entry *e = calloc(1, sizeof(*e));
+	int rc;
+
+	if (!e)
+		return dec_nomem(d);
+	e->t = t;
+	e->max_loss = -1;
+	d->field = NULL;
+	rc = dec_object(d, v, entry_keys, 0, e);
+	/* The model owns what was made, whether all of it was or not. */
+	t->name = e->name;
+	t->group = e->group;
+	if (!rc)
+		rc = check_ends(d, v, e);
+	if (!rc)
+		rc = make_flows(d, e);
+	if (!rc)
+		rc = check_frames(d, e);
+	t->n_sizes = e->n_sizes;
+	memcpy(t->size, e->size, sizeof(t->size));
+	t->rate = e->rate;
+	t->seconds = e->seconds;
+	t->max_loss = e->max_loss;
+	t->place = v->place;
+	free(e);
+	return rc;
+}
+
+/* Entries of one group run at once: for one time, and trial by trial. */
+static int join_group(struct dec *d, size_t i)
+{
+	struct topology *t = d->t;
+	struct topo_traffic *new = &t->traffic[i];
+	uint32_t last = 0;
+
+	for (size_t k = 0; new->group &&k < i; k++) {
+		const struct topo_traffic *old = &t->traffic[k];
+
+		last = old->group_id > last ? old->group_id : last;
+		if (!old->group || strcmp(old->group, new->group) != 0)
+			continue;
+		new->group_id = old->group_id;
+		if (old->seconds != new->seconds)
+			return dec_error(d, new->place,
+				"group \"%s\" runs at once, but this entry takes %g s and \"%s\" %g s",
+				new->group, new->seconds, old->name, old->seconds);
+		if (old->n_sizes != new->n_sizes && old->n_sizes != 1 && new->n_sizes != 1)
+			return dec_error(d, new->place,
+				"group \"%s\" runs trial by trial, but this entry has %zu frame sizes and "
+				"\"%s\" %zu: give them the same number, or one",
+				new->group, new->n_sizes, old->name, old->n_sizes);
+	}
+	if (new->group && !new->group_id)
+		new->group_id = last + 1;
+	return 0;
+}
+
+/* A guest takes TOPO_NODE_FLOWS_MAX flows at once, in both roles: of this entry and, in a group,
+ * of those before it. */
+static int check_node_flows(struct dec *d, size_t i)
+{
+	const struct topology *t = d->t;
+	const struct topo_traffic *new = &t->traffic[i];
+	unsigned n[TOPO_ITEMS_MAX] = { 0 };
+
+	for (size_t k = 0; k <= i; k++) {
+		const struct topo_traffic *x = &t->traffic[k];
+
+		if (k != i && (!new->group_id || x->group_id != new->group_id))
+			continue;
+		for (size_t f = 0; f < x->n_flows; f++) {
+			n[x->flows[f].from.node]++;
+			n[x->flows[f].to.node]++;
+		}
+	}
+	for (size_t k = 0; k < t->n_nodes; k++)
+		if (n[k] > TOPO_NODE_FLOWS_MAX)
+			return dec_error(d, new->place,
+				"node \"%s\" would send and receive %u flows at once; a guest has %d at "
+				"most",
+				t->nodes[k].name, n[k], TOPO_NODE_FLOWS_MAX);
+	return 0;
+}
+
+static int check_title(struct dec *d, size_t i)
+{
+	const struct topology *t = d->t;
+
+	for (size_t k = 0; k < i; k++)
+		if (strcmp(t->traffic[k].name, t->traffic[i].name) == 0)
+			return dec_error(d, t->traffic[i].place,
+				"two traffic entries are named \"%s\" (the first in line %d)",
+				t->traffic[i].name, t->traffic[k].place.line);
+	return 0;
+}
+
+int traffic_decode(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct topology *t = d->t;
+
+	if (!json_is_array(v->json))
+		return dec_error_type(d, v, "a list of entries, [ { ... } ]");
+	if (v->n > TOPO_ITEMS_MAX)
+		return dec_error(
+			d, v->place, "%zu entries; at most %d are possible", v->n, TOPO_ITEMS_MAX);
+	t->traffic = calloc(v->n ? v->n : 1, sizeof(*t->traffic));
+	if (!t->traffic)
+		return dec_nomem(d);
+	for (const struct jtree *c = v->first; c; c = c->next) {
+		size_t i = t->n_traffic;
+		const struct jtree *name = jtree_get(c, "name");
+		char quoted[DEC_SHOW];
+		size_t outer = json_is_string(name ? name->json : NULL)
+			? dec_enter(d, "traffic %s", dec_show(name->json, quoted))
+			: dec_enter(d, "traffic entry %zu", i + 1);
+
+		t->n_traffic++;
+		int rc = decode_entry(d, c, &t->traffic[i]);
+		if (!rc)
+			rc = check_title(d, i);
+		if (!rc)
+			rc = join_group(d, i);
+		if (!rc)
+			rc = check_node_flows(d, i);
+		if (rc)
+			return rc;
+		dec_leave(d, outer);
+	}
+	return 0;
+}
