@@ -49,7 +49,8 @@ static char *show_cut(char *text, char *out)
 
 char *dec_show(const json_t *j, char *out)
 {
-	return show_cut(json_dumps(j, JSON_ENCODE_ANY | JSON_COMPACT), out);
+	return show_cut(
+		json_dumps(j, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(10)), out);
 }
 
 char *dec_quote(const char *s, char *out)

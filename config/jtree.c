@@ -284,7 +284,9 @@ static int syntax_error(
 	snprintf(message, sizeof(message), "%s", je->text);
 	if (at > len)
 		at = len;
-	if (near) {
+	if (near && strncmp(message, "unable to decode", 16) == 0) {
+		message[near - je->text] = '\0'; /* what came before the byte: no help */
+	} else if (near) {
 		size_t n = strlen(near + 7);
 
 		n = n ? n - 1 : 0;

@@ -11,6 +11,7 @@
 
 #include "base/fd.h"
 #include "config/decode.h"
+#include "config/suggest.h"
 
 #define VERSION 1
 #define ONLY_VM (1u << TOPO_VM)
@@ -177,16 +178,12 @@ static int decode_kind(struct dec *d, const struct jtree *v, const struct dec_fi
 	return rc;
 }
 
-static const char *word_of_guests(const void *ctx, size_t i)
-{
-	return "probe";
-}
-
 /* A word is a guest that Lanyard has; with a slash or a dot it is a file's name. */
 static int decode_guest(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
 	struct topo_node *node = out;
 	const char *s = json_string_value(v->json);
+	char found[DEC_SHOW];
 
 	if (!s)
 		return dec_error_type(d, v, "\"probe\" or the path of an ELF file");
@@ -195,9 +192,11 @@ static int decode_guest(struct dec *d, const struct jtree *v, const struct dec_f
 			"the guest \"linux\" is not supported yet; use \"probe\", or the path of an ELF "
 			"file with a PVH note");
 	if (strcmp(s, "probe") != 0 && !strpbrk(s, "/."))
-		return dec_error_unknown(d, v->place,
-			"guest (a file of your own is named with its folder, such as \"./guest.elf\")",
-			s, 1, word_of_guests, NULL);
+		return dec_error(d, v->place,
+			"unknown guest %s%s (known: probe; a file of your own is named with its folder, "
+			"such as \"./guest.elf\")",
+			dec_show(v->json, found),
+			suggest_distance(s, "probe") <= 2 ? "; did you mean \"probe\"?" : "");
 	node->guest_place = v->place;
 	node->guest = strdup(s);
 	return node->guest ? 0 : dec_nomem(d);
@@ -347,11 +346,8 @@ int topology_load(const char *file, struct topology **out, struct err *e)
 
 	*out = NULL;
 	rc = fd_read_file(file, TOPO_FILE_MAX, &text, &len, e);
-	if (rc) {
-		if (e)
-			e->class = ERR_REQUEST;
+	if (rc)
 		return rc;
-	}
 	rc = topology_parse(file, text, len, out, e);
 	free(text);
 	return rc;

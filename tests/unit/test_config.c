@@ -1,0 +1,699 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config/: what a good topology becomes, and every sentence (with its place) about a bad one. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "config/suggest.h"
+#include "config/topology.h"
+
+/* A topology in six lines; a test replaces one of them (or sets one at the end). */
+static const char *const base_lines[] = {
+	"{ \"version\": 1, \"lab\": \"t\",",
+	"  \"networks\": { \"lan\": { \"mtu\": 1500 }, \"quiet\": {} },",
+	"  \"nodes\": {",
+	"    \"a\": { \"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\" }, { \"network\": \"quiet\" } ] },",
+	"    \"b\": { \"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\" } ] },",
+	"    \"x\": { \"kind\": \"external\", \"nics\": [ { \"network\": \"lan\" } ] } },",
+	"  \"traffic\": [] }",
+};
+#define N_LINES (sizeof(base_lines) / sizeof(base_lines[0]))
+
+static char *make_text(int line, const char *with)
+{
+	char *text = calloc(1, 8192);
+
+	for (size_t i = 0; i < N_LINES; i++) {
+		strcat(text, (int)i + 1 == line ? with : base_lines[i]);
+		strcat(text, "\n");
+	}
+	return text;
+}
+
+/* line 0: `with` is the whole text. */
+static int parse(int line, const char *with, struct topology **t, struct err *e)
+{
+	char *text = line ? make_text(line, with) : strdup(with);
+	int rc = topology_parse("t.json", text, strlen(text), t, e);
+
+	free(text);
+	return rc;
+}
+
+#define NODE_A(rest) "    \"a\": { " rest " },"
+#define A_NICS       "\"nics\": [ { \"network\": \"lan\" } ]"
+#define A_VM(rest)   NODE_A("\"kind\": \"vm\", " rest ", " A_NICS)
+#define TRAFFIC(x)   "  \"traffic\": [ " x " ] }"
+#define T(rest)      TRAFFIC("{ \"name\": \"n\", " rest " }")
+#define AB           "\"from\": \"a.0\", \"to\": \"b.0\""
+
+static const struct bad {
+	int line;
+	const char *with;
+	const char *message;
+} bad[] = {
+	/* not JSON */
+	{ 0, "", "t.json:1:1: not valid JSON: '[' or '{' expected; the file is empty" },
+	{ 0, "{\n \"version\": 1,\n}",
+		"t.json:3:1: not valid JSON: string or '}' expected near '}'; "
+		"no comma may stand after the last entry" },
+	{ 0, "{ \"version\": 1\n  \"lab\": \"t\" }",
+		"t.json:2:3: not valid JSON: '}' expected near '\"lab\"'; "
+		"is there a comma missing before it?" },
+	{ 0, "{ \"version\": 1,\n  // no\n }",
+		"t.json:2:3: not valid JSON: string or '}' expected near '/'; JSON has no comments" },
+	{ 0, "{ 'version': 1 }",
+		"t.json:1:3: not valid JSON: string or '}' expected near '''; "
+		"strings stand in double quotes" },
+	{ 0, "{ \"lab\": \"\xff\" }",
+		"t.json:1:11: not valid JSON: unable to decode byte 0xff; "
+		"the file must be UTF-8" },
+	{ 0, "{ \"lab\": ", "t.json:1:10: not valid JSON: unexpected token; the file ends too early" },
+	{ 0, "{} {}", "t.json:1:4: not valid JSON: end of file expected near '{'; "
+		      "is there a comma missing before it?" },
+	{ 0, "[]", "t.json:1:1: an object, { ... } is needed here; found []" },
+	{ 0, "{ \"version\": 1, \"lab\": \"t\", \"l\\u0061b\": \"u\" }",
+		"t.json:1:29: the key \"lab\" is given twice in one object (first in line 1): keep one" },
+	/* the file */
+	{ 1, "{ \"version\": 2, \"future\": 1, \"lab\": \"t\",",
+		"t.json:1:14: this lanyard reads topology files of version 1; found 2" },
+	{ 1, "{ \"lab\": \"t\",", "t.json:1:1: \"version\" is missing" },
+	{ 1, "{ \"version\": 1,", "t.json:1:1: \"lab\" is missing" },
+	{ 1, "{ \"version\": 1, \"lab\": \"T 1\",",
+		"t.json:1:24: a lab's name is made of a-z, 0-9, _ and -, and begins with a letter or "
+		"digit; found \"T 1\"" },
+	{ 1, "{ \"version\": 1, \"lab\": \"\",",
+		"t.json:1:24: a lab's name is made of a-z, 0-9, _ and -, and begins with a letter or "
+		"digit; found \"\"" },
+	{ 1, "{ \"version\": 1, \"lab\": \"../up\",",
+		"t.json:1:24: a lab's name is made of a-z, 0-9, _ and -, and begins with a letter or "
+		"digit; found \"../up\"" },
+	{ 1, "{ \"version\": 1, \"lab\": \"a23456789012345678901234567890123\",",
+		"t.json:1:24: a lab's name has at most 32 characters; "
+		"\"a23456789012345678901234567890123\" has 33" },
+	{ 1, "{ \"version\": 1, \"lab\": 7,", "t.json:1:24: \"lab\" must be a string; found 7" },
+	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"nodse\": {},",
+		"t.json:1:29: unknown key \"nodse\"; did you mean \"nodes\"? "
+		"(known: version, lab, switch, networks, nodes, traffic)" },
+	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"zebra\": {},",
+		"t.json:1:29: unknown key \"zebra\" "
+		"(known: version, lab, switch, networks, nodes, traffic)" },
+	/* columns are characters, not bytes */
+	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"\xc3\xbc\": {}, \"\xc3\xbc\": 1,",
+		"t.json:1:38: the key \"\xc3\xbc\" is given twice in one object (first in line 1): "
+		"keep one" },
+	/* switch */
+	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"switch\": 3,",
+		"t.json:1:39: switch: \"switch\" must be an object, { ... }; found 3" },
+	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"switch\": { \"poll\": \"bsy\" },",
+		"t.json:1:49: switch: unknown poll \"bsy\"; did you mean \"busy\"? "
+		"(known: adaptive, busy)" },
+	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"switch\": { \"poll\": 1 },",
+		"t.json:1:49: switch: \"poll\" must be a string; found 1" },
+	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"switch\": { \"cpus\": \"0;1\" },",
+		"t.json:1:49: switch: \"cpus\" must be \"auto\", or CPUs such as \"0,2-3\" or [0, 2, 3]; "
+		"found \"0;1\"" },
+	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"switch\": { \"cpus\": \"\" },",
+		"t.json:1:49: switch: \"cpus\" must be \"auto\", or CPUs such as \"0,2-3\" or [0, 2, 3]; "
+		"found \"\"" },
+	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"switch\": { \"cpus\": \"1,\" },",
+		"t.json:1:49: switch: \"cpus\" must be \"auto\", or CPUs such as \"0,2-3\" or [0, 2, 3]; "
+		"found \"1,\"" },
+	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"switch\": { \"cpus\": \"3-2\" },",
+		"t.json:1:49: switch: CPUs 3-2: the lower number comes first" },
+	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"switch\": { \"cpus\": \"0-2,2\" },",
+		"t.json:1:49: switch: CPU 2 is named twice" },
+	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"switch\": { \"cpus\": \"1024\" },",
+		"t.json:1:49: switch: CPUs are numbered 0 to 1023; found 1024" },
+	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"switch\": { \"cpus\": [ 0, -1 ] },",
+		"t.json:1:54: switch: CPUs are numbered 0 to 1023; found -1" },
+	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"switch\": { \"cpus\": [ 0, \"1\" ] },",
+		"t.json:1:54: switch: \"cpus\" must be a list of CPU numbers; found \"1\"" },
+	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"switch\": { \"cpus\": [] },",
+		"t.json:1:49: switch: \"cpus\" names no CPU: leave it out, or say \"auto\"" },
+	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"switch\": { \"cpus\": 1 },",
+		"t.json:1:49: switch: \"cpus\" must be \"auto\", or CPUs such as \"0,2-3\" or [0, 2, 3]; "
+		"found 1" },
+	/* networks */
+	{ 2, "  \"networks\": {},", "t.json:2:15: a topology needs one network at least" },
+	{ 2, "  \"networks\": [],",
+		"t.json:2:15: \"networks\" must be an object of names, { \"NAME\": { ... } }; found []" },
+	{ 2, "  \"networks\": { \"Lan\": {} },",
+		"t.json:2:17: a network's name is made of a-z, 0-9, _ and -, and begins with a letter or "
+		"digit; found \"Lan\"" },
+	{ 2, "  \"networks\": { \"lan\": { \"mtu\": 67 }, \"quiet\": {} },",
+		"t.json:2:33: network \"lan\": \"mtu\" must be 68 to 9216 bytes; found 67" },
+	{ 2, "  \"networks\": { \"lan\": { \"mtu\": 9217 }, \"quiet\": {} },",
+		"t.json:2:33: network \"lan\": \"mtu\" must be 68 to 9216 bytes; found 9217" },
+	{ 2, "  \"networks\": { \"lan\": { \"mtu\": \"1500\" }, \"quiet\": {} },",
+		"t.json:2:33: network \"lan\": \"mtu\" must be an integer; found \"1500\"" },
+	{ 2, "  \"networks\": { \"lan\": { \"mtu\": 1500.5 }, \"quiet\": {} },",
+		"t.json:2:33: network \"lan\": \"mtu\" must be an integer; found 1500.5" },
+	{ 2, "  \"networks\": { \"lan\": { \"ageing_s\": 0 }, \"quiet\": {} },",
+		"t.json:2:38: network \"lan\": \"ageing_s\" must be 1 to 86400 seconds; found 0" },
+	{ 2, "  \"networks\": { \"lan\": { \"mut\": 1 }, \"quiet\": {} },",
+		"t.json:2:26: network \"lan\": unknown key \"mut\"; did you mean \"mtu\"? "
+		"(known: mtu, ageing_s)" },
+	{ 2, "", "t.json:1:1: \"networks\" is missing" },
+	/* nodes */
+	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lna\" } ]"),
+		"t.json:4:49: node \"a\", NIC 0: unknown network \"lna\"; did you mean \"lan\"? "
+		"(known: lan, quiet)" },
+	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": 1 } ]"),
+		"t.json:4:49: node \"a\", NIC 0: \"network\" must be the name of a network; found 1" },
+	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { } ]"),
+		"t.json:4:36: node \"a\", NIC 0: \"network\" is missing" },
+	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ 1 ]"),
+		"t.json:4:36: node \"a\", NIC 0: an object, { ... } is needed here; found 1" },
+	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": []"),
+		"t.json:4:34: node \"a\": a node has 1 to 16 NICs; found 0" },
+	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": { }"),
+		"t.json:4:34: node \"a\": \"nics\" must be a list of NICs, [ { \"network\": \"NAME\" } ]; "
+		"found {}" },
+	{ 4, NODE_A("\"kind\": \"vm\""), "t.json:4:10: node \"a\": \"nics\" is missing" },
+	{ 4, NODE_A(A_NICS), "t.json:4:10: node \"a\": \"kind\" is missing" },
+	{ 4, NODE_A("\"kind\": \"wm\", " A_NICS),
+		"t.json:4:20: node \"a\": unknown kind \"wm\"; did you mean \"vm\"? (known: vm, process, external)" },
+	{ 4, NODE_A("\"kind\": \"process\", " A_NICS),
+		"t.json:4:20: node \"a\": nodes of kind \"process\" are not supported yet; use \"vm\" or "
+		"\"external\"" },
+	{ 4, "    \"A\": {},",
+		"t.json:4:5: a node's name is made of a-z, 0-9, _ and -, and begins with a letter or "
+		"digit; found \"A\"" },
+	{ 4, "    \"switch\": {},",
+		"t.json:4:5: a node may not be named \"switch\": in a lab's folder that is the switch "
+		"itself" },
+	{ 4, "    \"a\": 7,", "t.json:4:10: node \"a\": an object, { ... } is needed here; found 7" },
+	{ 4, NODE_A("\"kind\": \"external\", \"memory\": \"64M\", " A_NICS),
+		"t.json:4:32: node \"a\": \"memory\" is not for a node of this kind: leave it out" },
+	{ 4, NODE_A("\"kind\": \"external\", \"memry\": \"64M\", " A_NICS),
+		"t.json:4:32: node \"a\": unknown key \"memry\" (known: kind, nics)" },
+	{ 4, A_VM("\"memry\": \"64M\""),
+		"t.json:4:26: node \"a\": unknown key \"memry\"; did you mean \"memory\"? "
+		"(known: kind, guest, vcpus, memory, cpus, nics)" },
+	{ 4, A_VM("\"guest\": \"prob\""),
+		"t.json:4:35: node \"a\": unknown guest \"prob\"; did you mean \"probe\"? (known: "
+		"probe; a file of your own is named with its folder, such as \"./guest.elf\")" },
+	{ 4, A_VM("\"guest\": \"linux\""),
+		"t.json:4:35: node \"a\": the guest \"linux\" is not supported yet; use \"probe\", or the "
+		"path of an ELF file with a PVH note" },
+	{ 4, A_VM("\"guest\": null"),
+		"t.json:4:35: node \"a\": \"guest\" must be \"probe\" or the path of an ELF file; found "
+		"null" },
+	{ 4, A_VM("\"memory\": 64"),
+		"t.json:4:36: node \"a\": \"memory\" must be a size with its unit, such as \"64M\"; "
+		"found 64" },
+	{ 4, A_VM("\"memory\": \"64\""),
+		"t.json:4:36: node \"a\": \"memory\": size \"64\" has no unit: add B, K, M, G or T, such "
+		"as \"64M\"" },
+	{ 4, A_VM("\"memory\": \"64X\""),
+		"t.json:4:36: node \"a\": \"memory\": size \"64X\": unknown unit \"X\"; use B, K, M, G or "
+		"T" },
+	{ 4, A_VM("\"memory\": \"0M\""),
+		"t.json:4:36: node \"a\": \"memory\" is 0: a VM needs memory, such as \"64M\"" },
+	{ 4, A_VM("\"memory\": \"3M\""),
+		"t.json:4:36: node \"a\": \"memory\" must be a multiple of 2M (the size of a huge page); "
+		"found \"3M\"" },
+	{ 4, A_VM("\"vcpus\": 0"), "t.json:4:35: node \"a\": \"vcpus\" must be 1 to 64 vCPUs; found 0" },
+	{ 4, A_VM("\"vcpus\": 99999999999999999999"),
+		"t.json:4:35: not valid JSON: too big integer near '99999999999999999999'" },
+	{ 4, A_VM("\"vcpus\": 2, \"cpus\": \"0\""),
+		"t.json:4:46: node \"a\": 1 CPU for 2 vCPUs: name one for each, or say \"auto\"" },
+	/* MAC addresses */
+	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", "
+		    "\"mac\": \"03:00:00:00:00:01\" } ]"),
+		"t.json:4:63: node \"a\", NIC 0: MAC address \"03:00:00:00:00:01\" is multicast (its first "
+		"byte is odd): a NIC's own must be unicast, such as \"02:00:00:00:00:01\"" },
+	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", "
+		    "\"mac\": \"02:00:00:00:00\" } ]"),
+		"t.json:4:63: node \"a\", NIC 0: a MAC address is six pairs of hex digits with colons, "
+		"such as \"02:00:00:00:00:01\"; found \"02:00:00:00:00\"" },
+	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", \"mac\": 2 } ]"),
+		"t.json:4:63: node \"a\", NIC 0: \"mac\" must be a string such as \"02:00:00:00:00:01\"; "
+		"found 2" },
+	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", "
+		    "\"mac\": \"00:00:00:00:00:00\" } ]"),
+		"t.json:4:63: node \"a\", NIC 0: a NIC's MAC address may not be all zeros" },
+	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ "
+		    "{ \"network\": \"lan\", \"mac\": \"02:00:00:00:00:0A\" }, "
+		    "{ \"network\": \"lan\", \"mac\": \"02:00:00:00:00:0a\" } ]"),
+		"t.json:4:113: node \"a\", NIC 1: MAC address 02:00:00:00:00:0a is node \"a\", NIC 0's "
+		"already (line 4)" },
+	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", \"queues\": 17 } ]"),
+		"t.json:4:66: node \"a\", NIC 0: \"queues\" must be 1 to 16 queue pairs; found 17" },
+	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", \"vf\": 17 } ]"),
+		"t.json:4:56: node \"a\", NIC 0: unknown key \"vf\" (known: network, mac, queues)" },
+	/* traffic */
+	{ 7, "  \"traffic\": {} }",
+		"t.json:7:14: \"traffic\" must be a list of entries, [ { ... } ]; found {}" },
+	{ 7, TRAFFIC("3"),
+		"t.json:7:16: traffic entry 1: an object, { ... } is needed here; found 3" },
+	{ 7, TRAFFIC("{ " AB " }"), "t.json:7:16: traffic entry 1: \"name\" is missing" },
+	{ 7, TRAFFIC("{ \"name\": \"\", " AB " }"),
+		"t.json:7:26: traffic \"\": \"name\" must have 1 to 32 bytes, and no space at its ends" },
+	{ 7, TRAFFIC("{ \"name\": \"a\\nb\", " AB " }"),
+		"t.json:7:26: traffic \"a\\nb\": \"name\" has a control character at its character 2" },
+	{ 7, T("\"rate\": \"max\""),
+		"t.json:7:16: traffic \"n\": who sends? Name the ends with \"from\" and \"to\", or with "
+		"\"all_pairs\"" },
+	{ 7, T("\"from\": \"a.0\""), "t.json:7:16: traffic \"n\": \"to\" is missing" },
+	{ 7, T("\"to\": \"a.0\""), "t.json:7:16: traffic \"n\": \"from\" is missing" },
+	{ 7, T("\"from\": \"a\", \"to\": \"b.0\""),
+		"t.json:7:39: traffic \"n\": \"from\" must be NODE.NIC, such as \"a.0\" for the first NIC "
+		"of \"a\"; found \"a\"" },
+	{ 7, T("\"from\": \"a.0x\", \"to\": \"b.0\""),
+		"t.json:7:39: traffic \"n\": \"from\" must be NODE.NIC, such as \"a.0\" for the first NIC "
+		"of \"a\"; found \"a.0x\"" },
+	{ 7, T("\"from\": [], \"to\": \"b.0\""),
+		"t.json:7:39: traffic \"n\": \"from\" must name 1 to 64 ends; found 0" },
+	{ 7, T("\"from\": 0, \"to\": \"b.0\""),
+		"t.json:7:39: traffic \"n\": \"from\" must be an end such as \"a.0\", or a list of them; "
+		"found 0" },
+	{ 7, T("\"from\": [ 0 ], \"to\": \"b.0\""),
+		"t.json:7:41: traffic \"n\": \"from\" must be NODE.NIC, such as \"a.0\" for the first NIC "
+		"of \"a\"; found 0" },
+	{ 7, T("\"from\": [ \"a.0\", \"a.0\" ], \"to\": \"b.0\""),
+		"t.json:7:48: traffic \"n\": \"a.0\" is named twice" },
+	{ 7, T("\"from\": \"c.0\", \"to\": \"b.0\""),
+		"t.json:7:39: traffic \"n\": unknown node \"c\" (known: a, b, x)" },
+	{ 7, T("\"from\": \"a.2\", \"to\": \"b.0\""),
+		"t.json:7:39: traffic \"n\": node \"a\" has no NIC 2: its NICs are 0 to 1" },
+	{ 7, T("\"from\": \"a.0\", \"to\": \"x.0\""),
+		"t.json:7:52: traffic \"n\": node \"x\" is external: Lanyard can make traffic in VMs only" },
+	{ 7, T("\"from\": \"a.0\", \"to\": \"a.0\""),
+		"t.json:7:52: traffic \"n\": \"from\" and \"to\" are the same NIC" },
+	{ 7, T("\"from\": \"a.1\", \"to\": \"b.0\""),
+		"t.json:7:52: traffic \"n\": a.1 is on network \"quiet\" and b.0 on \"lan\": no frame gets "
+		"across" },
+	{ 7, T("\"all_pairs\": [ \"a.0\" ]"),
+		"t.json:7:44: traffic \"n\": \"all_pairs\" must be a list of two ends or more, such as "
+		"[\"a.0\", \"b.0\", \"c.0\"]; found [\"a.0\"]" },
+	{ 7, T("\"all_pairs\": [ \"a.0\", \"b.0\" ], \"to\": \"b.0\""),
+		"t.json:7:68: traffic \"n\": \"all_pairs\" names the ends already: leave out \"to\"" },
+	{ 7, T("\"all_pairs\": [ \"a.0\", \"b.0\" ], \"both_ways\": true"),
+		"t.json:7:75: traffic \"n\": \"all_pairs\" goes both ways already: leave out \"both_ways\"" },
+	{ 7, T(AB ", \"both_ways\": 1"),
+		"t.json:7:72: traffic \"n\": \"both_ways\" must be true or false; found 1" },
+	{ 7, T(AB ", \"frame\": 63"),
+		"t.json:7:68: traffic \"n\": a frame has 64 to 9234 bytes (its FCS, 4 bytes, counts); "
+		"found 63" },
+	{ 7, T(AB ", \"frame\": [ 64, 9235 ]"),
+		"t.json:7:74: traffic \"n\": a frame has 64 to 9234 bytes (its FCS, 4 bytes, counts); "
+		"found 9235" },
+	{ 7, T(AB ", \"frame\": \"64\""),
+		"t.json:7:68: traffic \"n\": \"frame\" must be a frame size in bytes, or a list of them; "
+		"found \"64\"" },
+	{ 7, T(AB ", \"frame\": []"),
+		"t.json:7:68: traffic \"n\": \"frame\" must name 1 to 16 sizes; found 0" },
+	{ 7, T(AB ", \"frame\": [ 64, 64 ]"),
+		"t.json:7:74: traffic \"n\": frame size 64 is named twice" },
+	{ 7, T(AB ", \"frame\": [ 64, 1519 ]"),
+		"t.json:7:74: traffic \"n\": frames of 1519 bytes don't fit network \"lan\": with its MTU "
+		"of 1500 they have at most 1518 (14 of header and 4 of FCS more); raise the MTU to 1501 "
+		"or send smaller ones" },
+	{ 7, T(AB ", \"rate\": \"10\""),
+		"t.json:7:67: traffic \"n\": \"rate\": rate \"10\" has no unit: add pps (frames/s) or bps "
+		"(bits/s) with k, M or G, such as \"10kpps\" or \"1Gbps\"" },
+	{ 7, T(AB ", \"rate\": 10"),
+		"t.json:7:67: traffic \"n\": \"rate\" must be a rate with its unit, such as \"10kpps\" or "
+		"\"1Gbps\", or \"max\"; found 10" },
+	{ 7, T(AB ", \"seconds\": 0"),
+		"t.json:7:70: traffic \"n\": \"seconds\" must be 0.1 to 3600 seconds; found 0" },
+	{ 7, T(AB ", \"seconds\": \"5s\""),
+		"t.json:7:70: traffic \"n\": \"seconds\" must be a number; found \"5s\"" },
+	{ 7, T(AB ", \"max_loss\": 1.5"),
+		"t.json:7:71: traffic \"n\": \"max_loss\" must be 0 to 1 (a fraction of the frames sent: 0 "
+		"is none, 0.001 one in a thousand); found 1.5" },
+	{ 7, T(AB ", \"max_loss\": -0.1"),
+		"t.json:7:71: traffic \"n\": \"max_loss\" must be 0 to 1 (a fraction of the frames sent: 0 "
+		"is none, 0.001 one in a thousand); found -0.1" },
+	{ 7, T(AB ", \"form\": \"a.0\""),
+		"t.json:7:59: traffic \"n\": unknown key \"form\"; did you mean \"from\"? (known: name, "
+		"from, to, both_ways, all_pairs, frame, rate, seconds, max_loss, group)" },
+	{ 7, TRAFFIC("{ \"name\": \"n\", " AB " }, { \"name\": \"n\", " AB " }"),
+		"t.json:7:61: traffic \"n\": two traffic entries are named \"n\" (the first in line 7)" },
+	{ 7, TRAFFIC("{ \"name\": \"n\", \"group\": \"g\", " AB " },"
+		     " { \"name\": \"m\", \"group\": \"g\", \"seconds\": 1, " AB " }"),
+		"t.json:7:75: traffic \"m\": group \"g\" runs at once, but this entry takes 1 s and \"n\" "
+		"5 s" },
+	{ 7, TRAFFIC("{ \"name\": \"n\", \"group\": \"g\", \"frame\": [64, 65], " AB " },"
+		     " { \"name\": \"m\", \"group\": \"g\", \"frame\": [64, 65, 66], " AB " }"),
+		"t.json:7:94: traffic \"m\": group \"g\" runs trial by trial, but this entry has 3 frame "
+		"sizes and \"n\" 2: give them the same number, or one" },
+};
+
+static void test_bad(void **state)
+{
+	int wrong = 0;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct topology *t = NULL;
+		struct err e = { 0 };
+		int rc = parse(bad[i].line, bad[i].with, &t, &e);
+
+		if (rc >= 0 || e.class != ERR_REQUEST || strcmp(e.text, bad[i].message) != 0) {
+			print_error("line %d: %s\nexpected: %s\nfound %d: %s\n\n", bad[i].line,
+				bad[i].with, bad[i].message, rc, e.text);
+			wrong++;
+		}
+		assert_true(rc == 0 || t == NULL);
+		topology_free(t);
+	}
+	assert_int_equal(wrong, 0);
+}
+
+/* The key that was wrong is told to programs as well. */
+static void test_field(void **state)
+{
+	struct topology *t;
+	struct err e = { 0 };
+
+	assert_true(parse(4, A_VM("\"memory\": \"3M\""), &t, &e) < 0);
+	assert_string_equal(e.field, "memory");
+}
+
+static void test_defaults(void **state)
+{
+	struct topology *t;
+	struct err e = { 0 };
+
+	assert_int_equal(parse(7, T(AB), &t, &e), 0);
+	assert_string_equal(t->file, "t.json");
+	assert_string_equal(t->lab, "t");
+	assert_int_equal(t->sw.cpus.n, 0);
+	assert_int_equal(t->sw.poll, TOPO_POLL_ADAPTIVE);
+	assert_int_equal(t->n_networks, 2);
+	assert_int_equal(t->networks[1].mtu, 1500);
+	assert_int_equal(t->networks[1].ageing_s, 300);
+	assert_int_equal(t->networks[1].place.col, 41);
+	assert_int_equal(t->n_nodes, 3);
+	const struct topo_node *a = &t->nodes[0];
+	assert_string_equal(a->guest, "probe");
+	assert_int_equal(a->guest_place.line, 0);
+	assert_int_equal(a->memory, 64u << 20);
+	assert_int_equal(a->vcpus, 1);
+	assert_int_equal(a->cpus.n, 0);
+	assert_int_equal(a->n_nics, 2);
+	assert_int_equal(a->nics[1].network, 1);
+	assert_int_equal(a->nics[1].queues, 1);
+	assert_false(a->nics[1].mac_given);
+	assert_null(t->nodes[2].guest);
+	assert_int_equal(t->nodes[2].kind, TOPO_EXTERNAL);
+	const struct topo_traffic *x = &t->traffic[0];
+	assert_int_equal(x->n_flows, 1);
+	assert_int_equal(x->flows[0].to.node, 1);
+	assert_int_equal(x->n_sizes, 1);
+	assert_int_equal(x->size[0], 64);
+	assert_int_equal(x->rate.kind, RATE_MAX);
+	assert_true(x->seconds == 5);
+	assert_true(x->max_loss < 0);
+	assert_null(x->group);
+	assert_int_equal(x->group_id, 0);
+	char name[TOPO_NAME_MAX + 12];
+	assert_string_equal(topology_port_name(t, 0, 1, name), "a.1");
+	topology_error(t, a->place, ERR_HOST, -ENOMEM, &e, "node \"%s\" wants too much", a->name);
+	assert_string_equal(e.text, "t.json:4:5: node \"a\" wants too much");
+	assert_int_equal(e.class, ERR_HOST);
+	assert_int_equal(topology_error(t, a->guest_place, ERR_HOST, -ENOENT, &e, "x"), -ENOENT);
+	assert_string_equal(e.text, "t.json: x");
+	topology_free(t);
+}
+
+static void test_values(void **state)
+{
+	struct topology *t;
+	struct err e = { 0 };
+
+	assert_int_equal(parse(1, "{ \"version\": 1, \"lab\": \"t-1_x\", \"switch\": { \"cpus\": "
+				  "\"4,0-1\", \"poll\": \"busy\" },", &t, &e), 0);
+	assert_int_equal(t->sw.cpus.n, 3);
+	assert_int_equal(t->sw.cpus.cpu[2], 4);
+	assert_int_equal(t->sw.poll, TOPO_POLL_BUSY);
+	topology_free(t);
+	assert_int_equal(parse(4, A_VM("\"guest\": \"./g.elf\", \"vcpus\": 2, \"cpus\": [3, 1], "
+				       "\"memory\": \"1G\""), &t, &e), 0);
+	assert_string_equal(t->nodes[0].guest, "./g.elf");
+	assert_int_equal(t->nodes[0].guest_place.col, 35);
+	assert_int_equal(t->nodes[0].memory, 1u << 30);
+	assert_int_equal(t->nodes[0].cpus.cpu[0], 1);
+	topology_free(t);
+	/* A byte order mark is passed over, and is no column. */
+	char *text = make_text(0, ""), *marked = calloc(1, 8192);
+	sprintf(marked, "\xef\xbb\xbf%s", text);
+	assert_int_equal(topology_parse("t.json", marked, strlen(marked), &t, &e), 0);
+	topology_free(t);
+	free(text);
+	free(marked);
+}
+
+static void test_flows(void **state)
+{
+	struct topology *t;
+	struct err e = { 0 };
+
+	assert_int_equal(parse(7, T(AB ", \"both_ways\": true"), &t, &e), 0);
+	assert_int_equal(t->traffic[0].n_flows, 2);
+	assert_int_equal(t->traffic[0].flows[1].from.node, 1);
+	assert_int_equal(t->traffic[0].flows[1].to.node, 0);
+	topology_free(t);
+
+	const char *three = "    \"a\": { \"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\" }, "
+			    "{ \"network\": \"lan\" } ] }, \"c\": { \"kind\": \"vm\", \"nics\": [ { "
+			    "\"network\": \"lan\" } ] },";
+	static const struct {
+		const char *traffic;
+		size_t n;
+	} cases[] = {
+		{ "\"all_pairs\": [ \"a.0\", \"a.1\", \"b.0\", \"c.0\" ]", 12 },
+		{ "\"from\": [ \"a.0\", \"b.0\" ], \"to\": \"c.0\"", 2 },
+		{ "\"from\": [ \"a.0\", \"b.0\" ], \"to\": \"c.0\", \"both_ways\": true", 4 },
+		{ "\"from\": [ \"a.0\", \"b.0\" ], \"to\": [ \"a.0\", \"b.0\" ], \"both_ways\": true", 2 },
+		{ "\"from\": \"a.0\", \"to\": \"a.1\"", 1 },
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char line7[512], text[8192];
+
+		snprintf(line7, sizeof(line7), "  \"traffic\": [ { \"name\": \"n\", %s } ] }",
+			cases[i].traffic);
+		snprintf(text, sizeof(text), "%s\n%s\n%s\n%s\n%s\n%s\n%s\n", base_lines[0],
+			base_lines[1], base_lines[2], three, base_lines[4], base_lines[5], line7);
+		assert_int_equal(topology_parse("t.json", text, strlen(text), &t, &e), 0);
+		assert_int_equal(t->traffic[0].n_flows, cases[i].n);
+		topology_free(t);
+	}
+}
+
+static void test_groups(void **state)
+{
+	struct topology *t;
+	struct err e = { 0 };
+
+	assert_int_equal(parse(7, TRAFFIC(
+		"{ \"name\": \"alone\", " AB " },"
+		"{ \"name\": \"big\", \"group\": \"mix\", \"frame\": [64, 1518], " AB " },"
+		"{ \"name\": \"other\", \"group\": \"g2\", " AB " },"
+		"{ \"name\": \"small\", \"group\": \"mix\", \"frame\": 64, " AB " }"), &t, &e), 0);
+	assert_int_equal(t->traffic[0].group_id, 0);
+	assert_int_equal(t->traffic[1].group_id, 1);
+	assert_int_equal(t->traffic[2].group_id, 2);
+	assert_int_equal(t->traffic[3].group_id, 1);
+	topology_free(t);
+}
+
+/* 33 entries in a group between the same two guests are too many at once; 32 are not. */
+static void test_too_many_flows(void **state)
+{
+	for (int n = 32; n <= 33; n++) {
+		char text[8192] = "", *p = text;
+		struct topology *t;
+		struct err e = { 0 };
+
+		for (size_t i = 0; i + 1 < N_LINES; i++)
+			p += sprintf(p, "%s\n", base_lines[i]);
+		p += sprintf(p, "\"traffic\": [\n");
+		for (int i = 0; i < n; i++)
+			p += sprintf(p, "%s{ \"name\": \"n%d\", \"group\": \"g\", " AB " }\n",
+				i ? "," : " ", i);
+		sprintf(p, "] }");
+		assert_int_equal(topology_parse("t.json", text, strlen(text), &t, &e),
+			n == 32 ? 0 : -EINVAL);
+		if (n == 33)
+			assert_string_equal(e.text,
+				"t.json:40:2: traffic \"n32\": node \"a\" would send and receive 33 "
+				"flows at once; a guest has 32 at most");
+		topology_free(t);
+	}
+}
+
+/* Made addresses: the same in each run, local unicast, of this lab; given ones go first. */
+static void test_macs(void **state)
+{
+	struct topology *t, *u;
+	struct err e = { 0 };
+	char mac[ETHER_MAC_STR], line4[256];
+
+	assert_int_equal(parse(7, base_lines[6], &t, &e), 0);
+	assert_int_equal(parse(7, base_lines[6], &u, &e), 0);
+	for (size_t i = 0; i < t->n_nodes; i++) {
+		for (size_t j = 0; j < t->nodes[i].n_nics; j++) {
+			struct ether_mac m = t->nodes[i].nics[j].mac;
+
+			assert_int_equal(m.b[0], 2);
+			assert_memory_equal(&m, &u->nodes[i].nics[j].mac, sizeof(m));
+		}
+	}
+	/* They may never change: a lab's switch and captures remember them. */
+	assert_string_equal(ether_mac_str(t->nodes[0].nics[0].mac, mac), "02:f8:a2:09:ed:16");
+	topology_free(u);
+	/* a.0 takes the address that b.0 would have been given: b.0 gets another. */
+	struct ether_mac taken = t->nodes[1].nics[0].mac;
+	snprintf(line4, sizeof(line4),
+		"    \"a\": { \"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", \"mac\": \"%s\" } ] },",
+		ether_mac_str(taken, mac));
+	assert_int_equal(parse(4, line4, &u, &e), 0);
+	assert_memory_equal(&u->nodes[0].nics[0].mac, &taken, sizeof(taken));
+	assert_true(u->nodes[0].nics[0].mac_given);
+	assert_memory_not_equal(&u->nodes[1].nics[0].mac, &taken, sizeof(taken));
+	topology_free(u);
+	topology_free(t);
+	/* Another lab, other addresses. */
+	assert_int_equal(parse(1, "{ \"version\": 1, \"lab\": \"u\",", &u, &e), 0);
+	assert_string_not_equal(ether_mac_str(u->nodes[0].nics[0].mac, mac), "02:f8:a2:09:ed:16");
+	topology_free(u);
+}
+
+static void test_load(void **state)
+{
+	char path[] = "/tmp/lanyard-test-XXXXXX", expected[256];
+	struct topology *t = (void *)1;
+	struct err e = { 0 };
+	int fd = mkstemp(path);
+	char *big = calloc(1, TOPO_FILE_MAX + 2), *text = make_text(0, "");
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	assert_int_equal(topology_load(path, &t, &e), 0);
+	assert_string_equal(t->file, path);
+	topology_free(t);
+	memset(big, ' ', TOPO_FILE_MAX + 1);
+	assert_int_equal(pwrite(fd, big, TOPO_FILE_MAX + 1, 0), TOPO_FILE_MAX + 1);
+	assert_true(topology_load(path, &t, &e) < 0);
+	snprintf(expected, sizeof(expected), "%s is larger than the 1048576 bytes allowed", path);
+	assert_string_equal(e.text, expected);
+	assert_int_equal(e.class, ERR_REQUEST);
+	unlink(path);
+	assert_int_equal(topology_load(path, &t, &e), -ENOENT);
+	assert_int_equal(e.class, ERR_REQUEST);
+	assert_non_null(strstr(e.text, path));
+	assert_null(t);
+	assert_true(topology_load("/tmp", &t, &e) < 0);
+	assert_int_equal(e.class, ERR_REQUEST);
+	close(fd);
+	free(big);
+	free(text);
+}
+
+/* jansson refuses what is nested too deep; up to there nothing of ours overflows. */
+static void test_deep(void **state)
+{
+	enum { DEPTH = 100000 };
+	char *text = malloc(2 * DEPTH);
+	struct topology *t;
+	struct err e = { 0 };
+
+	for (int depth = 1000; depth <= DEPTH; depth *= 10) {
+		memset(text, '[', (size_t)depth);
+		memset(text + depth, ']', (size_t)depth);
+		assert_int_equal(topology_parse("t.json", text, 2 * (size_t)depth, &t, &e), -EINVAL);
+		assert_null(t);
+	}
+	free(text);
+}
+
+/* The labs that come with Lanyard. */
+static void test_shipped(void **state)
+{
+	static const struct {
+		const char *name;
+		size_t nodes, flows;
+	} labs[] = { { "pair", 2, 2 }, { "loop", 1, 1 }, { "star", 4, 12 } };
+
+	for (size_t i = 0; i < sizeof(labs) / sizeof(labs[0]); i++) {
+		struct topology *t;
+		struct err e = { 0 };
+		char path[512];
+
+		snprintf(path, sizeof(path), TOPOLOGIES "/%s.json", labs[i].name);
+		if (topology_load(path, &t, &e))
+			fail_msg("%s", e.text);
+		assert_string_equal(t->lab, labs[i].name);
+		assert_int_equal(t->n_nodes, labs[i].nodes);
+		assert_int_equal(t->traffic[0].n_flows, labs[i].flows);
+		assert_true(t->traffic[0].max_loss == 0);
+		topology_free(t);
+	}
+}
+
+/* Any cut of a good file is an error with a place, and leaks nothing (under ASan). */
+static void test_cut(void **state)
+{
+	char *text = make_text(7, T(AB ", \"both_ways\": true, \"group\": \"g\""));
+
+	for (size_t len = 0; len + 2 < strlen(text); len++) {
+		struct topology *t;
+		struct err e = { 0 };
+
+		assert_int_equal(topology_parse("t.json", text, len, &t, &e), -EINVAL);
+		assert_int_equal(strncmp(e.text, "t.json:", 7), 0);
+	}
+	free(text);
+}
+
+static const char *word(const void *ctx, size_t i)
+{
+	return ((const char *const *)ctx)[i];
+}
+
+static void test_suggest(void **state)
+{
+	static const char *const words[] = { "up", "down", "status", "bench", "validate" };
+
+	assert_int_equal(suggest_distance("", ""), 0);
+	assert_int_equal(suggest_distance("abc", ""), 3);
+	assert_int_equal(suggest_distance("lan", "lna"), 1);
+	assert_int_equal(suggest_distance("memry", "memory"), 1);
+	assert_int_equal(suggest_distance("kitten", "sitting"), 3);
+	assert_string_equal(suggest_nearest("statsu", 5, word, words), "status");
+	assert_string_equal(suggest_nearest("valid", 5, word, words) ?: "none", "none");
+	assert_string_equal(suggest_nearest("validat", 5, word, words), "validate");
+	assert_null(suggest_nearest("xyz", 5, word, words));
+	assert_null(suggest_nearest("", 5, word, words));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_field),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_flows),
+		cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_too_many_flows),
+		cmocka_unit_test(test_macs),
+		cmocka_unit_test(test_load),
+		cmocka_unit_test(test_deep),
+		cmocka_unit_test(test_shipped),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_suggest),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
