@@ -35,7 +35,7 @@ struct lab {
 	char name[TOPO_NAME_MAX + 1];
 	char dir[LAB_PATH_MAX];     /* RUN/LAB */
 	struct topology *topology;  /* of the copy in the run folder; `file` is the original's path */
-	struct record *record;      /* lab/record.h; for lab/ itself */
+	struct plan *plan;          /* lab/plan.h: the steps carried out */
 	size_t n_cpus;              /* workers first, then vCPUs in the topology's order */
 	const struct lab_cpu *cpus;
 	size_t n_warnings;          /* of `up`: shared CPUs, no hugepages... */
@@ -54,8 +54,9 @@ struct lab_opts {
  */
 int lab_up(const struct topology *t, const struct lab_opts *o, bool *was_up, struct err *e);
 
-/* Undoes what the record says. A lab that is not up is no error. */
-int lab_down(const char *name, const struct lab_opts *o, struct err *e);
+/* Undoes what the record says, not to be interrupted. A lab that is not up is no error: *was_down
+ * (may be NULL) says so. */
+int lab_down(const char *name, const struct lab_opts *o, bool *was_down, struct err *e);
 
 /* The lab of that name, to be freed with lab_free. -ENOENT (ERR_REQUEST): it is not up. */
 int lab_open(const char *name, struct lab **out, struct err *e);

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lab/carry.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "lab/daemon.h"
+#include "lab/record.h"
+
+#define QUOTED_LINES 4 /* of the log of a daemon that died */
+
+int carry_save(struct carry *c, struct err *e)
+{
+	return c->folder && c->folder->fd >= 0 ? record_write(c->folder->fd, c->plan, e) : 0;
+}
+
+static int interrupted(struct carry *c, struct err *e)
+{
+	struct signalfd_siginfo si = { 0 };
+
+	if (read(c->signal_fd, &si, sizeof si) != sizeof si)
+		return 0;
+	return err_set(e, -EINTR, "interrupted by SIG%s", sigabbrev_np((int)si.ssi_signo));
+}
+
+static int died(struct carry *c, const struct step *s, struct err *e)
+{
+	struct strs tail = { 0 };
+	char fate[64];
+
+	daemon_fate(s->pidfd, fate, sizeof fate);
+	daemon_log_tail(s->log, QUOTED_LINES, &tail);
+	err_set(e, -ECHILD, "%s%s %s%s%s", s->kind == STEP_SWITCH ? "the switch" : "VM ",
+		s->kind == STEP_SWITCH ? "" : s->name, fate,
+		tail.n ? "; its log ends with: " : "; its log is empty",
+		tail.n ? tail.v[tail.n - 1] : "");
+	progress_end(c->progress, PROGRESS_FAILED, s->kind == STEP_SWITCH ? "the switch died:" :
+									   "a VM died:");
+	for (size_t i = 0; i < tail.n; i++)
+		progress_quote(c->progress, tail.v[i]);
+	strs_free(&tail);
+	return -ECHILD;
+}
+
+int carry_pause(struct carry *c, int ms, struct err *e)
+{
+	size_t n_max = c->plan->n_steps + 1, n = 0;
+	struct pollfd *fds = lab_calloc(n_max, sizeof *fds);
+	struct step **of = lab_calloc(n_max, sizeof *of);
+	int r = 0;
+
+	if (c->signal_fd >= 0)
+		fds[n++] = (struct pollfd){ .fd = c->signal_fd, .events = POLLIN };
+	for (size_t i = 0; i < c->plan->n_steps; i++) {
+		struct step *s = &c->plan->steps[i];
+
+		if (s->pidfd < 0)
+			continue;
+		of[n] = s;
+		fds[n++] = (struct pollfd){ .fd = s->pidfd, .events = POLLIN };
+	}
+	if (poll(fds, n, ms) > 0) {
+		for (size_t i = 0; i < n && !r; i++) {
+			if (fds[i].revents)
+				r = of[i] ? died(c, of[i], e) : interrupted(c, e);
+		}
+	}
+	free(fds);
+	free(of);
+	return r;
+}
+
+/* What the daemon that the step waited for wrote last: the log goes away with the run folder. */
+static void quote_log(struct carry *c, const struct step *s)
+{
+	const struct step *vm = s->kind == STEP_GUEST ? plan_find(c->plan, STEP_VM, s->name) : s;
+	const struct step *of = vm && vm->log ? vm : plan_find(c->plan, STEP_SWITCH, NULL);
+	struct strs tail = { 0 };
+
+	if (of && of->log)
+		daemon_log_tail(of->log, QUOTED_LINES, &tail);
+	for (size_t i = 0; i < tail.n; i++)
+		progress_quote(c->progress, tail.v[i]);
+	strs_free(&tail);
+}
+
+static int run_step(struct carry *c, struct step *s, struct err *e)
+{
+	char text[LAB_PATH_MAX + 128];
+	struct err why = { 0 };
+	int r;
+
+	step_describe(s, text, sizeof text);
+	progress_begin(c->progress, text);
+	s->state = STEP_BEGUN;
+	s->fresh = true;
+	r = carry_save(c, e);
+	if (!r)
+		r = c->ops[s->kind].run(c, s, e);
+	/* What looks like a refused call is often a daemon that is no more: say that instead. */
+	if (r != -ECHILD && carry_pause(c, 0, &why)) {
+		r = why.code;
+		if (e)
+			*e = why;
+	}
+	if (r) {
+		if (r != -ECHILD)
+			progress_end(c->progress, PROGRESS_FAILED, text);
+		if (r == -ETIMEDOUT)
+			quote_log(c, s);
+		return r;
+	}
+	s->state = STEP_DONE;
+	progress_end(c->progress, PROGRESS_DONE, text);
+	return carry_save(c, e);
+}
+
+int carry_out(struct carry *c, struct err *e)
+{
+	for (size_t i = 0; i < c->plan->n_steps; i++) {
+		struct step *s = &c->plan->steps[i];
+		struct err undo_err = { 0 };
+		int r;
+
+		s->fresh = false;
+		if (s->state == STEP_DONE)
+			continue;
+		r = run_step(c, s, e);
+		if (!r)
+			continue;
+		for (size_t j = i + 1; j < c->plan->n_steps; j++)
+			c->plan->steps[j].fresh = false;
+		if (carry_undo(c, true, &undo_err))
+			progress_warn(c->progress, "not all was undone: %s", undo_err.text);
+		return r;
+	}
+	return 0;
+}
+
+static int undo_step(struct carry *c, struct step *s, struct err *e)
+{
+	char text[LAB_PATH_MAX + 128];
+	int r;
+
+	step_describe_undo(s, text, sizeof text);
+	progress_begin(c->progress, text);
+	r = c->ops[s->kind].undo(c, s, e);
+	if (r) {
+		progress_end(c->progress, PROGRESS_FAILED, text);
+		return r;
+	}
+	s->state = STEP_PLANNED;
+	s->proc = (struct proc_id){ 0 };
+	s->pages_raised = 0;
+	if (text[0])
+		progress_end(c->progress, PROGRESS_UNDONE, text);
+	return carry_save(c, e);
+}
+
+int carry_undo(struct carry *c, bool fresh_only, struct err *e)
+{
+	int first = 0;
+
+	for (size_t i = c->plan->n_steps; i-- > 0;) {
+		struct step *s = &c->plan->steps[i];
+		struct err why = { 0 };
+		int r;
+
+		if (s->state == STEP_PLANNED || (fresh_only && !s->fresh))
+			continue;
+		if (s->kind == STEP_FOLDER && first)
+			continue; /* the record of what is left to undo stays */
+		r = undo_step(c, s, &why);
+		if (r && !first) {
+			first = r;
+			if (e)
+				*e = why;
+		}
+	}
+	return first;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening of a lab from its record, and small things that all commands share. */
+#include "lab/lab.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "lab/folder.h"
+#include "lab/paths.h"
+#include "lab/plan.h"
+#include "lab/record.h"
+
+int lab_open(const char *name, struct lab **out, struct err *e)
+{
+	struct lab *l = lab_calloc(1, sizeof *l);
+	struct folder f = FOLDER_CLOSED;
+	char path[LAB_PATH_MAX], *text = NULL;
+	struct paths paths;
+	size_t len;
+	int r;
+
+	*out = NULL;
+	l->plan = lab_calloc(1, sizeof *l->plan);
+	snprintf(l->name, sizeof l->name, "%s", name);
+	paths_read(&paths);
+	r = strlen(name) > TOPO_NAME_MAX || strchr(name, '/')
+		    ? -ENOENT
+		    : folder_open(&f, paths.run, name, e);
+	if (!r)
+		r = record_read(f.fd, l->plan, e);
+	if (r == -ENOENT)
+		err_request(e, r, "lab %s is not up (there is no %s/%s); lanyard up TOPOLOGY brings "
+			"one up, lanyard status lists those that are", name, paths.run, name);
+	else if (r == -EINVAL)
+		err_prefix(e, "lab %s (lanyard down %s cleans it up)", name, name);
+	if (r)
+		goto out;
+	snprintf(l->dir, sizeof l->dir, "%s", f.dir);
+	r = fd_read_file(lab_file(l, path, "topology.json"), TOPO_FILE_MAX, &text, &len, e);
+	if (!r)
+		r = topology_parse(l->plan->file, text, len, &l->topology, e);
+	if (r)
+		goto out;
+	l->n_cpus = l->plan->place.n;
+	l->cpus = l->plan->place.cpus;
+	l->n_warnings = l->plan->warnings.n;
+	l->warnings = l->plan->warnings.v;
+	*out = l;
+	l = NULL;
+out:
+	folder_close(&f);
+	free(text);
+	lab_free(l);
+	return r;
+}
+
+void lab_free(struct lab *l)
+{
+	if (!l)
+		return;
+	topology_free(l->topology);
+	plan_clear(l->plan);
+	free(l->plan);
+	free(l);
+}
+
+char *lab_file(const struct lab *l, char *out, const char *fmt, ...)
+{
+	va_list ap;
+	size_t n = (size_t)snprintf(out, LAB_PATH_MAX, "%s/", l->dir);
+
+	va_start(ap, fmt);
+	if (n < LAB_PATH_MAX)
+		vsnprintf(out + n, LAB_PATH_MAX - n, fmt, ap);
+	va_end(ap);
+	return out;
+}
+
+bool lab_arg_is_file(const char *arg)
+{
+	size_t n = strlen(arg);
+	struct stat st;
+
+	return strchr(arg, '/') || (n > 5 && strcmp(arg + n - 5, ".json") == 0) ||
+	       (stat(arg, &st) == 0 && S_ISREG(st.st_mode));
+}
+
+int lab_fail(const struct err *e)
+{
+	fprintf(stderr, "lanyard: %s\n", e->text);
+	return e->class ? (int)e->class : 1;
+}

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lab/plan.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+
+const char *step_kind_name(enum step_kind kind)
+{
+	static const char *const names[] = {
+#define X(name, text) text,
+		STEP_KINDS(X)
+#undef X
+	};
+
+	return names[kind];
+}
+
+struct step *plan_add(struct plan *p, enum step_kind kind)
+{
+	struct step *s;
+
+	p->steps = lab_realloc(p->steps, p->n_steps + 1, sizeof *p->steps);
+	s = &p->steps[p->n_steps++];
+	*s = (struct step){ .kind = kind, .pidfd = -1 };
+	return s;
+}
+
+struct step *plan_find(const struct plan *p, enum step_kind kind, const char *name)
+{
+	for (size_t i = 0; i < p->n_steps; i++) {
+		struct step *s = &p->steps[i];
+
+		if (s->kind == kind && (!name || (s->name && strcmp(s->name, name) == 0)))
+			return s;
+	}
+	return NULL;
+}
+
+static void add_hugepages(struct plan *p, const struct topology *t)
+{
+	uint64_t pages = 0;
+
+	for (size_t i = 0; i < t->n_nodes; i++) {
+		if (t->nodes[i].kind == TOPO_VM)
+			pages += (t->nodes[i].memory + HOST_HUGE_SIZE - 1) / HOST_HUGE_SIZE;
+	}
+	if (pages)
+		plan_add(p, STEP_HUGEPAGES)->pages = pages;
+}
+
+static void add_switch(struct plan *p, const struct topology *t, const struct paths *paths)
+{
+	struct step *s = plan_add(p, STEP_SWITCH);
+	char cpus[1024];
+
+	s->socket = lab_asprintf("%s/switch.sock", p->dir);
+	s->log = lab_asprintf("%s/switch.log", p->dir);
+	strs_add(&s->args, "%s", paths->sw);
+	strs_add(&s->args, "--control");
+	strs_add(&s->args, "%s", s->socket);
+	strs_add(&s->args, "--cpus");
+	strs_add(&s->args, "%s", place_list(&p->place, -1, cpus, sizeof cpus));
+	strs_add(&s->args, "--poll");
+	strs_add(&s->args, "%s", t->sw.poll == TOPO_POLL_BUSY ? "busy" : "adaptive");
+}
+
+static void add_networks(struct plan *p, const struct topology *t)
+{
+	for (size_t i = 0; i < t->n_networks; i++) {
+		struct step *s = plan_add(p, STEP_NETWORK);
+
+		s->name = lab_strdup(t->networks[i].name);
+		s->mtu = t->networks[i].mtu;
+		s->ageing_s = t->networks[i].ageing_s;
+	}
+}
+
+static void add_ports(struct plan *p, const struct topology *t)
+{
+	for (size_t i = 0; i < t->n_nodes; i++) {
+		const struct topo_node *node = &t->nodes[i];
+
+		for (size_t j = 0; j < node->n_nics; j++) {
+			struct step *s = plan_add(p, STEP_PORT);
+			char name[TOPO_NAME_MAX + 12], mac[ETHER_MAC_STR];
+
+			s->name = lab_strdup(topology_port_name(t, i, j, name));
+			s->network = lab_strdup(t->networks[node->nics[j].network].name);
+			s->mac = lab_strdup(ether_mac_str(node->nics[j].mac, mac));
+			s->socket = lab_asprintf("%s/%s.vhost", p->dir, name);
+			s->queues = node->nics[j].queues;
+			s->external = node->kind == TOPO_EXTERNAL;
+		}
+	}
+}
+
+/* The guest's file: the probe of ours, or a path relative to the topology's folder. */
+static char *guest_path(const struct plan *p, const struct topo_node *node,
+	const struct paths *paths)
+{
+	const char *slash = strrchr(p->file, '/');
+
+	if (strcmp(node->guest, "probe") == 0)
+		return lab_strdup(paths->probe);
+	if (node->guest[0] == '/' || !slash)
+		return lab_strdup(node->guest);
+	return lab_asprintf("%.*s/%s", (int)(slash - p->file), p->file, node->guest);
+}
+
+static void add_vm(struct plan *p, const struct topology *t, size_t i, const struct paths *paths)
+{
+	const struct topo_node *node = &t->nodes[i];
+	struct step *s = plan_add(p, STEP_VM);
+	char *guest = guest_path(p, node, paths), cpus[1024];
+	struct strs *a = &s->args;
+
+#define OPT(option, ...) (strs_add(a, "--" option), strs_add(a, __VA_ARGS__))
+	s->name = lab_strdup(node->name);
+	s->socket = lab_asprintf("%s/%s.sock", p->dir, node->name);
+	s->log = lab_asprintf("%s/%s.log", p->dir, node->name);
+	strs_add(a, "%s", paths->vmm);
+	OPT("name", "%s", node->name);
+	OPT("control", "%s", s->socket);
+	OPT("agent", "%s/%s.agent", p->dir, node->name);
+	OPT("console", "%s/%s.console", p->dir, node->name);
+	OPT("console-log", "%s/%s.console.log", p->dir, node->name);
+	OPT("kernel", "%s", guest);
+	if (strcmp(node->guest, "probe") == 0)
+		OPT("cmdline", "tsc_hz=" PLAN_TSC_HZ " node=%s", node->name);
+	OPT("memory", "%" PRIu64 "M", node->memory >> 20);
+	OPT("vcpus", "%u", node->vcpus);
+	OPT("cpus", "%s", place_list(&p->place, (int)i, cpus, sizeof cpus));
+	for (size_t j = 0; j < node->n_nics; j++) {
+		const struct topo_nic *nic = &node->nics[j];
+		char mac[ETHER_MAC_STR];
+
+		OPT("nic", "socket=%s/%s.%zu.vhost,mac=%s,queues=%u,mtu=%u", p->dir, node->name, j,
+			ether_mac_str(nic->mac, mac), nic->queues, t->networks[nic->network].mtu);
+	}
+#undef OPT
+	free(guest);
+}
+
+static void add_vms(struct plan *p, const struct topology *t, const struct paths *paths)
+{
+	struct strs links = { 0 };
+
+	for (size_t i = 0; i < t->n_nodes; i++) {
+		if (t->nodes[i].kind == TOPO_VM)
+			add_vm(p, t, i, paths);
+	}
+	for (size_t i = 0; i < t->n_nodes; i++) {
+		const struct topo_node *node = &t->nodes[i];
+		struct step *s;
+
+		if (node->kind != TOPO_VM)
+			continue;
+		s = plan_add(p, STEP_GUEST);
+		s->name = lab_strdup(node->name);
+		if (strcmp(node->guest, "probe") != 0)
+			continue;
+		s->socket = lab_asprintf("%s/%s.agent", p->dir, node->name);
+		for (size_t j = 0; j < node->n_nics; j++)
+			strs_add(&links, "%s.%zu", node->name, j);
+	}
+	if (links.n)
+		plan_add(p, STEP_LINKS)->args = links;
+}
+
+int plan_make(const struct topology *t, const struct host *h, const struct paths *paths,
+	struct plan *p, struct err *e)
+{
+	char *real;
+	int r;
+
+	*p = (struct plan){ 0 };
+	for (size_t i = 0; i < t->n_nodes; i++) {
+		if (t->nodes[i].kind == TOPO_PROCESS)
+			return topology_error(t, t->nodes[i].place, ERR_REQUEST, -EOPNOTSUPP, e,
+				"node \"%s\" is a \"process\", which this version can't run yet: "
+				"use a \"vm\" or an \"external\" node", t->nodes[i].name);
+	}
+	real = realpath(t->file, NULL);
+	snprintf(p->lab, sizeof p->lab, "%s", t->lab);
+	snprintf(p->file, sizeof p->file, "%s", real ? real : t->file);
+	snprintf(p->dir, sizeof p->dir, "%.*s/%s", LAB_PATH_MAX - TOPO_NAME_MAX - 2, paths->run,
+		t->lab);
+	free(real);
+	r = place_cpus(t, h, &p->place, &p->warnings, e);
+	if (r)
+		return r;
+	plan_add(p, STEP_FOLDER)->path = lab_strdup(p->dir);
+	add_hugepages(p, t);
+	add_switch(p, t, paths);
+	add_networks(p, t);
+	add_ports(p, t);
+	add_vms(p, t, paths);
+	return 0;
+}
+
+void plan_clear(struct plan *p)
+{
+	for (size_t i = 0; i < p->n_steps; i++) {
+		struct step *s = &p->steps[i];
+
+		free(s->name);
+		free(s->network);
+		free(s->mac);
+		free(s->socket);
+		free(s->log);
+		free(s->path);
+		strs_free(&s->args);
+		fd_close(&s->pidfd);
+	}
+	free(p->steps);
+	place_free(&p->place);
+	strs_free(&p->warnings);
+	*p = (struct plan){ 0 };
+}
+
+/* The argument after an option of a command line, or "". */
+static const char *option(const struct step *s, const char *name)
+{
+	for (size_t i = 0; i + 1 < s->args.n; i++) {
+		if (strcmp(s->args.v[i], name) == 0)
+			return s->args.v[i + 1];
+	}
+	return "";
+}
+
+static const char *cpus_word(const char *list)
+{
+	return strchr(list, ',') ? "CPUs" : "CPU";
+}
+
+char *step_describe(const struct step *s, char *out, size_t size)
+{
+	const char *cpus = option(s, "--cpus");
+
+	switch (s->kind) {
+	case STEP_FOLDER:
+		snprintf(out, size, "run folder %s, locked", s->path);
+		break;
+	case STEP_HUGEPAGES:
+		snprintf(out, size, "%" PRIu64 " hugepages of 2 MiB free for the guests", s->pages);
+		break;
+	case STEP_SWITCH:
+		snprintf(out, size, "switch, %s on %s %s", strchr(cpus, ',') ? "workers" : "worker",
+			cpus_word(cpus), cpus);
+		break;
+	case STEP_NETWORK:
+		snprintf(out, size, "network %s, MTU %" PRIu64, s->name, s->mtu);
+		break;
+	case STEP_PORT:
+		snprintf(out, size, "port %s on %s%s%s", s->name, s->network,
+			s->external ? ", for a client at " : "", s->external ? s->socket : "");
+		break;
+	case STEP_VM:
+		snprintf(out, size, "VM %s, %s, %s %s", s->name, option(s, "--memory"),
+			cpus_word(cpus), cpus);
+		break;
+	case STEP_GUEST:
+		snprintf(out, size, "%s %s", s->name, s->socket ? "answers" : "runs");
+		break;
+	case STEP_LINKS:
+		snprintf(out, size, "%zu link%s up", s->args.n, s->args.n == 1 ? "" : "s");
+		break;
+	case STEP_KIND_N:
+		break;
+	}
+	return out;
+}
+
+char *step_describe_undo(const struct step *s, char *out, size_t size)
+{
+	out[0] = '\0';
+	switch (s->kind) {
+	case STEP_FOLDER:
+		snprintf(out, size, "run folder removed, with the files that we made");
+		break;
+	case STEP_HUGEPAGES:
+		if (s->state == STEP_PLANNED)
+			snprintf(out, size, "number of hugepages put back");
+		else if (s->pages_raised)
+			snprintf(out, size, "number of hugepages put back (%" PRIu64 " fewer)",
+				s->pages_raised);
+		break;
+	case STEP_SWITCH:
+		snprintf(out, size, "switch stopped");
+		break;
+	case STEP_NETWORK:
+		snprintf(out, size, "network %s deleted", s->name);
+		break;
+	case STEP_PORT:
+		snprintf(out, size, "port %s deleted", s->name);
+		break;
+	case STEP_VM:
+		snprintf(out, size, "VM %s stopped", s->name);
+		break;
+	case STEP_GUEST:
+	case STEP_LINKS:
+	case STEP_KIND_N:
+		break;
+	}
+	return out;
+}

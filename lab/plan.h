@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The plan of a lab: a list of typed steps that bring it up in this order, and are undone in the
+ * opposite one. plan_make is pure: topology, host and paths in, steps out; `lanyard plan` prints
+ * them without root. lab/carry.h carries them out; with each step's state and result the very
+ * same struct is the lab's record (lab/record.h).
+ */
+#ifndef LANYARD_LAB_PLAN_H
+#define LANYARD_LAB_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/proc.h"
+#include "config/topology.h"
+#include "lab/host.h"
+#include "lab/paths.h"
+#include "lab/place.h"
+#include "lab/strs.h"
+
+/*      kind       name in the record */
+#define STEP_KINDS(X)                                                                              \
+	X(FOLDER, "folder")       /* the run folder, 0700, with its lock */                        \
+	X(HUGEPAGES, "hugepages") /* as many as the guests need */                                 \
+	X(SWITCH, "switch")       /* the process, until it answers */                              \
+	X(NETWORK, "network")                                                                      \
+	X(PORT, "port")                                                                            \
+	X(VM, "vm")       /* the process only: all are started before any is waited for */         \
+	X(GUEST, "guest") /* until its agent answers, or if it has none the VMM does */                                      \
+	X(LINKS, "links") /* until all links are up */
+
+enum step_kind {
+#define X(name, text) STEP_##name,
+	STEP_KINDS(X)
+#undef X
+	STEP_KIND_N
+};
+
+enum step_state {
+	STEP_PLANNED, /* nothing of it exists */
+	STEP_BEGUN,   /* some of it may exist: written to the record before it is tried */
+	STEP_DONE,
+};
+
+/* Which fields a kind uses: the comment says. Strings are owned, NULL where unused. */
+struct step {
+	enum step_kind kind;
+	enum step_state state;
+	char *name;        /* network; port: "a.0"; vm, guest: node */
+	char *network;     /* port */
+	char *mac;         /* port */
+	char *socket;      /* switch, vm: control; port: vhost-user; guest: agent, NULL if none */
+	char *log;         /* switch, vm */
+	char *path;        /* folder: its path; hugepages: the file that was changed (result) */
+	struct strs args;  /* switch, vm: argv; links: ports that must come up */
+	uint64_t mtu;      /* network */
+	uint64_t ageing_s; /* network */
+	uint64_t queues;   /* port: queue pairs */
+	uint64_t pages;    /* hugepages: how many must be free */
+	bool external;     /* port: the client is not ours */
+	/* results */
+	uint64_t pages_raised; /* hugepages: by how many the host's number was raised */
+	struct proc_id proc;   /* switch, vm; pid 0: not started */
+	/* while carried out; not in the record */
+	int pidfd;  /* of proc; -1 */
+	bool fresh; /* begun by this very run, so rolled back by it */
+};
+
+struct plan {
+	char lab[TOPO_NAME_MAX + 1];
+	char file[LAB_PATH_MAX]; /* the topology's, absolute */
+	char dir[LAB_PATH_MAX];
+	uint64_t up_since_s; /* CLOCK_REALTIME; 0 until all steps were done once */
+	size_t n_steps;
+	struct step *steps;
+	struct placement place;
+	struct strs warnings;
+};
+
+/* In a step's args, replaced by the switch's tsc_hz when the VM is started. */
+#define PLAN_TSC_HZ "@TSC_HZ@"
+
+/* Host checks are not made here (lab/check.h), but that CPUs named exist is. The plan is to be
+ * cleared with plan_clear, on failure too. */
+int plan_make(const struct topology *t, const struct host *h, const struct paths *paths,
+	struct plan *p, struct err *e);
+void plan_clear(struct plan *p);
+
+/* The first step of that kind and name (NULL: any name), or NULL. */
+struct step *plan_find(const struct plan *p, enum step_kind kind, const char *name);
+
+/* Appends a zeroed step of that kind. */
+struct step *plan_add(struct plan *p, enum step_kind kind);
+
+const char *step_kind_name(enum step_kind kind);
+
+/* What the step does, and what undoing it does ("" if nothing), as half a sentence, to out;
+ * returns out. */
+char *step_describe(const struct step *s, char *out, size_t size);
+char *step_describe_undo(const struct step *s, char *out, size_t size);
+
+#endif

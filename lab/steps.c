@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Each kind's `run` leaves in the step what `undo` needs (a pid, a number) before it returns, on
+ * failure too: undo is called for a step that was begun, whatever came of it.
+ */
+#include "lab/steps.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "lab/daemon.h"
+#include "lab/host.h"
+
+#define READY_MS   20000 /* from a daemon's start to its first answer */
+#define GUEST_MS   20000 /* to the agent's first answer: 0.1 s as a rule */
+#define LINKS_MS   10000
+#define CALL_MS    5000
+#define HELLO_MS   500 /* one try */
+#define PAUSE_MS   2   /* between tries */
+
+/* --- the run folder --- */
+
+static int folder_run(struct carry *c, struct step *s, struct err *e)
+{
+	char *text = NULL;
+	size_t len;
+	int fd, r = fd_read_file(c->plan->file, TOPO_FILE_MAX, &text, &len, e);
+
+	if (r)
+		return r;
+	fd = openat(c->folder->fd, "topology.json", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	r = fd < 0 ? -errno : fd_write_full(fd, text, len);
+	if (r)
+		err_set(e, r, "%s/topology.json: %s", s->path, err_str(r));
+	fd_close(&fd);
+	free(text);
+	return r;
+}
+
+struct sweep {
+	struct carry *c;
+	int failed;
+	struct err *e;
+};
+
+static void sweep_one(struct proc_id id, const char *control, void *arg)
+{
+	const char *name = strrchr(control, '/') + 1, *forced;
+	struct sweep *w = arg;
+	char text[LAB_PATH_MAX];
+	int r;
+
+	snprintf(text, sizeof text, "process %d (%s) stopped", (int)id.pid, name);
+	progress_begin(w->c->progress, text);
+	r = daemon_stop(id, control, strcmp(name, "switch.sock") == 0 ? "shutdown" : "stop",
+		&forced, w->e);
+	progress_end(w->c->progress, r ? PROGRESS_FAILED : PROGRESS_UNDONE, text);
+	if (r)
+		w->failed = r;
+}
+
+int steps_sweep(struct carry *c, const char *dir, struct err *e)
+{
+	struct sweep w = { .c = c, .e = e };
+
+	daemon_each(dir, sweep_one, &w);
+	return w.failed;
+}
+
+/* All others are undone by now; what still runs here was started just before a crash. */
+static int folder_undo(struct carry *c, struct step *s, struct err *e)
+{
+	struct strs foreign = { 0 };
+	int r = steps_sweep(c, s->path, e);
+
+	if (r)
+		return r;
+	folder_remove(c->folder, c->plan, c->foreign ? c->foreign : &foreign);
+	strs_free(&foreign);
+	return 0;
+}
+
+/* --- hugepages --- */
+
+static int write_u64(const char *path, uint64_t v)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (dprintf(fd, "%" PRIu64 "\n", v) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+int steps_raise_pages(const char *file, uint64_t free_pages, uint64_t wanted, uint64_t *raised)
+{
+	uint64_t before, after;
+	int r = host_read_u64(file, &before);
+
+	*raised = 0;
+	if (r || free_pages >= wanted)
+		return r;
+	r = write_u64(file, before + (wanted - free_pages));
+	if (r)
+		return r;
+	r = host_read_u64(file, &after);
+	if (!r && after > before)
+		*raised = after - before;
+	return r;
+}
+
+int steps_lower_pages(const char *file, uint64_t by)
+{
+	uint64_t now;
+	int r = host_read_u64(file, &now);
+
+	return r ? r : write_u64(file, now > by ? now - by : 0);
+}
+
+static int hugepages_run(struct carry *c, struct step *s, struct err *e)
+{
+	char path[LAB_PATH_MAX], free_path[LAB_PATH_MAX];
+	uint64_t free_pages = 0;
+	struct host h;
+	int r;
+
+	host_read("", &h);
+	host_hugepages_path(h.n_nodes > 1 ? c->plan->place.home : -1, path, sizeof path);
+	snprintf(free_path, sizeof free_path, "%.*s/free_hugepages",
+		(int)(strrchr(path, '/') - path), path);
+	host_read_u64(free_path, &free_pages);
+	r = steps_raise_pages(path, free_pages, s->pages, &s->pages_raised);
+	if (s->pages_raised)
+		s->path = lab_strdup(path);
+	if (free_pages + s->pages_raised >= s->pages)
+		return 0;
+	strs_add(&c->plan->warnings,
+		"%" PRIu64 " of %" PRIu64 " hugepages of 2 MiB are free%s%s%s: guests that get none "
+		"run from ordinary memory, slower", free_pages + s->pages_raised, s->pages,
+		r ? " and more can't be reserved (" : " and the kernel found no more",
+		r ? err_str(r) : "", r ? ")" : "");
+	return 0;
+}
+
+static int hugepages_undo(struct carry *c, struct step *s, struct err *e)
+{
+	int r;
+
+	if (!s->pages_raised)
+		return 0;
+	r = steps_lower_pages(s->path, s->pages_raised);
+	if (r)
+		return err_set(e, r, "%s could not be lowered by the %" PRIu64 " that `up` added: "
+			"%s", s->path, s->pages_raised, err_str(r));
+	free(s->path);
+	s->path = NULL;
+	return 0;
+}
+
+/* --- the switch --- */
+
+static struct rpc *switch_rpc(struct carry *c, struct err *e)
+{
+	struct step *s = plan_find(c->plan, STEP_SWITCH, NULL);
+
+	if (!c->sw && !c->sw_silent && s)
+		c->sw = rpc_connect(s->socket, CALL_MS, e);
+	return c->sw;
+}
+
+static int switch_call(struct carry *c, const char *method, json_t *params, struct err *e)
+{
+	struct rpc *r = switch_rpc(c, e);
+	json_t *reply;
+
+	if (!r) {
+		json_decref(params);
+		return e ? e->code : -ECONNREFUSED;
+	}
+	reply = rpc_call(r, method, params, CALL_MS, e);
+	json_decref(reply);
+	return reply ? 0 : e->code;
+}
+
+static void switch_forget(struct carry *c)
+{
+	rpc_close(c->sw);
+	c->sw = NULL;
+	c->tsc_hz = 0;
+}
+
+/* Until `info` on the control socket gets an answer, which is returned. */
+static json_t *wait_info(struct carry *c, const struct step *s, const char *who, struct err *e)
+{
+	uint64_t deadline = clock_now_ns() + READY_MS * NS_PER_MS;
+
+	for (;;) {
+		struct rpc *r = rpc_connect(s->socket, CALL_MS, NULL);
+		json_t *info = r ? rpc_call(r, "info", NULL, CALL_MS, e) : NULL;
+
+		rpc_close(r);
+		if (info)
+			return info;
+		if (carry_pause(c, PAUSE_MS, e))
+			return NULL;
+		if (clock_now_ns() > deadline) {
+			err_set(e, -ETIMEDOUT, "%s does not answer on %s after %d s", who,
+				s->socket, READY_MS / 1000);
+			return NULL;
+		}
+	}
+}
+
+static int start(struct carry *c, struct step *s, char *const *argv, struct err *e)
+{
+	int r;
+
+	fd_close(&s->pidfd);
+	r = daemon_start(argv, s->log, &s->proc, &s->pidfd, e);
+	return r ? r : carry_save(c, e); /* the pid, before we wait for anything */
+}
+
+static int switch_run(struct carry *c, struct step *s, struct err *e)
+{
+	json_t *info;
+	int r;
+
+	switch_forget(c);
+	c->sw_silent = false;
+	r = start(c, s, s->args.v, e);
+	if (r)
+		return r;
+	info = wait_info(c, s, "the switch", e);
+	if (!info)
+		return e->code;
+	c->tsc_hz = json_integer_value(json_object_get(info, "tsc_hz"));
+	json_decref(info);
+	return 0;
+}
+
+static int stop(struct carry *c, struct step *s, const char *method, const char *who,
+	struct err *e)
+{
+	const char *forced;
+	int r;
+
+	if (!s->proc.pid && daemon_find(s->socket, &s->proc))
+		return 0; /* begun, but never started */
+	r = daemon_stop(s->proc, s->socket, method, &forced, e);
+	if (r)
+		return err_prefix(e, "%s", who);
+	if (forced)
+		progress_warn(c->progress, "%s did not end when asked: %s ended it", who, forced);
+	fd_close(&s->pidfd);
+	unlink(s->socket);
+	return 0;
+}
+
+static int switch_undo(struct carry *c, struct step *s, struct err *e)
+{
+	switch_forget(c);
+	return stop(c, s, "shutdown", "the switch", e);
+}
+
+/* --- networks and ports --- */
+
+static int network_run(struct carry *c, struct step *s, struct err *e)
+{
+	return switch_call(c, "network_add",
+		json_pack("{s:s, s:I, s:I}", "name", s->name, "mtu", (json_int_t)s->mtu, "ageing_s",
+			(json_int_t)s->ageing_s), e);
+}
+
+static int port_run(struct carry *c, struct step *s, struct err *e)
+{
+	return switch_call(c, "port_add",
+		json_pack("{s:s, s:s, s:s, s:I}", "name", s->name, "network", s->network, "socket",
+			s->socket, "queues", (json_int_t)s->queues), e);
+}
+
+/* Networks and ports live in the switch: when it is gone or silent, so are they. */
+static int delete_from_switch(struct carry *c, const char *method, const struct step *s)
+{
+	const struct step *sw = plan_find(c->plan, STEP_SWITCH, NULL);
+	struct err why = { 0 };
+	int r;
+
+	if (!sw || !proc_is_alive(sw->proc))
+		return 0;
+	r = switch_call(c, method, json_pack("{s:s}", "name", s->name), &why);
+	if (r == -ETIMEDOUT || r == -EPIPE || r == -ECONNREFUSED) {
+		switch_forget(c);
+		c->sw_silent = true;
+	}
+	return 0; /* an unknown name is one that was never made */
+}
+
+static int network_undo(struct carry *c, struct step *s, struct err *e)
+{
+	return delete_from_switch(c, "network_del", s);
+}
+
+static int port_undo(struct carry *c, struct step *s, struct err *e)
+{
+	delete_from_switch(c, "port_del", s);
+	unlink(s->socket);
+	return 0;
+}
+
+/* --- VMs --- */
+
+/* The argument with PLAN_TSC_HZ replaced, malloc'd. */
+static char *fill_tsc_hz(const char *arg, int64_t tsc_hz)
+{
+	const char *at = strstr(arg, PLAN_TSC_HZ);
+
+	if (!at)
+		return lab_strdup(arg);
+	return lab_asprintf("%.*s%" PRId64 "%s", (int)(at - arg), arg, tsc_hz,
+		at + strlen(PLAN_TSC_HZ));
+}
+
+static int ask_tsc_hz(struct carry *c, struct err *e)
+{
+	const struct step *sw = plan_find(c->plan, STEP_SWITCH, NULL);
+	json_t *info;
+
+	if (c->tsc_hz)
+		return 0;
+	info = wait_info(c, sw, "the switch", e);
+	if (!info)
+		return e->code;
+	c->tsc_hz = json_integer_value(json_object_get(info, "tsc_hz"));
+	json_decref(info);
+	return 0;
+}
+
+static int vm_run(struct carry *c, struct step *s, struct err *e)
+{
+	struct strs argv = { 0 };
+	int r = ask_tsc_hz(c, e);
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < s->args.n; i++) {
+		char *arg = fill_tsc_hz(s->args.v[i], c->tsc_hz);
+
+		strs_add(&argv, "%s", arg);
+		free(arg);
+	}
+	r = start(c, s, argv.v, e);
+	strs_free(&argv);
+	return r;
+}
+
+static int vm_undo(struct carry *c, struct step *s, struct err *e)
+{
+	static const char *const ends[] = { "agent", "console" };
+	char who[TOPO_NAME_MAX + 8];
+	size_t base = strlen(s->socket) - strlen(".sock");
+	int r;
+
+	snprintf(who, sizeof who, "VM %s", s->name);
+	r = stop(c, s, "stop", who, e);
+	for (size_t i = 0; !r && i < 2; i++) {
+		char *path = lab_asprintf("%.*s.%s", (int)base, s->socket, ends[i]);
+
+		unlink(path);
+		free(path);
+	}
+	return r;
+}
+
+/* --- guests and links --- */
+
+static int guest_run(struct carry *c, struct step *s, struct err *e)
+{
+	const struct step *vm = plan_find(c->plan, STEP_VM, s->name);
+	uint64_t deadline = clock_now_ns() + GUEST_MS * NS_PER_MS;
+	char who[TOPO_NAME_MAX + 8];
+	json_t *info;
+
+	snprintf(who, sizeof who, "VM %s", s->name);
+	if (!s->socket) {
+		info = wait_info(c, vm, who, e);
+		json_decref(info);
+		return info ? 0 : e->code;
+	}
+	for (;;) {
+		struct rpc *r = rpc_connect(s->socket, HELLO_MS, NULL);
+		json_t *hello = r ? rpc_call(r, "hello", NULL, HELLO_MS, NULL) : NULL;
+
+		rpc_close(r);
+		json_decref(hello);
+		if (hello)
+			return 0;
+		if (carry_pause(c, PAUSE_MS, e))
+			return e->code;
+		if (clock_now_ns() > deadline)
+			return err_set(e, -ETIMEDOUT, "the agent of %s does not answer on %s after "
+				"%d s", s->name, s->socket, GUEST_MS / 1000);
+	}
+}
+
+/* The name of the first port in s->args whose state isn't "up", or NULL; *e on failure. */
+static const char *first_down(struct carry *c, const struct step *s, struct err *e)
+{
+	struct rpc *r = switch_rpc(c, e);
+	json_t *stats = r ? rpc_call(r, "stats", NULL, CALL_MS, e) : NULL;
+	const char *down = NULL;
+	const json_t *port;
+	size_t i;
+
+	for (size_t k = 0; stats && k < s->args.n && !down; k++) {
+		const char *state = NULL;
+
+		json_array_foreach(json_object_get(stats, "ports"), i, port) {
+			const char *name = json_string_value(json_object_get(port, "name"));
+
+			if (name && strcmp(name, s->args.v[k]) == 0)
+				state = json_string_value(json_object_get(port, "state"));
+		}
+		if (!state || strcmp(state, "up") != 0)
+			down = s->args.v[k];
+	}
+	json_decref(stats);
+	return down;
+}
+
+static int links_run(struct carry *c, struct step *s, struct err *e)
+{
+	uint64_t deadline = clock_now_ns() + LINKS_MS * NS_PER_MS;
+
+	for (;;) {
+		struct err why = { 0 };
+		const char *down = first_down(c, s, &why);
+		int r;
+
+		if (!down && !why.code)
+			return 0;
+		r = carry_pause(c, PAUSE_MS, e);
+		if (r)
+			return r;
+		if (why.code) {
+			if (e)
+				*e = why;
+			return why.code;
+		}
+		if (clock_now_ns() > deadline)
+			return err_set(e, -ETIMEDOUT, "the link of %s is not up after %d s", down,
+				LINKS_MS / 1000);
+	}
+}
+
+static int nothing_undo(struct carry *c, struct step *s, struct err *e)
+{
+	return 0;
+}
+
+const struct step_ops steps_ops[STEP_KIND_N] = {
+	[STEP_FOLDER] = { folder_run, folder_undo },
+	[STEP_HUGEPAGES] = { hugepages_run, hugepages_undo },
+	[STEP_SWITCH] = { switch_run, switch_undo },
+	[STEP_NETWORK] = { network_run, network_undo },
+	[STEP_PORT] = { port_run, port_undo },
+	[STEP_VM] = { vm_run, vm_undo },
+	[STEP_GUEST] = { guest_run, nothing_undo },
+	[STEP_LINKS] = { links_run, nothing_undo },
+};

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lab_up: whichever of these the run folder's record calls for:
+ *
+ *	no record              carry the plan out
+ *	was never wholly up    an `up` crashed or is half undone: undo that, then carry the plan out
+ *	up, all alive          nothing
+ *	up, something died     the steps of what died are PLANNED again, and carried out
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "lab/carry.h"
+#include "lab/check.h"
+#include "lab/daemon.h"
+#include "lab/lab.h"
+#include "lab/record.h"
+#include "lab/session.h"
+#include "lab/steps.h"
+
+/* Topology files say the same lab if they are equal but for what doesn't shape it. */
+static int same_topology(const char *file_a, const char *file_b, bool *same, struct err *e)
+{
+	const char *const files[2] = { file_a, file_b };
+	json_t *j[2] = { NULL, NULL };
+	int r = 0;
+
+	for (int i = 0; i < 2 && !r; i++) {
+		json_error_t je;
+
+		j[i] = json_load_file(files[i], 0, &je);
+		if (!j[i])
+			r = err_set(e, -EINVAL, "%s:%d:%d: %s", files[i], je.line, je.column, je.text);
+		else
+			json_object_del(j[i], "traffic");
+	}
+	*same = !r && json_equal(j[0], j[1]);
+	json_decref(j[0]);
+	json_decref(j[1]);
+	return r;
+}
+
+static const char *since(const struct plan *p, char *out, size_t size)
+{
+	time_t t = (time_t)p->up_since_s;
+	struct tm tm;
+
+	localtime_r(&t, &tm);
+	strftime(out, size, "%F %T", &tm);
+	return out;
+}
+
+static int check_same(const struct plan *want, const struct plan *have, struct err *e)
+{
+	char copy[LAB_PATH_MAX + 32], when[32];
+	bool same = false;
+	int r;
+
+	snprintf(copy, sizeof copy, "%s/topology.json", have->dir);
+	r = same_topology(want->file, copy, &same, e);
+	if (r || same)
+		return r;
+	since(have, when, sizeof when);
+	if (strcmp(want->file, have->file) == 0)
+		return err_request(e, -EEXIST, "lab %s is up since %s, and %s has changed since: "
+			"lanyard down %s, then up again", have->lab, when, have->file, have->lab);
+	return err_request(e, -EEXIST, "a lab named %s is up already, since %s, from another "
+		"topology (%s): take that down first (lanyard down %s), or give this one another "
+		"name", have->lab, when, have->file, have->lab);
+}
+
+/* Makes PLANNED again what has died, and what has to be looked at again; the number of dead. */
+static size_t plan_repair(struct session *s, struct plan *p)
+{
+	bool switch_died = false;
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_steps; i++) {
+		struct step *st = &p->steps[i];
+
+		if (st->kind == STEP_SWITCH || st->kind == STEP_VM) {
+			st->pidfd = daemon_open(st->proc);
+			if (st->pidfd >= 0 && st->state == STEP_DONE)
+				continue;
+			switch_died |= st->kind == STEP_SWITCH;
+			if (st->state == STEP_BEGUN) /* a repair that crashed: pid unknown */
+				steps_ops[st->kind].undo(&s->carry, st, NULL);
+			if (st->state != STEP_PLANNED)
+				progress_warn(&s->progress, "%s%s died; starting it again",
+					st->kind == STEP_VM ? "VM " : "the switch",
+					st->kind == STEP_VM ? st->name : "");
+			fd_close(&st->pidfd);
+			st->proc = (struct proc_id){ 0 };
+			st->state = STEP_PLANNED;
+			n++;
+		} else if (st->kind == STEP_NETWORK || st->kind == STEP_PORT) {
+			if (switch_died)
+				st->state = STEP_PLANNED;
+			n += st->state != STEP_DONE;
+		} else if (st->kind == STEP_GUEST || st->kind == STEP_LINKS) {
+			n += st->state != STEP_DONE;
+		}
+	}
+	for (size_t i = 0; n && i < p->n_steps; i++) {
+		struct step *st = &p->steps[i];
+
+		if (st->kind == STEP_GUEST || st->kind == STEP_LINKS)
+			st->state = STEP_PLANNED;
+	}
+	return n;
+}
+
+/* The lab is up from `have`: repair it if needed. */
+static int up_again(struct session *s, const struct plan *want, struct plan *have, bool *was_up,
+	struct err *e)
+{
+	int r = check_same(want, have, e);
+	struct step *folder = plan_find(have, STEP_FOLDER, NULL);
+
+	if (r)
+		return r;
+	s->carry.plan = have;
+	*was_up = plan_repair(s, have) == 0;
+	/* The traffic list may have changed: the copy is what `bench LAB` reads. */
+	snprintf(have->file, sizeof have->file, "%s", want->file);
+	if (folder)
+		r = steps_ops[STEP_FOLDER].run(&s->carry, folder, e);
+	return r ? r : carry_out(&s->carry, e);
+}
+
+static int up_new(struct session *s, struct plan *want, struct err *e)
+{
+	int r;
+
+	s->carry.plan = want;
+	for (size_t i = 0; i < want->warnings.n; i++)
+		progress_warn(&s->progress, "%s", want->warnings.v[i]);
+	size_t told = want->warnings.n;
+	r = carry_out(&s->carry, e);
+	for (size_t i = told; i < want->warnings.n; i++)
+		progress_warn(&s->progress, "%s", want->warnings.v[i]);
+	return r;
+}
+
+/* Undoes what an `up` that crashed left, and locks the folder anew. */
+static int clear_half_made(struct session *s, struct plan *have, struct err *e)
+{
+	int r;
+
+	progress_warn(&s->progress, "an earlier `up` of lab %s did not finish: undoing what it did",
+		have->lab);
+	s->carry.plan = have;
+	r = carry_undo(&s->carry, false, e);
+	return r ? r : folder_lock(&s->folder, s->paths.run, have->lab, true, e);
+}
+
+static int up_locked(struct session *s, const struct topology *t, struct plan *want,
+	bool *was_up, struct err *e)
+{
+	struct plan have = { 0 };
+	int r = s->folder.fd >= 0 ? record_read(s->folder.fd, &have, e) : -ENOENT;
+
+	if (r == -EINVAL) {
+		err_prefix(e, "lab %s (lanyard down %s cleans it up)", want->lab, want->lab);
+		goto out;
+	}
+	if (r && r != -ENOENT)
+		goto out;
+	if (!r && have.up_since_s) {
+		r = up_again(s, want, &have, was_up, e);
+		goto out;
+	}
+	if (!r)
+		r = clear_half_made(s, &have, e);
+	if (r && r != -ENOENT)
+		goto out;
+	r = check_host(t, want, &s->paths, &s->host, e);
+	if (!r && s->folder.fd < 0)
+		r = folder_lock(&s->folder, s->paths.run, want->lab, true, e);
+	if (!r)
+		r = up_new(s, want, e);
+	if (!r) {
+		want->up_since_s = (uint64_t)time(NULL);
+		r = carry_save(&s->carry, e);
+	}
+out:
+	plan_clear(&have);
+	return r;
+}
+
+int lab_up(const struct topology *t, const struct lab_opts *o, bool *was_up, struct err *e)
+{
+	struct plan want = { 0 };
+	struct err own = { 0 };
+	bool ignored;
+	struct session s;
+	int r;
+
+	e = e ? e : &own;
+	was_up = was_up ? was_up : &ignored;
+	*was_up = false;
+	r = session_begin(&s, o, true, e);
+	if (r)
+		return r;
+	host_read("", &s.host);
+	r = plan_make(t, &s.host, &s.paths, &want, e);
+	if (!r) {
+		r = folder_lock(&s.folder, s.paths.run, t->lab, false, e);
+		if (r == -ENOENT)
+			r = 0;
+	}
+	if (!r)
+		r = up_locked(&s, t, &want, was_up, e);
+	plan_clear(&want);
+	session_end(&s);
+	return r;
+}
