@@ -41,8 +41,8 @@ static int died(struct carry *c, const struct step *s, struct err *e)
 		s->kind == STEP_SWITCH ? "" : s->name, fate,
 		tail.n ? "; its log ends with: " : "; its log is empty",
 		tail.n ? tail.v[tail.n - 1] : "");
-	progress_end(c->progress, PROGRESS_FAILED, s->kind == STEP_SWITCH ? "the switch died:" :
-									   "a VM died:");
+	progress_end(c->progress, PROGRESS_FAILED,
+		s->kind == STEP_SWITCH ? "the switch died:" : "a VM died:");
 	for (size_t i = 0; i < tail.n; i++)
 		progress_quote(c->progress, tail.v[i]);
 	strs_free(&tail);

@@ -28,13 +28,13 @@ struct step_ops {
 
 struct carry {
 	struct plan *plan;
-	struct folder *folder; /* the record is written there while it is open */
+	struct folder *folder;      /* the record is written there while it is open */
 	const struct step_ops *ops; /* by kind */
 	struct progress *progress;
-	int signal_fd;      /* signalfd of SIGINT, SIGTERM, SIGHUP; -1: none */
-	struct rpc *sw;     /* connection to the switch's control, made when needed */
-	bool sw_silent;     /* it did not answer: don't ask again */
-	int64_t tsc_hz;     /* as the switch told; 0: not asked yet */
+	int signal_fd;        /* signalfd of SIGINT, SIGTERM, SIGHUP; -1: none */
+	struct rpc *sw;       /* connection to the switch's control, made when needed */
+	bool sw_silent;       /* it did not answer: don't ask again */
+	int64_t tsc_hz;       /* as the switch told; 0: not asked yet */
 	struct strs *foreign; /* files that were in the run folder and aren't ours */
 };
 

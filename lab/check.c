@@ -42,7 +42,8 @@ int check_guest_image(const uint8_t *image, size_t len, struct err *e)
 	Elf64_Ehdr eh;
 
 	if (len < sizeof eh || memcmp(image, ELFMAG, SELFMAG) != 0)
-		return err_request(e, -ENOEXEC, "is not an ELF file: a guest is \"probe\", or an ELF "
+		return err_request(e, -ENOEXEC,
+			"is not an ELF file: a guest is \"probe\", or an ELF "
 			"with a PVH entry note");
 	memcpy(&eh, image, sizeof eh);
 	if (eh.e_ident[EI_CLASS] != ELFCLASS64 || eh.e_machine != EM_X86_64)
@@ -54,12 +55,15 @@ int check_guest_image(const uint8_t *image, size_t len, struct err *e)
 		Elf64_Phdr ph;
 
 		memcpy(&ph, image + eh.e_phoff + i * sizeof ph, sizeof ph);
-		if (ph.p_type == PT_NOTE && ph.p_offset <= len && ph.p_filesz <= len - ph.p_offset &&
+		if (ph.p_type == PT_NOTE && ph.p_offset <= len &&
+			ph.p_filesz <= len - ph.p_offset &&
 			notes_have_pvh(image + ph.p_offset, ph.p_filesz))
 			return 0;
 	}
-	return err_request(e, -ENOEXEC, "is an ELF without a PVH entry note (Xen, type %d): it "
-		"can't be booted directly", NOTE_PHYS32_ENTRY);
+	return err_request(e, -ENOEXEC,
+		"is an ELF without a PVH entry note (Xen, type %d): it "
+		"can't be booted directly",
+		NOTE_PHYS32_ENTRY);
 }
 
 int check_guest_file(const char *path, struct err *e)
@@ -136,8 +140,7 @@ static int check_memory(const struct topology *t, const struct host *h, struct e
 				units_format_size(have, b));
 		return topology_error(t, n->memory_place, ERR_REQUEST, -ENOMEM, e,
 			"with node \"%s\" the guests' memory comes to %s, but this host has %s free",
-			n->name, units_format_size(sum + n->memory, a),
-			units_format_size(have, b));
+			n->name, units_format_size(sum + n->memory, a), units_format_size(have, b));
 	}
 	return 0;
 }
@@ -170,12 +173,15 @@ int check_kvm(const struct host *h, struct err *e)
 	case -ENOENT:
 	case -ENODEV:
 	case -ENXIO:
-		return err_host(e, h->kvm, "there is no KVM here (/dev/kvm: %s): switch "
+		return err_host(e, h->kvm,
+			"there is no KVM here (/dev/kvm: %s): switch "
 			"virtualization on in the firmware, or nested virtualization on in the "
-			"hypervisor, then modprobe kvm_intel or kvm_amd", err_str(h->kvm));
+			"hypervisor, then modprobe kvm_intel or kvm_amd",
+			err_str(h->kvm));
 	case -EACCES:
 	case -EPERM:
-		return err_host(e, h->kvm, "no permission for /dev/kvm: be root (sudo), or join its "
+		return err_host(e, h->kvm,
+			"no permission for /dev/kvm: be root (sudo), or join its "
 			"group (sudo usermod -aG kvm USER, then log in again)");
 	default:
 		return err_host(e, h->kvm, "/dev/kvm can't be opened: %s", err_str(h->kvm));

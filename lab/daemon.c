@@ -19,10 +19,10 @@
 #include "base/fd.h"
 #include "base/rpc.h"
 
-#define ASK_MS  2000 /* for the reply to stop or shutdown */
-#define END_MS  3000 /* from the reply to the end */
-#define TERM_MS 2000
-#define KILL_MS 2000
+#define ASK_MS   2000 /* for the reply to stop or shutdown */
+#define END_MS   3000 /* from the reply to the end */
+#define TERM_MS  2000
+#define KILL_MS  2000
 #define TAIL_MAX (16 << 10) /* bytes of a log that are looked at for its last lines */
 
 static int spawn(char *const argv[], const char *log, pid_t *pid)
@@ -44,16 +44,15 @@ static int spawn(char *const argv[], const char *log, pid_t *pid)
 	posix_spawn_file_actions_addchdir_np(&fa, "/");
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &all);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-						POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setflags(
+		&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	r = posix_spawn(pid, argv[0], &fa, &attr, argv, environ);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&fa);
 	return -r;
 }
 
-int daemon_start(char *const argv[], const char *log, struct proc_id *id, int *pidfd,
-	struct err *e)
+int daemon_start(char *const argv[], const char *log, struct proc_id *id, int *pidfd, struct err *e)
 {
 	pid_t pid;
 	int r = spawn(argv, log, &pid);
@@ -176,8 +175,8 @@ static const char *our_control(const char *cmd, size_t len)
 	return NULL;
 }
 
-void daemon_each(const char *dir, void (*fn)(struct proc_id id, const char *control, void *arg),
-	void *arg)
+void daemon_each(
+	const char *dir, void (*fn)(struct proc_id id, const char *control, void *arg), void *arg)
 {
 	DIR *d = opendir("/proc");
 	size_t dir_len = strlen(dir);

@@ -14,8 +14,8 @@
 #include "lab/strs.h"
 
 /* argv[0] is the program's path. Output is appended to log. *pidfd is the caller's. */
-int daemon_start(char *const argv[], const char *log, struct proc_id *id, int *pidfd,
-	struct err *e);
+int daemon_start(
+	char *const argv[], const char *log, struct proc_id *id, int *pidfd, struct err *e);
 
 /* A pidfd of that very process, or -ESRCH. */
 int daemon_open(struct proc_id id);
@@ -33,8 +33,8 @@ int daemon_stop(struct proc_id id, const char *control, const char *method, cons
 int daemon_find(const char *control, struct proc_id *id);
 
 /* All our daemons with a `--control` inside folder dir; calls fn for each. */
-void daemon_each(const char *dir, void (*fn)(struct proc_id id, const char *control, void *arg),
-	void *arg);
+void daemon_each(
+	const char *dir, void (*fn)(struct proc_id id, const char *control, void *arg), void *arg);
 
 /* "was killed by SIGKILL", "ended with status 1": if it was our child, else "ended". To out. */
 char *daemon_fate(int pidfd, char *out, size_t size);

@@ -16,8 +16,10 @@ static int down_damaged(struct session *s, const char *name, const char *why, st
 {
 	int r;
 
-	progress_warn(&s->progress, "lab %s: %s: ending what runs in its folder instead (hugepages "
-		"that `up` may have reserved stay: see vm.nr_hugepages)", name, why);
+	progress_warn(&s->progress,
+		"lab %s: %s: ending what runs in its folder instead (hugepages "
+		"that `up` may have reserved stay: see vm.nr_hugepages)",
+		name, why);
 	r = steps_sweep(&s->carry, s->folder.dir, e);
 	if (!r)
 		folder_remove(&s->folder, NULL, &s->foreign);

@@ -18,8 +18,10 @@
 static int no_folder(const char *dir, int code, struct err *e)
 {
 	if (code == -EACCES || code == -EPERM || code == -EROFS)
-		return err_host(e, code, "%s can't be used: %s; be root (sudo), or name a folder of "
-			"your own in LANYARD_RUN", dir, err_str(code));
+		return err_host(e, code,
+			"%s can't be used: %s; be root (sudo), or name a folder of "
+			"your own in LANYARD_RUN",
+			dir, err_str(code));
 	return err_set(e, code, "%s can't be used: %s", dir, err_str(code));
 }
 

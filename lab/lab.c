@@ -2,6 +2,7 @@
 /* Opening of a lab from its record, and small things that all commands share. */
 #include "lab/lab.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,14 +29,15 @@ int lab_open(const char *name, struct lab **out, struct err *e)
 	l->plan = lab_calloc(1, sizeof *l->plan);
 	snprintf(l->name, sizeof l->name, "%s", name);
 	paths_read(&paths);
-	r = strlen(name) > TOPO_NAME_MAX || strchr(name, '/')
-		    ? -ENOENT
-		    : folder_open(&f, paths.run, name, e);
+	r = strlen(name) > TOPO_NAME_MAX || strchr(name, '/') ? -ENOENT
+							      : folder_open(&f, paths.run, name, e);
 	if (!r)
 		r = record_read(f.fd, l->plan, e);
 	if (r == -ENOENT)
-		err_request(e, r, "lab %s is not up (there is no %s/%s); lanyard up TOPOLOGY brings "
-			"one up, lanyard status lists those that are", name, paths.run, name);
+		err_request(e, r,
+			"lab %s is not up (there is no %s/%s); lanyard up TOPOLOGY brings "
+			"one up, lanyard status lists those that are",
+			name, paths.run, name);
 	else if (r == -EINVAL)
 		err_prefix(e, "lab %s (lanyard down %s cleans it up)", name, name);
 	if (r)
@@ -69,6 +71,33 @@ void lab_free(struct lab *l)
 	free(l);
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+void lab_list(struct strs *names)
+{
+	struct paths paths;
+	struct dirent *de;
+	DIR *d;
+
+	paths_read(&paths);
+	d = opendir(paths.run);
+	while (d && (de = readdir(d))) {
+		char path[2 * LAB_PATH_MAX];
+		struct stat st;
+
+		snprintf(path, sizeof path, "%s/%s/lock", paths.run, de->d_name);
+		if (de->d_name[0] != '.' && lstat(path, &st) == 0)
+			strs_add(names, "%s", de->d_name);
+	}
+	if (d)
+		closedir(d);
+	if (names->n)
+		qsort(names->v, names->n, sizeof *names->v, by_name);
+}
+
 char *lab_file(const struct lab *l, char *out, const char *fmt, ...)
 {
 	va_list ap;
@@ -87,7 +116,7 @@ bool lab_arg_is_file(const char *arg)
 	struct stat st;
 
 	return strchr(arg, '/') || (n > 5 && strcmp(arg + n - 5, ".json") == 0) ||
-	       (stat(arg, &st) == 0 && S_ISREG(st.st_mode));
+		(stat(arg, &st) == 0 && S_ISREG(st.st_mode));
 }
 
 int lab_fail(const struct err *e)

@@ -69,7 +69,8 @@ void paths_read(struct paths *p)
 	if (p->run[0] != '/') { /* daemons run in / */
 		char cwd[LAB_PATH_MAX], joined[2 * LAB_PATH_MAX + 2];
 
-		snprintf(joined, sizeof joined, "%s/%s", getcwd(cwd, sizeof cwd) ? cwd : "", p->run);
+		snprintf(
+			joined, sizeof joined, "%s/%s", getcwd(cwd, sizeof cwd) ? cwd : "", p->run);
 		snprintf(p->run, sizeof p->run, "%.*s", LAB_PATH_MAX - 1, joined);
 	}
 	for (size_t n = strlen(p->run); n > 1 && p->run[n - 1] == '/'; n--)
@@ -89,8 +90,8 @@ int paths_check(const struct paths *p, struct err *e)
 		if (!path[0])
 			return err_host(e, -ENOENT,
 				"%s was not found at %s/%s: build it (ninja -C build), or name it "
-				"in %s", programs[i].name, folder, programs[i].beside[0],
-				programs[i].env);
+				"in %s",
+				programs[i].name, folder, programs[i].beside[0], programs[i].env);
 		if (access(path, R_OK) < 0)
 			return err_host(e, -errno, "%s, named by %s: %s", path, programs[i].env,
 				strerror(errno));

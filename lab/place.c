@@ -111,8 +111,8 @@ static void list_takers(const struct topology *t, struct placement *p)
 	}
 }
 
-static int check_named(const struct topology *t, const struct host *h, const struct lab_cpu *c,
-	struct err *e)
+static int check_named(
+	const struct topology *t, const struct host *h, const struct lab_cpu *c, struct err *e)
 {
 	const struct topo_cpus *named = c->node < 0 ? &t->sw.cpus : &t->nodes[c->node].cpus;
 	char have[256];
@@ -141,7 +141,8 @@ static void warn_shared(const struct host *h, const struct placement *p, struct 
 			if (told)
 				strs_add(w, "CPU %d is shared by %s", h->cpus[i].cpu, names);
 			else
-				strs_add(w, "CPU %d is shared by %s: figures will be lower; "
+				strs_add(w,
+					"CPU %d is shared by %s: figures will be lower; "
 					"%zu CPUs would give each its own",
 					h->cpus[i].cpu, names, p->n);
 			told = true;
@@ -160,15 +161,17 @@ static void warn_smt(const struct host *h, const struct placement *p, struct str
 
 			if (a->cpu == b->cpu || a->core != b->core)
 				continue;
-			strs_add(w, "%s (CPU %d) and %s (CPU %d) share a core: figures will be "
-				"lower", p->cpus[i].who, a->cpu, p->cpus[j].who, b->cpu);
+			strs_add(w,
+				"%s (CPU %d) and %s (CPU %d) share a core: figures will be "
+				"lower",
+				p->cpus[i].who, a->cpu, p->cpus[j].who, b->cpu);
 			return; /* one says enough */
 		}
 	}
 }
 
-int place_cpus(const struct topology *t, const struct host *h, struct placement *p,
-	struct strs *w, struct err *e)
+int place_cpus(const struct topology *t, const struct host *h, struct placement *p, struct strs *w,
+	struct err *e)
 {
 	struct state st = { .h = h };
 	int r = 0;
@@ -218,8 +221,8 @@ char *place_list(const struct placement *p, int node, char *out, size_t size)
 	out[0] = '\0';
 	for (size_t i = 0; i < p->n && at < size; i++) {
 		if (p->cpus[i].node == node)
-			at += (size_t)snprintf(out + at, size - at, "%s%d", at ? "," : "",
-				p->cpus[i].cpu);
+			at += (size_t)snprintf(
+				out + at, size - at, "%s%d", at ? "," : "", p->cpus[i].cpu);
 	}
 	return out;
 }

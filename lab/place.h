@@ -30,8 +30,8 @@ struct placement {
 
 /* Returns 0, or -EINVAL (ERR_REQUEST, with the place in the file) if a CPU that the topology
  * names isn't there or not allowed. Warnings, which name who shares a CPU, are added to *w. */
-int place_cpus(const struct topology *t, const struct host *h, struct placement *p,
-	struct strs *w, struct err *e);
+int place_cpus(const struct topology *t, const struct host *h, struct placement *p, struct strs *w,
+	struct err *e);
 void place_free(struct placement *p);
 
 /* The CPUs of node (-1: the workers) as "0,2", in order; "" if it has none. Returns out. */

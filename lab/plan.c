@@ -101,8 +101,8 @@ static void add_ports(struct plan *p, const struct topology *t)
 }
 
 /* The guest's file: the probe of ours, or a path relative to the topology's folder. */
-static char *guest_path(const struct plan *p, const struct topo_node *node,
-	const struct paths *paths)
+static char *guest_path(
+	const struct plan *p, const struct topo_node *node, const struct paths *paths)
 {
 	const char *slash = strrchr(p->file, '/');
 
@@ -184,7 +184,8 @@ int plan_make(const struct topology *t, const struct host *h, const struct paths
 		if (t->nodes[i].kind == TOPO_PROCESS)
 			return topology_error(t, t->nodes[i].place, ERR_REQUEST, -EOPNOTSUPP, e,
 				"node \"%s\" is a \"process\", which this version can't run yet: "
-				"use a \"vm\" or an \"external\" node", t->nodes[i].name);
+				"use a \"vm\" or an \"external\" node",
+				t->nodes[i].name);
 	}
 	real = realpath(t->file, NULL);
 	snprintf(p->lab, sizeof p->lab, "%s", t->lab);

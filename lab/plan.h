@@ -20,21 +20,21 @@
 #include "lab/strs.h"
 
 /*      kind       name in the record */
-#define STEP_KINDS(X)                                                                              \
-	X(FOLDER, "folder")       /* the run folder, 0700, with its lock */                        \
-	X(HUGEPAGES, "hugepages") /* as many as the guests need */                                 \
-	X(SWITCH, "switch")       /* the process, until it answers */                              \
-	X(NETWORK, "network")                                                                      \
-	X(PORT, "port")                                                                            \
-	X(VM, "vm")       /* the process only: all are started before any is waited for */         \
-	X(GUEST, "guest") /* until its agent answers, or if it has none the VMM does */                                      \
+#define STEP_KINDS(X)                                                                      \
+	X(FOLDER, "folder")       /* the run folder, 0700, with its lock */                \
+	X(HUGEPAGES, "hugepages") /* as many as the guests need */                         \
+	X(SWITCH, "switch")       /* the process, until it answers */                      \
+	X(NETWORK, "network")                                                              \
+	X(PORT, "port")                                                                    \
+	X(VM, "vm")       /* the process only: all are started before any is waited for */ \
+	X(GUEST, "guest") /* until its agent answers, or if it has none the VMM does */    \
 	X(LINKS, "links") /* until all links are up */
 
 enum step_kind {
 #define X(name, text) STEP_##name,
 	STEP_KINDS(X)
 #undef X
-	STEP_KIND_N
+		STEP_KIND_N
 };
 
 enum step_state {

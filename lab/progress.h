@@ -24,8 +24,7 @@ enum progress_mark { PROGRESS_DONE, PROGRESS_UNDONE, PROGRESS_FAILED };
 void progress_init(struct progress *p, bool quiet);
 void progress_begin(struct progress *p, const char *text); /* starts the step's clock */
 void progress_end(struct progress *p, enum progress_mark mark, const char *text);
-void progress_warn(struct progress *p, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+void progress_warn(struct progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void progress_quote(struct progress *p, const char *line); /* of a log, below a failure */
 double progress_total_s(const struct progress *p);         /* since progress_init */
 

@@ -71,8 +71,8 @@ static json_t *field_to_json(const struct field *f, const struct step *s)
 
 static json_t *step_to_json(const struct step *s)
 {
-	json_t *j = json_pack("{s:s, s:s}", "kind", step_kind_name(s->kind), "state",
-		state_names[s->state]);
+	json_t *j = json_pack(
+		"{s:s, s:s}", "kind", step_kind_name(s->kind), "state", state_names[s->state]);
 
 	for (size_t i = 0; i < N_FIELDS; i++) {
 		json_t *v = field_to_json(&fields[i], s);
@@ -100,8 +100,8 @@ json_t *record_to_json(const struct plan *p)
 			json_pack("{s:s, s:i, s:i, s:i}", "who", c->who, "node", c->node, "index",
 				c->index, "cpu", c->cpu));
 	}
-	return json_pack("{s:i, s:s, s:s, s:s, s:I, s:i, s:o, s:o, s:o}", "version",
-		RECORD_VERSION, "lab", p->lab, "file", p->file, "dir", p->dir, "up_since_s",
+	return json_pack("{s:i, s:s, s:s, s:s, s:I, s:i, s:o, s:o, s:o}", "version", RECORD_VERSION,
+		"lab", p->lab, "file", p->file, "dir", p->dir, "up_since_s",
 		(json_int_t)p->up_since_s, "numa_node", p->place.home, "cpus", cpus, "warnings",
 		strs_to_json(&p->warnings), "steps", steps);
 }
@@ -113,7 +113,7 @@ static int strs_from_json(const json_t *j, struct strs *l)
 
 	if (!json_is_array(j))
 		return -EINVAL;
-	json_array_foreach(j, i, v) {
+	json_array_foreach (j, i, v) {
 		if (!json_is_string(v))
 			return -EINVAL;
 		strs_add(l, "%s", json_string_value(v));
@@ -209,14 +209,14 @@ static int step_from_json(json_t *j, struct plan *p, struct err *e)
 	process = json_object_get(j, "process");
 	if (process) {
 		s->proc.pid = (pid_t)json_integer_value(json_object_get(process, "pid"));
-		s->proc.start_ticks = (uint64_t)json_integer_value(
-			json_object_get(process, "start_ticks"));
+		s->proc.start_ticks =
+			(uint64_t)json_integer_value(json_object_get(process, "start_ticks"));
 		if (s->proc.pid <= 1)
 			return err_set(e, -EINVAL, "step %zu has no valid pid", p->n_steps - 1);
 	}
 	if (!step_is_whole(s))
-		return err_set(e, -EINVAL, "step %zu (%s) lacks a field", p->n_steps - 1,
-			kind_text);
+		return err_set(
+			e, -EINVAL, "step %zu (%s) lacks a field", p->n_steps - 1, kind_text);
 	return 0;
 }
 
@@ -228,7 +228,7 @@ static int cpus_from_json(const json_t *j, struct placement *place, struct err *
 	if (!json_is_array(j))
 		return err_set(e, -EINVAL, "cpus is not a list");
 	place->cpus = lab_calloc(json_array_size(j), sizeof *place->cpus);
-	json_array_foreach(j, i, v) {
+	json_array_foreach (j, i, v) {
 		struct lab_cpu *c = &place->cpus[i];
 		const char *who;
 
@@ -257,8 +257,8 @@ int record_from_json(const json_t *j, struct plan *p, struct err *e)
 		    "steps", &steps))
 		return err_set(e, -EINVAL, "%s", je.text);
 	if (version != RECORD_VERSION)
-		return err_set(e, -EINVAL, "version %d, but this lanyard knows version %d",
-			version, RECORD_VERSION);
+		return err_set(e, -EINVAL, "version %d, but this lanyard knows version %d", version,
+			RECORD_VERSION);
 	if (strlen(lab) >= sizeof p->lab || strlen(file) >= sizeof p->file ||
 		strlen(dir) >= sizeof p->dir)
 		return err_set(e, -EINVAL, "a name is too long");
@@ -271,7 +271,7 @@ int record_from_json(const json_t *j, struct plan *p, struct err *e)
 		return r;
 	if (strs_from_json(warnings, &p->warnings) || !json_is_array(steps))
 		return err_set(e, -EINVAL, "warnings or steps is not a list");
-	json_array_foreach(steps, i, v) {
+	json_array_foreach (steps, i, v) {
 		r = step_from_json(v, p, e);
 		if (r)
 			return r;

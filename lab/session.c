@@ -15,8 +15,11 @@ int session_begin(struct session *s, const struct lab_opts *o, bool interruptibl
 	*s = (struct session){ .folder = FOLDER_CLOSED };
 	paths_read(&s->paths);
 	progress_init(&s->progress, o && o->quiet);
-	s->carry = (struct carry){ .folder = &s->folder, .ops = steps_ops, .signal_fd = -1,
-		.progress = &s->progress, .foreign = &s->foreign };
+	s->carry = (struct carry){ .folder = &s->folder,
+		.ops = steps_ops,
+		.signal_fd = -1,
+		.progress = &s->progress,
+		.foreign = &s->foreign };
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);

@@ -18,12 +18,12 @@
 #include "lab/daemon.h"
 #include "lab/host.h"
 
-#define READY_MS   20000 /* from a daemon's start to its first answer */
-#define GUEST_MS   20000 /* to the agent's first answer: 0.1 s as a rule */
-#define LINKS_MS   10000
-#define CALL_MS    5000
-#define HELLO_MS   500 /* one try */
-#define PAUSE_MS   2   /* between tries */
+#define READY_MS 20000 /* from a daemon's start to its first answer */
+#define GUEST_MS 20000 /* to the agent's first answer: 0.1 s as a rule */
+#define LINKS_MS 10000
+#define CALL_MS  5000
+#define HELLO_MS 500 /* one try */
+#define PAUSE_MS 2   /* between tries */
 
 /* --- the run folder --- */
 
@@ -59,8 +59,8 @@ static void sweep_one(struct proc_id id, const char *control, void *arg)
 
 	snprintf(text, sizeof text, "process %d (%s) stopped", (int)id.pid, name);
 	progress_begin(w->c->progress, text);
-	r = daemon_stop(id, control, strcmp(name, "switch.sock") == 0 ? "shutdown" : "stop",
-		&forced, w->e);
+	r = daemon_stop(
+		id, control, strcmp(name, "switch.sock") == 0 ? "shutdown" : "stop", &forced, w->e);
 	progress_end(w->c->progress, r ? PROGRESS_FAILED : PROGRESS_UNDONE, text);
 	if (r)
 		w->failed = r;
@@ -144,8 +144,10 @@ static int hugepages_run(struct carry *c, struct step *s, struct err *e)
 	if (free_pages + s->pages_raised >= s->pages)
 		return 0;
 	strs_add(&c->plan->warnings,
-		"%" PRIu64 " of %" PRIu64 " hugepages of 2 MiB are free%s%s%s: guests that get none "
-		"run from ordinary memory, slower", free_pages + s->pages_raised, s->pages,
+		"%" PRIu64 " of %" PRIu64
+		" hugepages of 2 MiB are free%s%s%s: guests that get none "
+		"run from ordinary memory, slower",
+		free_pages + s->pages_raised, s->pages,
 		r ? " and more can't be reserved (" : " and the kernel found no more",
 		r ? err_str(r) : "", r ? ")" : "");
 	return 0;
@@ -159,8 +161,10 @@ static int hugepages_undo(struct carry *c, struct step *s, struct err *e)
 		return 0;
 	r = steps_lower_pages(s->path, s->pages_raised);
 	if (r)
-		return err_set(e, r, "%s could not be lowered by the %" PRIu64 " that `up` added: "
-			"%s", s->path, s->pages_raised, err_str(r));
+		return err_set(e, r,
+			"%s could not be lowered by the %" PRIu64 " that `up` added: "
+			"%s",
+			s->path, s->pages_raised, err_str(r));
 	free(s->path);
 	s->path = NULL;
 	return 0;
@@ -247,8 +251,7 @@ static int switch_run(struct carry *c, struct step *s, struct err *e)
 	return 0;
 }
 
-static int stop(struct carry *c, struct step *s, const char *method, const char *who,
-	struct err *e)
+static int stop(struct carry *c, struct step *s, const char *method, const char *who, struct err *e)
 {
 	const char *forced;
 	int r;
@@ -277,14 +280,16 @@ static int network_run(struct carry *c, struct step *s, struct err *e)
 {
 	return switch_call(c, "network_add",
 		json_pack("{s:s, s:I, s:I}", "name", s->name, "mtu", (json_int_t)s->mtu, "ageing_s",
-			(json_int_t)s->ageing_s), e);
+			(json_int_t)s->ageing_s),
+		e);
 }
 
 static int port_run(struct carry *c, struct step *s, struct err *e)
 {
 	return switch_call(c, "port_add",
 		json_pack("{s:s, s:s, s:s, s:I}", "name", s->name, "network", s->network, "socket",
-			s->socket, "queues", (json_int_t)s->queues), e);
+			s->socket, "queues", (json_int_t)s->queues),
+		e);
 }
 
 /* Networks and ports live in the switch: when it is gone or silent, so are they. */
@@ -325,8 +330,8 @@ static char *fill_tsc_hz(const char *arg, int64_t tsc_hz)
 
 	if (!at)
 		return lab_strdup(arg);
-	return lab_asprintf("%.*s%" PRId64 "%s", (int)(at - arg), arg, tsc_hz,
-		at + strlen(PLAN_TSC_HZ));
+	return lab_asprintf(
+		"%.*s%" PRId64 "%s", (int)(at - arg), arg, tsc_hz, at + strlen(PLAN_TSC_HZ));
 }
 
 static int ask_tsc_hz(struct carry *c, struct err *e)
@@ -406,8 +411,10 @@ static int guest_run(struct carry *c, struct step *s, struct err *e)
 		if (carry_pause(c, PAUSE_MS, e))
 			return e->code;
 		if (clock_now_ns() > deadline)
-			return err_set(e, -ETIMEDOUT, "the agent of %s does not answer on %s after "
-				"%d s", s->name, s->socket, GUEST_MS / 1000);
+			return err_set(e, -ETIMEDOUT,
+				"the agent of %s does not answer on %s after "
+				"%d s",
+				s->name, s->socket, GUEST_MS / 1000);
 	}
 }
 
@@ -423,7 +430,7 @@ static const char *first_down(struct carry *c, const struct step *s, struct err 
 	for (size_t k = 0; stats && k < s->args.n && !down; k++) {
 		const char *state = NULL;
 
-		json_array_foreach(json_object_get(stats, "ports"), i, port) {
+		json_array_foreach (json_object_get(stats, "ports"), i, port) {
 			const char *name = json_string_value(json_object_get(port, "name"));
 
 			if (name && strcmp(name, s->args.v[k]) == 0)

@@ -37,7 +37,8 @@ static int same_topology(const char *file_a, const char *file_b, bool *same, str
 
 		j[i] = json_load_file(files[i], 0, &je);
 		if (!j[i])
-			r = err_set(e, -EINVAL, "%s:%d:%d: %s", files[i], je.line, je.column, je.text);
+			r = err_set(
+				e, -EINVAL, "%s:%d:%d: %s", files[i], je.line, je.column, je.text);
 		else
 			json_object_del(j[i], "traffic");
 	}
@@ -69,11 +70,15 @@ static int check_same(const struct plan *want, const struct plan *have, struct e
 		return r;
 	since(have, when, sizeof when);
 	if (strcmp(want->file, have->file) == 0)
-		return err_request(e, -EEXIST, "lab %s is up since %s, and %s has changed since: "
-			"lanyard down %s, then up again", have->lab, when, have->file, have->lab);
-	return err_request(e, -EEXIST, "a lab named %s is up already, since %s, from another "
+		return err_request(e, -EEXIST,
+			"lab %s is up since %s, and %s has changed since: "
+			"lanyard down %s, then up again",
+			have->lab, when, have->file, have->lab);
+	return err_request(e, -EEXIST,
+		"a lab named %s is up already, since %s, from another "
 		"topology (%s): take that down first (lanyard down %s), or give this one another "
-		"name", have->lab, when, have->file, have->lab);
+		"name",
+		have->lab, when, have->file, have->lab);
 }
 
 /* Makes PLANNED again what has died, and what has to be looked at again; the number of dead. */
@@ -118,8 +123,8 @@ static size_t plan_repair(struct session *s, struct plan *p)
 }
 
 /* The lab is up from `have`: repair it if needed. */
-static int up_again(struct session *s, const struct plan *want, struct plan *have, bool *was_up,
-	struct err *e)
+static int up_again(
+	struct session *s, const struct plan *want, struct plan *have, bool *was_up, struct err *e)
 {
 	int r = check_same(want, have, e);
 	struct step *folder = plan_find(have, STEP_FOLDER, NULL);
@@ -161,8 +166,8 @@ static int clear_half_made(struct session *s, struct plan *have, struct err *e)
 	return r ? r : folder_lock(&s->folder, s->paths.run, have->lab, true, e);
 }
 
-static int up_locked(struct session *s, const struct topology *t, struct plan *want,
-	bool *was_up, struct err *e)
+static int up_locked(
+	struct session *s, const struct topology *t, struct plan *want, bool *was_up, struct err *e)
 {
 	struct plan have = { 0 };
 	int r = s->folder.fd >= 0 ? record_read(s->folder.fd, &have, e) : -ENOENT;

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* validate, plan, graph: they read a topology and change nothing. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab/check.h"
+#include "lab/cmd.h"
+#include "lab/graph.h"
+#include "lab/lab.h"
+#include "lab/plan.h"
+#include "lab/record.h"
+
+int cmd_validate(const struct cmd_args *a)
+{
+	struct topology *t;
+	struct err e = { 0 };
+	size_t links = 0;
+
+	if (topology_load(a->arg[0], &t, &e))
+		return lab_fail(&e);
+	for (size_t i = 0; i < t->n_nodes; i++)
+		links += t->nodes[i].n_nics;
+	if (a->given & CMD_JSON)
+		cmd_print_json(json_pack("{s:i, s:s, s:b, s:i, s:i, s:i, s:i}", "version", 1, "lab",
+			t->lab, "valid", 1, "nodes", (int)t->n_nodes, "networks",
+			(int)t->n_networks, "links", (int)links, "traffic", (int)t->n_traffic));
+	else
+		printf("%s: lab %s is valid: %zu node%s, %zu network%s, %zu link%s, %zu traffic "
+		       "entr%s\n",
+			t->file, t->lab, t->n_nodes, t->n_nodes == 1 ? "" : "s", t->n_networks,
+			t->n_networks == 1 ? "" : "s", links, links == 1 ? "" : "s", t->n_traffic,
+			t->n_traffic == 1 ? "y" : "ies");
+	topology_free(t);
+	return 0;
+}
+
+static void print_plan(const struct plan *p, const struct err *why)
+{
+	char does[LAB_PATH_MAX + 128], undo[LAB_PATH_MAX + 128];
+	int width = 0;
+
+	for (size_t i = 0; i < p->n_steps; i++) {
+		int n = (int)strlen(step_describe(&p->steps[i], does, sizeof does));
+
+		width = n > width && n <= 48 ? n : width;
+	}
+	printf("lab %s\n\n  #  %-*s  undone by\n", p->lab, width, "step");
+	for (size_t i = 0; i < p->n_steps; i++) {
+		const struct step *s = &p->steps[i];
+
+		printf("%3zu  %-*s  %s\n", i + 1, width, step_describe(s, does, sizeof does),
+			step_describe_undo(s, undo, sizeof undo));
+	}
+	puts("\nCPUs");
+	for (size_t i = 0; i < p->place.n; i++)
+		printf("%5d  %s\n", p->place.cpus[i].cpu, p->place.cpus[i].who);
+	for (size_t i = 0; i < p->warnings.n; i++)
+		printf("%swarning: %s\n", i ? "" : "\n", p->warnings.v[i]);
+	if (why->code)
+		printf("\nhere `up` would fail: %s\n", why->text);
+}
+
+static int print_plan_json(const struct plan *p, const struct err *why)
+{
+	json_t *j = record_to_json(p), *step;
+	char text[LAB_PATH_MAX + 128];
+	size_t i;
+
+	json_object_del(j, "up_since_s");
+	json_array_foreach (json_object_get(j, "steps"), i, step) {
+		const struct step *s = &p->steps[i];
+
+		json_object_set_new(step, "does", json_string(step_describe(s, text, sizeof text)));
+		json_object_set_new(
+			step, "undone_by", json_string(step_describe_undo(s, text, sizeof text)));
+		json_object_del(step, "state");
+	}
+	json_object_set_new(j, "would_fail", why->code ? json_string(why->text) : json_null());
+	return cmd_print_json(j);
+}
+
+int cmd_plan(const struct cmd_args *a)
+{
+	struct plan p = { 0 };
+	struct err e = { 0 }, why = { 0 };
+	struct topology *t = NULL;
+	struct paths paths;
+	struct host host;
+	int status = 0;
+
+	paths_read(&paths);
+	host_read("", &host);
+	if (topology_load(a->arg[0], &t, &e) || plan_make(t, &host, &paths, &p, &e)) {
+		status = lab_fail(&e);
+		goto out;
+	}
+	check_host(t, &p, &paths, &host, &why);
+	if (a->given & CMD_JSON)
+		status = print_plan_json(&p, &why);
+	else
+		print_plan(&p, &why);
+out:
+	plan_clear(&p);
+	topology_free(t);
+	return status;
+}
+
+int cmd_graph(const struct cmd_args *a)
+{
+	struct topology *t;
+	struct err e = { 0 };
+
+	if (topology_load(a->arg[0], &t, &e))
+		return lab_fail(&e);
+	graph_print(t, stdout);
+	topology_free(t);
+	return 0;
+}
+
+int cmd_print_json(json_t *j)
+{
+	int r = j ? json_dumpf(j, stdout, JSON_INDENT(2)) : -1;
+
+	json_decref(j);
+	putchar('\n');
+	if (r || fflush(stdout)) {
+		fputs("lanyard: the JSON could not be written\n", stderr);
+		return 1;
+	}
+	return 0;
+}
+
+int cmd_version(const struct cmd_args *a)
+{
+	if (a->given & CMD_JSON)
+		return cmd_print_json(json_pack("{s:s}", "version", LANYARD_VERSION));
+	puts("lanyard " LANYARD_VERSION);
+	return 0;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* up and down. Progress goes to stderr; one line of result, or JSON, to stdout. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "lab/cmd.h"
+#include "lab/lab.h"
+#include "lab/plan.h"
+
+static double seconds_since(uint64_t ns)
+{
+	return (double)(clock_now_ns() - ns) / (double)NS_PER_S;
+}
+
+static int print_up(const struct cmd_args *a, const char *name, bool was_up, double took_s)
+{
+	struct err e = { 0 };
+	json_t *warnings;
+	struct lab *l;
+	char when[32];
+	struct tm tm;
+	time_t t;
+
+	if (lab_open(name, &l, &e))
+		return lab_fail(&e);
+	t = (time_t)l->plan->up_since_s;
+	strftime(when, sizeof when, "%F %T", localtime_r(&t, &tm));
+	if (a->given & CMD_JSON) {
+		warnings = json_array();
+		for (size_t i = 0; i < l->n_warnings; i++)
+			json_array_append_new(warnings, json_string(l->warnings[i]));
+		cmd_print_json(json_pack("{s:i, s:s, s:s, s:b, s:I, s:f, s:o}", "version", 1, "lab",
+			name, "dir", l->dir, "was_up", was_up, "up_since_s", (json_int_t)t,
+			"took_s", took_s, "warnings", warnings));
+	} else if (was_up) {
+		printf("lab %s is up already since %s: nothing to do\n", name, when);
+	} else if (!(a->given & CMD_QUIET)) {
+		printf("lab %s is up (%.2f s); next: lanyard status %s, lanyard bench %s, lanyard "
+		       "down %s\n",
+			name, took_s, name, name, name);
+	}
+	lab_free(l);
+	return 0;
+}
+
+int cmd_up(const struct cmd_args *a)
+{
+	struct lab_opts o = { .quiet = a->given & CMD_QUIET };
+	uint64_t began = clock_now_ns();
+	struct topology *t;
+	struct err e = { 0 };
+	bool was_up;
+	int status;
+
+	if (topology_load(a->arg[0], &t, &e))
+		return lab_fail(&e);
+	if (lab_up(t, &o, &was_up, &e))
+		status = lab_fail(&e);
+	else
+		status = print_up(a, t->lab, was_up, seconds_since(began));
+	topology_free(t);
+	return status;
+}
+
+static int down_one(const struct cmd_args *a, const char *name)
+{
+	struct lab_opts o = { .quiet = a->given & CMD_QUIET };
+	uint64_t began = clock_now_ns();
+	struct err e = { 0 };
+	bool was_down;
+
+	if (lab_down(name, &o, &was_down, &e))
+		return lab_fail(&e);
+	if (a->given & CMD_JSON)
+		return cmd_print_json(json_pack("{s:i, s:s, s:b, s:f}", "version", 1, "lab", name,
+			"was_down", was_down, "took_s", seconds_since(began)));
+	if (was_down)
+		printf("lab %s is not up: nothing to do\n", name);
+	else if (!(a->given & CMD_QUIET))
+		printf("lab %s is down (%.2f s)\n", name, seconds_since(began));
+	return 0;
+}
+
+int cmd_down(const struct cmd_args *a)
+{
+	struct strs names = { 0 };
+	int status = 0;
+
+	if (!(a->given & CMD_ALL) == !a->n) {
+		fputs("lanyard: down takes the name of a lab, or --all; lanyard status lists the "
+		      "labs\n",
+			stderr);
+		return 2;
+	}
+	if (a->n)
+		return down_one(a, a->arg[0]);
+	lab_list(&names);
+	if (!names.n && !(a->given & CMD_QUIET))
+		puts("no lab is up: nothing to do");
+	for (size_t i = 0; i < names.n; i++) {
+		int one = down_one(a, names.v[i]);
+
+		status = status ? status : one;
+	}
+	strs_free(&names);
+	return status;
+}

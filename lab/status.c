@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Gathering: the record first, then one `info` and `stats` of each daemon that lives. */
+#include "lab/status.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/rpc.h"
+#include "lab/daemon.h"
+#include "lab/lab.h"
+#include "lab/plan.h"
+
+#define ASK_MS   1000
+#define FAREWELL "ended: " /* docs/control.md: a daemon's last log line */
+
+static json_t *text_or_null(const char *s)
+{
+	return s && *s ? json_string(s) : json_null();
+}
+
+/* Copies a member (null if it isn't there), so that a reader always finds the key. */
+static void copy(json_t *to, const json_t *from, const char *key)
+{
+	json_t *v = json_object_get(from, key);
+
+	json_object_set_new(to, key, v ? json_incref(v) : json_null());
+}
+
+static json_t *ask(const char *socket, const char *method, char *why, size_t why_size)
+{
+	struct err e = { 0 };
+	struct rpc *r = rpc_connect(socket, ASK_MS, &e);
+	json_t *reply = r ? rpc_call(r, method, NULL, ASK_MS, &e) : NULL;
+
+	if (!reply)
+		snprintf(why, why_size, "does not answer: %s", e.text);
+	rpc_close(r);
+	return reply;
+}
+
+/*
+ * {"state", "reason", "pid", "log", "died_at_s"} of a daemon. "ended": its log says why; "died":
+ * it doesn't, so the process was killed or crashed. The exit status is its parent's to know, and
+ * that was the `up` that has long ended.
+ */
+static json_t *process_status(const struct step *s)
+{
+	const char *state = "running", *farewell = NULL;
+	char reason[1200] = "";
+	struct strs tail = { 0 };
+	struct stat st;
+	json_t *j;
+
+	if (s->state == STEP_PLANNED) {
+		state = "planned";
+	} else if (!proc_is_alive(s->proc)) {
+		daemon_log_tail(s->log, 1, &tail);
+		farewell = tail.n ? strstr(tail.v[0], FAREWELL) : NULL;
+		state = farewell ? "ended" : "died";
+		if (farewell)
+			snprintf(reason, sizeof reason, "%s", farewell + strlen(FAREWELL));
+		else
+			snprintf(reason, sizeof reason, "killed, or crashed; its log %s%s",
+				tail.n ? "ends with: " : "is empty", tail.n ? tail.v[0] : "");
+	}
+	j = json_pack("{s:s, s:o, s:i, s:s, s:s}", "state", state, "reason", text_or_null(reason),
+		"pid", (int)s->proc.pid, "control", s->socket, "log", s->log);
+	json_object_set_new(j, "log_changed_s",
+		stat(s->log, &st) == 0 ? json_integer(st.st_mtim.tv_sec) : json_null());
+	strs_free(&tail);
+	return j;
+}
+
+static bool runs(const json_t *process)
+{
+	const char *state = json_string_value(json_object_get(process, "state"));
+
+	return state && strcmp(state, "running") == 0;
+}
+
+static void make_silent(json_t *process, const char *why)
+{
+	json_object_set_new(process, "state", json_string("silent"));
+	json_object_set_new(process, "reason", json_string(why));
+}
+
+/* The entry of that name in an array of objects; NULL. Borrowed. */
+static json_t *named(const json_t *array, const char *name)
+{
+	json_t *v;
+	size_t i;
+
+	json_array_foreach (array, i, v) {
+		const char *n = json_string_value(json_object_get(v, "name"));
+
+		if (n && strcmp(n, name) == 0)
+			return v;
+	}
+	return NULL;
+}
+
+static json_t *switch_status(const struct plan *p, json_t **stats)
+{
+	const struct step *s = plan_find(p, STEP_SWITCH, NULL);
+	static const char *const keys[] = { "version", "dpdk", "huge", "poll", "tsc_hz",
+		"uptime_s" };
+	json_t *j, *info = NULL;
+	char why[1200];
+
+	*stats = NULL;
+	if (!s)
+		return json_null();
+	j = process_status(s);
+	if (runs(j)) {
+		info = ask(s->socket, "info", why, sizeof why);
+		*stats = info ? ask(s->socket, "stats", why, sizeof why) : NULL;
+		if (!*stats)
+			make_silent(j, why);
+	}
+	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+		copy(j, info, keys[i]);
+	copy(j, *stats, "workers");
+	json_decref(info);
+	return j;
+}
+
+/* Every port of the record; what the switch says of it goes in, or its state is null. */
+static json_t *ports_status(const struct plan *p, const json_t *stats)
+{
+	static const char *const keys[] = { "state", "reason", "queues", "connects", "vhost_pid",
+		"features", "rx", "tx", "drops", "flooded", "notifications_sent", "kicks_received",
+		"queue" };
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < p->n_steps; i++) {
+		const struct step *s = &p->steps[i];
+		json_t *j, *now;
+
+		if (s->kind != STEP_PORT)
+			continue;
+		now = named(json_object_get(stats, "ports"), s->name);
+		j = json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", s->name, "network", s->network,
+			"mac", s->mac, "socket", s->socket, "external", s->external);
+		for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
+			copy(j, now, keys[k]);
+		json_array_append_new(a, j);
+	}
+	return a;
+}
+
+/* NICs of a node: from the record, so that they are there when its VMM is not. */
+static json_t *nics_status(const struct plan *p, const char *node, const json_t *info)
+{
+	static const char *const keys[] = { "link", "connected", "reconnects", "needs_reset",
+		"queues", "features", "mtu" };
+	json_t *a = json_array();
+	size_t n = strlen(node);
+
+	for (size_t i = 0; i < p->n_steps; i++) {
+		const struct step *s = &p->steps[i];
+		json_t *j, *now;
+
+		if (s->kind != STEP_PORT || strncmp(s->name, node, n) != 0 || s->name[n] != '.')
+			continue;
+		now = json_array_get(json_object_get(info, "nics"), json_array_size(a));
+		j = json_pack(
+			"{s:s, s:s, s:s}", "port", s->name, "network", s->network, "mac", s->mac);
+		for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
+			copy(j, now, keys[k]);
+		json_array_append_new(a, j);
+	}
+	return a;
+}
+
+static json_t *vm_status(const struct plan *p, const struct step *s)
+{
+	static const char *const keys[] = { "memory_bytes", "huge", "vcpus", "exits", "resets",
+		"uptime_s" };
+	json_t *j = process_status(s), *info = NULL;
+	const char *state;
+	char why[1200];
+
+	json_object_set_new(j, "name", json_string(s->name));
+	json_object_set_new(j, "kind", json_string("vm"));
+	if (runs(j)) {
+		info = ask(s->socket, "info", why, sizeof why);
+		if (!info)
+			make_silent(j, why);
+		state = json_string_value(json_object_get(info, "state"));
+		if (state && strcmp(state, "running") != 0) {
+			json_object_set_new(j, "state", json_string(state));
+			copy(j, info, "reason");
+		}
+	}
+	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+		copy(j, info, keys[i]);
+	json_object_set_new(j, "nics", nics_status(p, s->name, info));
+	json_decref(info);
+	return j;
+}
+
+static json_t *nodes_status(const struct lab *l)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < l->topology->n_nodes; i++) {
+		const struct topo_node *n = &l->topology->nodes[i];
+		const struct step *s = plan_find(l->plan, STEP_VM, n->name);
+
+		if (s)
+			json_array_append_new(a, vm_status(l->plan, s));
+		else
+			json_array_append_new(a,
+				json_pack("{s:s, s:s, s:s, s:n, s:o}", "name", n->name, "kind",
+					"external", "state", "external", "reason", "nics",
+					nics_status(l->plan, n->name, NULL)));
+	}
+	return a;
+}
+
+/* "up", "degraded" (something has died), "half made"; the names of the dead to *dead. */
+static const char *lab_state(const struct plan *p, struct strs *dead)
+{
+	for (size_t i = 0; i < p->n_steps; i++) {
+		const struct step *s = &p->steps[i];
+
+		if (s->kind == STEP_SWITCH && !proc_is_alive(s->proc))
+			strs_add(dead, "the switch");
+		else if (s->kind == STEP_VM && !proc_is_alive(s->proc))
+			strs_add(dead, "VM %s", s->name);
+	}
+	return !p->up_since_s ? "half made" : dead->n ? "degraded" : "up";
+}
+
+static json_t *lab_head(const struct lab *l)
+{
+	struct strs dead = { 0 };
+	char names[512], why[600] = "";
+	const char *state = lab_state(l->plan, &dead);
+	json_t *j;
+
+	if (!l->plan->up_since_s)
+		snprintf(why, sizeof why,
+			"an `up` is at work, or did not finish: lanyard up %s again, "
+			"or lanyard down %s",
+			l->plan->file, l->name);
+	else if (dead.n)
+		snprintf(why, sizeof why, "%s died: lanyard up %s starts %s again",
+			strs_join(&dead, names, sizeof names), l->plan->file,
+			dead.n == 1 ? "it" : "them");
+	j = json_pack("{s:i, s:s, s:s, s:o, s:I, s:s, s:s}", "version", STATUS_VERSION, "lab",
+		l->name, "state", state, "why", text_or_null(why), "up_since_s",
+		(json_int_t)l->plan->up_since_s, "file", l->plan->file, "dir", l->dir);
+	strs_free(&dead);
+	return j;
+}
+
+json_t *status_lab(const char *name, struct err *e)
+{
+	json_t *j, *stats, *warnings = json_array();
+	struct lab *l;
+
+	if (lab_open(name, &l, e)) {
+		json_decref(warnings);
+		return NULL;
+	}
+	j = lab_head(l);
+	for (size_t i = 0; i < l->n_warnings; i++)
+		json_array_append_new(warnings, json_string(l->warnings[i]));
+	json_object_set_new(j, "warnings", warnings);
+	json_object_set_new(j, "switch", switch_status(l->plan, &stats));
+	copy(j, stats, "time_ns");
+	copy(j, stats, "networks");
+	json_object_set_new(j, "ports", ports_status(l->plan, stats));
+	json_object_set_new(j, "nodes", nodes_status(l));
+	json_decref(stats);
+	lab_free(l);
+	return j;
+}
+
+json_t *status_all(void)
+{
+	struct strs names = { 0 };
+	json_t *a = json_array();
+
+	lab_list(&names);
+	for (size_t i = 0; i < names.n; i++) {
+		struct err e = { 0 };
+		struct lab *l;
+		json_t *j;
+
+		if (lab_open(names.v[i], &l, &e)) {
+			j = json_pack("{s:s, s:s, s:s}", "lab", names.v[i], "state", "damaged",
+				"why", e.text);
+		} else {
+			j = lab_head(l);
+			json_object_set_new(
+				j, "nodes", json_integer((json_int_t)l->topology->n_nodes));
+			lab_free(l);
+		}
+		json_array_append_new(a, j);
+	}
+	strs_free(&names);
+	return json_pack("{s:i, s:o}", "version", STATUS_VERSION, "labs", a);
+}
