@@ -18,6 +18,7 @@
 
 #include "base/err.h"
 #include "config/topology.h"
+#include "lab/strs.h"
 
 #define LAB_PATH_MAX 512
 #define LAB_WHO_MAX  (TOPO_NAME_MAX + 20)
@@ -33,12 +34,13 @@ struct lab_cpu {
 /* A lab as its record tells. Whether its processes still run is another question: `status`. */
 struct lab {
 	char name[TOPO_NAME_MAX + 1];
-	char dir[LAB_PATH_MAX];     /* RUN/LAB */
-	struct topology *topology;  /* of the copy in the run folder; `file` is the original's path */
-	struct plan *plan;          /* lab/plan.h: the steps carried out */
-	size_t n_cpus;              /* workers first, then vCPUs in the topology's order */
+	char dir[LAB_PATH_MAX]; /* RUN/LAB */
+	struct topology
+		*topology; /* of the copy in the run folder; `file` is the original's path */
+	struct plan *plan; /* lab/plan.h: the steps carried out */
+	size_t n_cpus;     /* workers first, then vCPUs in the topology's order */
 	const struct lab_cpu *cpus;
-	size_t n_warnings;          /* of `up`: shared CPUs, no hugepages... */
+	size_t n_warnings; /* of `up`: shared CPUs, no hugepages... */
 	char *const *warnings;
 };
 
@@ -61,6 +63,9 @@ int lab_down(const char *name, const struct lab_opts *o, bool *was_down, struct 
 /* The lab of that name, to be freed with lab_free. -ENOENT (ERR_REQUEST): it is not up. */
 int lab_open(const char *name, struct lab **out, struct err *e);
 void lab_free(struct lab *l);
+
+/* The names of all labs that have a run folder, sorted. */
+void lab_list(struct strs *names);
 
 /* RUN/LAB/fmt... to out[LAB_PATH_MAX]; returns out. Names: "switch.sock", "NODE.sock",
  * "NODE.agent", "NODE.console", "NODE.I.vhost" (docs/control.md). */
