@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From frames to a receiver's posted buffers: see frame.h.
+ *
+ * The short path is a frame that fits one buffer of one descriptor: three passes over the burst
+ * (descriptor, destination lines, copy). Everything else (chained and indirect buffers, a frame
+ * over several merged buffers) goes frame by frame through deliver_chain.
+ */
+#include "vswitch/dp/copy.h"
+#include "vswitch/dp/frame.h"
+
+#include <errno.h>
+#include <linux/virtio_net.h>
+
+/* The header that a receiver gets: no offload, one buffer (virtio 1.2, 5.1.6.4). Written only
+ * where it differs, since the line then stays in the guest's cache. */
+static inline void net_hdr_write(uint8_t *at, uint8_t hdr_len)
+{
+	uint64_t lo;
+	uint32_t hi;
+
+	memcpy(&lo, at, 8);
+	if (hdr_len == sizeof(struct virtio_net_hdr_mrg_rxbuf)) {
+		memcpy(&hi, at + 8, 4);
+		if (lo || hi != 1u << 16) {
+			lo = 0;
+			hi = 1u << 16; /* num_buffers = 1 */
+			memcpy(at, &lo, 8);
+			memcpy(at + 8, &hi, 4);
+		}
+	} else {
+		memset(at, 0, hdr_len);
+	}
+}
+
+/* Where the bytes of one frame go: pieces of one or more buffers, filled in order. */
+struct scatter {
+	struct ring_seg *seg;
+	int n;
+};
+
+static void scatter_put(struct scatter *s, const uint8_t *src, uint32_t len)
+{
+	while (len) {
+		uint32_t take = s->seg->len < len ? s->seg->len : len;
+
+		copy_bytes(s->seg->base, src, take);
+		src += take;
+		len -= take;
+		s->seg->base += take;
+		s->seg->len -= take;
+		if (!s->seg->len) {
+			s->seg++;
+			s->n--;
+		}
+	}
+}
+
+static void scatter_frame(struct scatter *s, const struct dp_frame *f)
+{
+	scatter_put(s, f->hdr, f->hdr_len);
+	if (f->n_segs == 1)
+		scatter_put(s, f->rest, f->len - f->hdr_len);
+	else
+		for (uint32_t i = 0; i < f->n_segs; i++)
+			scatter_put(s, f->segs[i].base, f->segs[i].len);
+}
+
+/* A frame that takes this many buffers is not worth more. */
+#define MERGE_MAX 64
+
+/* The general case. `at` entries of the available ring are taken already. Returns how many more
+ * this frame took, or 0 with the reason in *drop. */
+static uint32_t deliver_chain(
+	struct ring *r, uint16_t at, const struct dp_frame *f, enum dp_drop *drop)
+{
+	struct ring_seg seg[RING_SEGS_MAX * 2];
+	struct virtio_net_hdr_mrg_rxbuf h = { 0 };
+	uint16_t head[MERGE_MAX];
+	uint32_t room[MERGE_MAX];
+	uint32_t need = f->len + r->hdr_len, left = need, n = 0;
+	struct scatter s = { .seg = seg };
+
+	while (left) {
+		uint32_t len;
+		int walked;
+
+		*drop = DP_DROP_tx_buffer_small;
+		if (n == MERGE_MAX || s.n > RING_SEGS_MAX || (n && !r->mergeable))
+			return 0;
+		if (ring_avail(r, (uint16_t)(at + n + 1)) <= at + n) {
+			*drop = r->fault ? DP_DROP_tx_bad_ring : DP_DROP_tx_ring_full;
+			return 0;
+		}
+		head[n] = ring_head(r, (uint16_t)(at + n));
+		walked = ring_walk(r, head[n], true, seg + s.n, &len);
+		if (walked == -E2BIG)
+			return 0;
+		if (walked >= 0 && len < r->hdr_len) {
+			ring_fail(r, RING_FAULT_SHORT_CHAIN);
+			walked = -EINVAL;
+		}
+		if (walked < 0) {
+			*drop = DP_DROP_tx_bad_ring;
+			return 0;
+		}
+		s.n += walked;
+		room[n] = len < left ? len : left;
+		left -= room[n++];
+	}
+	h.num_buffers = (uint16_t)n;
+	scatter_put(&s, (uint8_t *)&h, r->hdr_len);
+	scatter_frame(&s, f);
+	for (uint32_t i = 0; i < n; i++)
+		ring_use(r, head[i], room[i]);
+	return n;
+}
+
+/* The rest of a frame behind its header copy. */
+static inline void rest_copy(uint8_t *dst, const struct dp_frame *f)
+{
+	if (likely(f->n_segs == 1)) {
+		copy_bytes(dst, f->rest, f->len - f->hdr_len);
+		return;
+	}
+	for (uint32_t i = 0; i < f->n_segs; i++) {
+		copy_bytes(dst, f->segs[i].base, f->segs[i].len);
+		dst += f->segs[i].len;
+	}
+}
+
+/* One buffer of one writable descriptor that holds the frame, or NULL: the general case. */
+static inline uint8_t *buffer_simple(struct ring *r, uint16_t head, const struct dp_frame *f)
+{
+	struct vring_desc d;
+
+	if (unlikely(head >= r->size))
+		return NULL;
+	d = ring_desc_read(&r->desc[head]);
+	if (unlikely(d.flags != VRING_DESC_F_WRITE || d.len < f->len + r->hdr_len))
+		return NULL;
+	return dp_mem_host(r->mem, &r->mem_hint, d.addr, d.len);
+}
+
+/* Delivers frames for as long as each fits a simple buffer. Returns how many. */
+static uint32_t deliver_simple(struct ring *r, uint16_t at, struct dp_frame *frame,
+	const uint8_t *idx, uint32_t n, uint64_t *bytes)
+{
+	uint8_t *dst[DP_BURST];
+	uint16_t head[DP_BURST];
+	uint32_t i, avail = ring_avail(r, (uint16_t)(at + n));
+	uint64_t sum = 0;
+
+	avail = avail > at ? avail - at : 0;
+	if (n > avail)
+		n = avail;
+	for (i = 0; i < n; i++) {
+		head[i] = ring_head(r, (uint16_t)(at + i));
+		__builtin_prefetch(&r->desc[head[i] & r->mask]);
+	}
+	for (i = 0; i < n; i++) {
+		dst[i] = buffer_simple(r, head[i], &frame[idx[i]]);
+		if (unlikely(!dst[i]))
+			break;
+		__builtin_prefetch(dst[i]);
+		__builtin_prefetch(dst[i] + r->hdr_len, 1);
+	}
+	n = i;
+	for (i = 0; i < n; i++) {
+		const struct dp_frame *f = &frame[idx[i]];
+		uint8_t *to = dst[i];
+
+		net_hdr_write(to, r->hdr_len);
+		to += r->hdr_len;
+		copy_upto_64(to, f->hdr, f->hdr_len);
+		if (f->n_segs)
+			rest_copy(to + f->hdr_len, f);
+		ring_use(r, head[i], f->len + r->hdr_len);
+		sum += f->len;
+	}
+	*bytes += sum;
+	return n;
+}
+
+uint32_t dp_deliver(struct ring *r, struct dp_frame *frame, const uint8_t *idx, uint32_t n,
+	uint64_t *bytes, uint64_t *drops)
+{
+	uint32_t done = 0, sent = 0;
+	uint16_t taken = 0;
+
+	while (done < n) {
+		uint32_t k = deliver_simple(r, taken, frame, idx + done, n - done, bytes);
+		enum dp_drop why = DP_DROP_tx_bad_ring;
+
+		done += k;
+		sent += k;
+		taken = (uint16_t)(taken + k);
+		if (done == n)
+			break;
+		k = r->fault ? 0 : deliver_chain(r, taken, &frame[idx[done]], &why);
+		if (k) {
+			taken = (uint16_t)(taken + k);
+			*bytes += frame[idx[done]].len;
+			sent++;
+			done++;
+			continue;
+		}
+		if (why == DP_DROP_tx_buffer_small) {
+			dp_count(&drops[why], 1); /* the next frame may be smaller */
+			done++;
+			continue;
+		}
+		dp_count(&drops[why], n - done);
+		break;
+	}
+	r->avail_next = (uint16_t)(r->avail_next + taken);
+	ring_publish(r);
+	return sent;
+}

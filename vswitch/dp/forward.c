@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See forward.h. Frames of one sender's queue keep their order towards every receiver's queue. */
+#include "vswitch/dp/forward.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/ether.h"
+
+#define VLAN_TAG_LEN 4
+
+const char *dp_drop_name(enum dp_drop d)
+{
+	static const char *const name[] = {
+#define X(n, t) #n,
+		DP_DROPS(X)
+#undef X
+	};
+
+	return (unsigned)d < DP_DROP_MAX ? name[d] : "unknown";
+}
+
+const char *dp_drop_text(enum dp_drop d)
+{
+	static const char *const text[] = {
+#define X(n, t) t,
+		DP_DROPS(X)
+#undef X
+	};
+
+	return (unsigned)d < DP_DROP_MAX ? text[d] : "unknown";
+}
+
+int dp_forwarder_init(struct dp_forwarder *f, uint32_t n_slots, bool shared)
+{
+	memset(f, 0, sizeof(*f));
+	f->n_slots = n_slots;
+	f->shared = shared;
+	f->touched = calloc(n_slots ? n_slots : 1, sizeof(*f->touched));
+	f->stage = calloc(n_slots ? n_slots : 1, sizeof(*f->stage));
+	if (!f->touched || !f->stage) {
+		dp_forwarder_fini(f);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void dp_forwarder_fini(struct dp_forwarder *f)
+{
+	free(f->touched);
+	free(f->stage);
+	f->touched = NULL;
+	f->stage = NULL;
+}
+
+/* The eventfd to write after a publication, or -1: the guest doesn't want to know. Counts it. */
+static int notify_fd(struct ring *r, struct dp_queue_stats *stats)
+{
+	int fd;
+
+	if (!ring_wants_notify(r))
+		return -1;
+	fd = __atomic_load_n(&r->call_fd, __ATOMIC_ACQUIRE);
+	if (fd >= 0)
+		dp_count(&stats->notifications, 1);
+	return fd;
+}
+
+static void notify(int fd)
+{
+	uint64_t one = 1;
+
+	/* A full eventfd (EAGAIN) has the guest told already; a dead one is the control side's to
+	 * notice. */
+	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+static inline uint64_t load_u64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, 8);
+	return v;
+}
+
+/* A frame's ethertype at 12, as it lies in memory. */
+static inline uint16_t frame_type(const struct dp_frame *fr)
+{
+	uint16_t t;
+
+	memcpy(&t, fr->hdr + 12, 2);
+	return t;
+}
+
+/* Which of a port's output queues a flow uses: the same one for all its frames. The addresses and,
+ * for IP, what follows are mixed; exactness of protocol does not matter, sameness does. */
+static uint32_t flow_hash(const struct dp_frame *fr)
+{
+	uint64_t h = load_u64(fr->hdr) ^ load_u64(fr->hdr + 6) * 0x9e3779b97f4a7c15ull;
+	const uint8_t *l3 = fr->hdr + ETHER_HDR_LEN;
+	uint32_t ip4[2], ports;
+
+	if (frame_type(fr) == __builtin_bswap16(0x0800) && fr->hdr_len >= ETHER_HDR_LEN + 24 &&
+		(l3[0] & 0xf0) == 0x40) {
+		memcpy(ip4, l3 + 12, 8);
+		h ^= ((uint64_t)ip4[0] << 32 | ip4[1]) * 0xd6e8feb86659fd93ull;
+		/* Ports, for TCP and UDP without options and fragments: they would split a flow. */
+		if (l3[0] == 0x45 && (l3[9] == 6 || l3[9] == 17) && !((l3[6] & 0x3f) | l3[7])) {
+			memcpy(&ports, l3 + 20, 4);
+			h ^= ports * 0x9e3779b97f4a7c15ull;
+		}
+	} else if (frame_type(fr) == __builtin_bswap16(0x86dd) &&
+		fr->hdr_len >= ETHER_HDR_LEN + 44) {
+		h ^= load_u64(l3 + 8) ^ load_u64(l3 + 16) * 3 ^ load_u64(l3 + 24) * 5 ^
+			load_u64(l3 + 32) * 7;
+		if (l3[6] == 6 || l3[6] == 17) {
+			memcpy(&ports, l3 + 40, 4);
+			h ^= ports * 0x9e3779b97f4a7c15ull;
+		}
+	}
+	h *= 0xd6e8feb86659fd93ull;
+	return (uint32_t)(h >> 32);
+}
+
+static inline void stage_add(struct dp_forwarder *f, uint32_t slot, uint32_t i)
+{
+	struct dp_stage *s = &f->stage[slot];
+
+	if (s->n == 0)
+		f->touched[f->n_touched++] = (uint16_t)slot;
+	s->idx[s->n++] = (uint8_t)i;
+}
+
+static inline void stage_to_port(
+	struct dp_forwarder *f, const struct dp_view *v, uint16_t port, uint32_t i)
+{
+	const struct dp_view_port *p = &v->ports[port];
+	uint32_t slot = p->out_slot;
+
+	if (unlikely(p->n_outs > 1))
+		slot += flow_hash(&f->burst.frame[i]) % p->n_outs;
+	stage_add(f, slot, i);
+}
+
+static bool port_is_up(const struct dp_view_port *p)
+{
+	return p->n_outs && __atomic_load_n(&p->port->fault, __ATOMIC_RELAXED) == RING_OK;
+}
+
+static void flood(struct dp_forwarder *f, const struct dp_view *v, const struct dp_inq *q,
+	const struct dp_view_net *net, uint32_t i)
+{
+	uint32_t copies = 0;
+
+	for (uint32_t m = 0; m < net->n_members; m++) {
+		uint16_t id = net->members[m];
+
+		if (id == q->port->id || !port_is_up(&v->ports[id]))
+			continue;
+		stage_to_port(f, v, id, i);
+		copies++;
+	}
+	if (copies)
+		f->flooded++;
+	else
+		f->burst.drops[DP_DROP_rx_no_receiver]++;
+}
+
+/* Learns the source; the common case is that it is the last frame's. */
+static inline void learn(struct dp_forwarder *f, const struct dp_view *v, struct dp_inq *q,
+	uint64_t key, uint32_t now_s)
+{
+	uint32_t epoch = fdb_epoch(v->fdb);
+	enum fdb_result res;
+
+	if (likely(key == q->last_src && now_s == q->last_src_s && epoch == q->last_src_epoch))
+		return;
+	res = fdb_learn(v->fdb, key, q->port->id, now_s);
+	f->learned += res == FDB_LEARNED;
+	f->moved += res == FDB_MOVED;
+	if (res != FDB_FULL) {
+		q->last_src = key;
+		q->last_src_s = now_s;
+		/* Taken before: a change meanwhile, ours included, makes it stale. */
+		q->last_src_epoch = epoch;
+	}
+}
+
+static inline uint16_t look_up(const struct dp_view *v, struct dp_inq *q, uint64_t key)
+{
+	uint32_t epoch = fdb_epoch(v->fdb);
+
+	if (unlikely(key != q->last_dst || epoch != q->last_dst_epoch)) {
+		q->last_dst_port = fdb_lookup(v->fdb, key);
+		q->last_dst = key;
+		q->last_dst_epoch = epoch;
+	}
+	return q->last_dst_port;
+}
+
+/* Where does frame i go? Stages it, or counts why not. */
+static inline void decide(struct dp_forwarder *f, const struct dp_view *v, struct dp_inq *q,
+	const struct dp_view_net *net, uint32_t i, uint32_t now_s)
+{
+	const struct dp_frame *fr = &f->burst.frame[i];
+	uint32_t *drops = f->burst.drops;
+	uint64_t dst, src;
+	uint16_t port;
+
+	f->burst.bytes += fr->len;
+	if (unlikely(fr->len < ETHER_HDR_LEN)) {
+		drops[DP_DROP_rx_runt] += fr->len != 0; /* 0: peek dropped and counted it */
+		return;
+	}
+	if (unlikely(fr->len > net->max_len) &&
+		!(fr->len <= net->max_len + VLAN_TAG_LEN &&
+			frame_type(fr) == __builtin_bswap16(0x8100))) {
+		drops[DP_DROP_rx_oversize]++;
+		return;
+	}
+	dst = fdb_key(net->id, load_u64(fr->hdr));
+	src = fdb_key(net->id, load_u64(fr->hdr + 6));
+	if (unlikely(src & 1 || !(src & FDB_MAC_MASK))) {
+		drops[DP_DROP_rx_bad_source]++;
+		return;
+	}
+	learn(f, v, q, src, now_s);
+	port = dst & 1 ? FDB_NO_PORT : look_up(v, q, dst);
+	/* An entry may be older than the view; never let a frame out of its network. */
+	if (unlikely(port >= v->n_ports || !v->ports[port].port || v->ports[port].net != q->net)) {
+		flood(f, v, q, net, i);
+		return;
+	}
+	if (unlikely(port == q->port->id)) {
+		drops[DP_DROP_rx_same_port]++;
+	} else if (unlikely(!port_is_up(&v->ports[port]))) {
+		dp_count_shared(&v->ports[port].port->drops_down, 1);
+	} else {
+		stage_to_port(f, v, port, i);
+	}
+}
+
+static void out_lock(struct dp_outq *o)
+{
+	while (__atomic_exchange_n(&o->lock, 1, __ATOMIC_ACQUIRE))
+		while (__atomic_load_n(&o->lock, __ATOMIC_RELAXED))
+			__builtin_ia32_pause();
+}
+
+static void port_fail(struct dp_port *p, enum ring_fault fault, uint32_t *faults)
+{
+	enum ring_fault none = RING_OK;
+
+	if (__atomic_compare_exchange_n(
+		    &p->fault, &none, fault, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		++*faults;
+}
+
+/* Everything staged for one output queue. */
+static void stage_flush(
+	struct dp_forwarder *f, struct dp_outq *o, struct dp_stage *s, uint32_t *faults)
+{
+	uint64_t bytes = 0;
+	uint32_t sent;
+	int fd = -1;
+
+	if (f->shared)
+		out_lock(o);
+	if (unlikely(o->ring.fault)) {
+		sent = 0;
+		dp_count(&o->stats->drops[DP_DROP_tx_bad_ring], s->n);
+	} else {
+		sent = dp_deliver(&o->ring, f->burst.frame, s->idx, s->n, &bytes, o->stats->drops);
+		if (unlikely(o->ring.fault))
+			port_fail(o->port, o->ring.fault, faults);
+	}
+	if (sent) {
+		dp_count(&o->stats->traffic.frames, sent);
+		dp_count(&o->stats->traffic.bytes, bytes);
+		fd = notify_fd(&o->ring, o->stats);
+	}
+	if (f->shared)
+		__atomic_store_n(&o->lock, 0, __ATOMIC_RELEASE);
+	notify(fd);
+	s->n = 0;
+}
+
+static void burst_count(struct dp_forwarder *f, struct dp_queue_stats *st, struct dp_net_stats *net)
+{
+	struct dp_burst *b = &f->burst;
+
+	dp_count(&st->traffic.frames, b->n);
+	dp_count(&st->traffic.bytes, b->bytes);
+	for (int d = 0; d < DP_DROP_MAX; d++) {
+		if (unlikely(b->drops[d])) {
+			dp_count(&st->drops[d], b->drops[d]);
+			b->drops[d] = 0;
+		}
+	}
+	if (unlikely(f->flooded)) {
+		dp_count(&st->flooded, f->flooded);
+		dp_count_shared(&net->flooded, f->flooded);
+		f->flooded = 0;
+	}
+	if (unlikely(f->learned | f->moved)) {
+		dp_count_shared(&net->learned, f->learned);
+		dp_count_shared(&net->moved, f->moved);
+		f->learned = f->moved = 0;
+	}
+}
+
+uint32_t dp_forward(struct dp_forwarder *f, const struct dp_view *v, struct dp_inq *q,
+	uint32_t now_s, uint32_t *faults)
+{
+	const struct dp_view_net *net = &v->nets[q->net];
+	struct dp_burst *b = &f->burst;
+	uint32_t n;
+
+	if (unlikely(__atomic_load_n(&q->port->fault, __ATOMIC_RELAXED)))
+		return 0;
+	n = dp_peek(&q->ring, b);
+	if (n) {
+		b->bytes = 0;
+		f->n_touched = 0;
+		for (uint32_t i = 0; i < n; i++)
+			decide(f, v, q, net, i, now_s);
+		for (uint32_t t = 0; t < f->n_touched; t++) {
+			uint16_t slot = f->touched[t];
+
+			stage_flush(f, v->outs[slot], &f->stage[slot], faults);
+		}
+		dp_release(&q->ring, b);
+		if (unlikely(q->ring.armed))
+			ring_disarm(&q->ring);
+		notify(notify_fd(&q->ring, q->stats));
+		burst_count(f, q->stats, net->stats);
+	}
+	if (unlikely(q->ring.fault))
+		port_fail(q->port, q->ring.fault, faults);
+	return n;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a sender's descriptors to frames: see frame.h.
+ *
+ * Three passes over the burst, so that each pass finds its cache lines on their way: descriptors,
+ * then data, then the copy of the headers. The virtio-net header is not read: no offload is
+ * offered, so it says nothing (virtio 1.2, 5.1.6.2: its fields are zero then).
+ */
+#include "vswitch/dp/copy.h"
+#include "vswitch/dp/frame.h"
+
+#include <errno.h>
+
+/* The pieces of a chain with its virtio-net header taken off: any layout is legal. */
+static int segs_skip(struct ring_seg **seg, int n, uint32_t skip)
+{
+	struct ring_seg *s = *seg;
+
+	while (n && skip >= s->len) {
+		skip -= s->len;
+		s++;
+		n--;
+	}
+	if (n) {
+		s->base += skip;
+		s->len -= skip;
+	}
+	*seg = s;
+	return n;
+}
+
+/* Copies the frame's first bytes out of its pieces and leaves the rest in them. */
+static void hdr_gather(struct dp_frame *f)
+{
+	struct ring_seg *s = f->segs;
+	int n = f->n_segs;
+	uint32_t got = 0;
+
+	while (got < f->hdr_len) {
+		uint32_t take = s->len < f->hdr_len - got ? s->len : f->hdr_len - got;
+
+		copy_upto_64(f->hdr + got, s->base, take);
+		got += take;
+		n = segs_skip(&s, n, take);
+	}
+	f->segs = s;
+	f->n_segs = (uint16_t)n;
+	if (n == 1)
+		f->rest = s->base;
+}
+
+/* Any chain that the short path does not take. 0, or -EINVAL after a fault. Dropped: f->len 0. */
+static int peek_chain(struct ring *r, struct dp_burst *b, struct dp_frame *f, uint16_t head)
+{
+	struct ring_seg *seg = &b->segs[b->n_segs];
+	uint32_t len;
+	int n = ring_walk(r, head, false, seg, &len);
+
+	f->len = 0;
+	if (n == -E2BIG) {
+		b->drops[DP_DROP_rx_segments]++;
+		return 0;
+	}
+	if (n < 0)
+		return n;
+	if (len < r->hdr_len) {
+		ring_fail(r, RING_FAULT_SHORT_CHAIN);
+		return -EINVAL;
+	}
+	f->len = len - r->hdr_len;
+	b->n_segs += (uint32_t)n;
+	n = segs_skip(&seg, n, r->hdr_len);
+	f->segs = seg;
+	f->n_segs = (uint16_t)n;
+	if (n)
+		__builtin_prefetch(seg->base);
+	if (f->len == 0)
+		b->drops[DP_DROP_rx_runt]++;
+	return 0;
+}
+
+/* Descriptor -> where the frame lies. Returns -EINVAL after a fault. */
+static inline int peek_one(struct ring *r, struct dp_burst *b, struct dp_frame *f, uint16_t head)
+{
+	struct vring_desc d;
+	uint8_t *host;
+
+	if (unlikely(head >= r->size)) {
+		ring_fail(r, RING_FAULT_BAD_HEAD);
+		return -EINVAL;
+	}
+	d = ring_desc_read(&r->desc[head]);
+	if (unlikely(d.flags || d.len <= r->hdr_len))
+		return peek_chain(r, b, f, head);
+	host = dp_mem_host(r->mem, &r->mem_hint, d.addr, d.len);
+	if (unlikely(!host))
+		return peek_chain(r, b, f, head); /* torn between regions, or a fault */
+	host += r->hdr_len;
+	__builtin_prefetch(host);
+	f->rest = host;
+	f->len = d.len - r->hdr_len;
+	f->n_segs = 1;
+	f->segs = NULL;
+	return 0;
+}
+
+static inline void hdr_copy(struct dp_frame *f)
+{
+	f->hdr_len = f->len < DP_HDR_COPY ? (uint16_t)f->len : DP_HDR_COPY;
+	if (unlikely(f->segs)) {
+		hdr_gather(f);
+		return;
+	}
+	copy_upto_64(f->hdr, f->rest, f->hdr_len);
+	f->rest += f->hdr_len;
+	f->n_segs = f->len > DP_HDR_COPY;
+}
+
+uint32_t dp_peek(struct ring *r, struct dp_burst *b)
+{
+	uint32_t n = ring_avail(r, 1), i;
+
+	if (n > DP_BURST)
+		n = DP_BURST;
+	b->n_segs = 0;
+	for (i = 0; i < n; i++) {
+		b->head[i] = ring_head(r, (uint16_t)i);
+		__builtin_prefetch(&r->desc[b->head[i] & r->mask]);
+	}
+	for (i = 0; i < n; i++) {
+		if (unlikely(b->n_segs + RING_SEGS_MAX > DP_BURST_SEGS))
+			break;
+		if (unlikely(peek_one(r, b, &b->frame[i], b->head[i])))
+			break;
+	}
+	b->n = n = i;
+	for (i = 0; i < n; i++)
+		hdr_copy(&b->frame[i]);
+	return n;
+}
+
+void dp_release(struct ring *r, const struct dp_burst *b)
+{
+	for (uint32_t i = 0; i < b->n; i++)
+		ring_use(r, b->head[i], 0);
+	r->avail_next = (uint16_t)(r->avail_next + b->n);
+	ring_publish(r);
+}

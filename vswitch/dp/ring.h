@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A split virtqueue seen from the device: virtio 1.2, section 2.7.
+ *
+ * Everything in the ring but the used part is written by a guest that may be hostile and may write
+ * while we read. So each field is read once into a local and checked there; nothing is read again
+ * to act upon. What breaks the rules makes a fault: the ring stops there (nothing of the offending
+ * chain is touched) and its port is disabled until the driver starts anew.
+ *
+ * One thread at a time works on a ring: its worker, or whoever holds its port's output lock. The
+ * control side makes it and, after a grace period, ends it. No DPDK here: tests and fuzzers run
+ * this code on plain memory.
+ */
+#ifndef LANYARD_VSWITCH_DP_RING_H
+#define LANYARD_VSWITCH_DP_RING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <linux/virtio_ring.h>
+
+#include "vswitch/dp/mem.h"
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* A chain of more pieces than this is legal but no frame of ours: it is dropped (in) or not used
+ * (out). Linux sends at most 19. */
+#define RING_SEGS_MAX 64
+
+/* And no more links are followed, so that a guest with a huge ring can't take our time. */
+#define RING_LINKS_MAX 1024
+
+/* What a guest can do wrong. One list makes the enum and the sentences. */
+#define RING_FAULTS(X)                                                                        \
+	X(INDEX_JUMP, "the available index moved by more entries than the ring has")          \
+	X(BAD_HEAD, "an available entry names a descriptor beyond the table")                 \
+	X(BAD_NEXT, "a descriptor's next index lies beyond its table")                        \
+	X(LOOP, "a descriptor chain has more links than its table has entries: a loop")       \
+	X(BAD_ADDRESS, "a descriptor points outside the guest's memory")                      \
+	X(ADDRESS_WRAP, "a descriptor's address plus its length overflows")                   \
+	X(LENGTH, "a descriptor chain's total length overflows")                              \
+	X(DIRECTION, "a descriptor has the wrong direction for its ring")                     \
+	X(SHORT_CHAIN, "a descriptor chain is shorter than the virtio-net header")            \
+	X(INDIRECT_OFF, "an indirect descriptor, which was not negotiated")                   \
+	X(INDIRECT_NESTED, "an indirect descriptor inside an indirect table")                 \
+	X(INDIRECT_NEXT, "an indirect descriptor that also has a next one")                   \
+	X(INDIRECT_SIZE, "an indirect table of no entries, of a part of one, or of too many") \
+	X(MISALIGNED, "a part of the ring is not aligned as virtio demands")                  \
+	X(RING_BASE, "the start index given for the ring does not fit what the ring says")
+
+enum ring_fault {
+	RING_OK,
+#define X(name, text) RING_FAULT_##name,
+	RING_FAULTS(X)
+#undef X
+		RING_FAULT_MAX
+};
+
+const char *ring_fault_text(enum ring_fault f);
+
+struct ring_seg {
+	uint8_t *base;
+	uint32_t len;
+};
+
+struct ring {
+	/* Set by ring_init, then constant. */
+	struct vring_desc *desc;
+	struct vring_avail *avail;
+	struct vring_used *used;
+	const struct dp_mem *mem;
+	uint16_t size, mask;
+	uint8_t hdr_len; /* of virtio_net_hdr: 12, or 10 without VERSION_1 and MRG_RXBUF */
+	bool event_idx, indirect, mergeable;
+
+	/* Whoever works on the ring. */
+	uint16_t avail_next; /* the next available entry to take */
+	uint16_t avail_seen; /* the guest's index when it was last read */
+	uint16_t used_next;  /* the next used entry to fill */
+	uint16_t used_done;  /* used->idx as published */
+	uint16_t signalled;  /* used index at the last decision to notify */
+	bool signalled_valid;
+	bool armed;            /* the guest's kicks are wanted */
+	uint32_t mem_hint;     /* the region that the last address was in */
+	enum ring_fault fault; /* worker: w once, control: r (relaxed) */
+
+	int call_fd; /* control: w (exchange, closed after a grace period), worker: r; -1: none */
+	int kick_fd; /* control's; -1: none */
+};
+
+struct ring_config {
+	void *desc, *avail, *used;
+	const struct dp_mem *mem;
+	uint32_t size;
+	uint8_t hdr_len;
+	bool event_idx, indirect, mergeable;
+	uint16_t avail_base; /* where to go on in the available ring */
+};
+
+/* Makes *r of *c. used->idx is taken from the ring itself, as Linux's vhost does, and the base is
+ * checked against it. fds are -1. Returns RING_OK or the fault, which r->fault holds too. */
+enum ring_fault ring_init(struct ring *r, const struct ring_config *c);
+
+/* Declares the ring broken. The first fault stays. Returns f. */
+enum ring_fault ring_fail(struct ring *r, enum ring_fault f);
+
+/* How many entries the guest has made available that we have not taken. Reads the guest's index
+ * only when the known ones are used up (or fewer than `want`). A jump is a fault and 0. */
+static inline uint16_t ring_avail(struct ring *r, uint16_t want)
+{
+	uint16_t n = (uint16_t)(r->avail_seen - r->avail_next);
+
+	if (n >= want)
+		return n;
+	r->avail_seen = __atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE);
+	n = (uint16_t)(r->avail_seen - r->avail_next);
+	if (unlikely(n > r->size)) {
+		ring_fail(r, RING_FAULT_INDEX_JUMP);
+		return 0;
+	}
+	return n;
+}
+
+/* The i-th available entry from avail_next: a descriptor index, not yet checked. */
+static inline uint16_t ring_head(const struct ring *r, uint16_t i)
+{
+	return __atomic_load_n(
+		&r->avail->ring[(uint16_t)(r->avail_next + i) & r->mask], __ATOMIC_RELAXED);
+}
+
+/* One descriptor, read once. */
+static inline struct vring_desc ring_desc_read(const struct vring_desc *d)
+{
+	struct vring_desc v;
+	uint64_t lo = __atomic_load_n((const uint64_t *)d, __ATOMIC_RELAXED);
+	uint64_t hi = __atomic_load_n((const uint64_t *)d + 1, __ATOMIC_RELAXED);
+
+	v.addr = lo;
+	v.len = (uint32_t)hi;
+	v.flags = (uint16_t)(hi >> 32);
+	v.next = (uint16_t)(hi >> 48);
+	return v;
+}
+
+/* Fills the next used entry. The entry often holds the same from the last lap: then the line is
+ * not written, and stays in the guest's cache. */
+static inline void ring_use(struct ring *r, uint16_t head, uint32_t len)
+{
+	uint64_t *e = (uint64_t *)(void *)&r->used->ring[r->used_next & r->mask];
+	uint64_t v = head | (uint64_t)len << 32;
+
+	if (__atomic_load_n((uint32_t *)e, __ATOMIC_RELAXED) != (uint32_t)v ||
+		__atomic_load_n((uint32_t *)e + 1, __ATOMIC_RELAXED) != (uint32_t)(v >> 32)) {
+		__atomic_store_n((uint32_t *)e, (uint32_t)v, __ATOMIC_RELAXED);
+		__atomic_store_n((uint32_t *)e + 1, (uint32_t)(v >> 32), __ATOMIC_RELAXED);
+	}
+	r->used_next++;
+}
+
+/* Makes all used entries filled so far visible to the guest. */
+static inline void ring_publish(struct ring *r)
+{
+	if (r->used_done != r->used_next) {
+		r->used_done = r->used_next;
+		__atomic_store_n(&r->used->idx, r->used_next, __ATOMIC_RELEASE);
+	}
+}
+
+/* The event fields behind the two rings (section 2.7.7 to 2.7.10). */
+static inline uint16_t *ring_used_event(const struct ring *r)
+{
+	return &r->avail->ring[r->size];
+}
+
+static inline uint16_t *ring_avail_event(const struct ring *r)
+{
+	return (uint16_t *)(void *)&r->used->ring[r->size];
+}
+
+/* After ring_publish: does the guest want to be told? Ask once a publication. */
+bool ring_wants_notify(struct ring *r);
+
+/* Asks for kicks (before sleeping) or asks for none (while polling). After arming, look at
+ * ring_avail once more: a kick may have been left out just before. */
+void ring_arm(struct ring *r);
+void ring_disarm(struct ring *r);
+
+/*
+ * Walks the chain that begins at descriptor `head` into seg[], at most RING_SEGS_MAX pieces. All
+ * descriptors must have the direction `writable`. Empty pieces are left out.
+ * Returns the number of pieces and the sum of their lengths, -E2BIG for a chain of too many pieces
+ * or links (*len is not set), or -EINVAL after a fault.
+ */
+int ring_walk(struct ring *r, uint16_t head, bool writable, struct ring_seg *seg, uint32_t *len);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What workers see of the world: the view. The control side builds it, publishes it with one
+ * store and never changes it; the old one is freed after every worker has passed a quiescent
+ * state. A view points to longer-lived things (ports with their counters, queues with their ring
+ * state, the FDB), which are freed by the same rule when no view names them any more.
+ *
+ * "In" is from a guest into the switch (the guest's transmit ring), "out" is to the guest.
+ */
+#ifndef LANYARD_VSWITCH_DP_VIEW_H
+#define LANYARD_VSWITCH_DP_VIEW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vswitch/dp/fdb.h"
+#include "vswitch/dp/ring.h"
+#include "vswitch/dp/stats.h"
+
+#define DP_PORTS_MAX   1024 /* librte_vhost's limit on devices and sockets */
+#define DP_PAIRS_MAX   16   /* queue pairs of a port */
+#define DP_NETS_MAX    4096
+#define DP_WORKERS_MAX 64
+
+struct dp_net_stats {
+	/* all: several writers */
+	uint64_t flooded, learned, moved;
+} __attribute__((aligned(64)));
+
+/* A port's lasting part. */
+struct dp_port {
+	uint16_t id;           /* its slot in views; in FDB entries */
+	enum ring_fault fault; /* worker: w (first fault of any of its rings), control: r, resets */
+	uint64_t drops_down;   /* tx_port_down: several writers */
+	struct dp_queue_stats in[DP_PAIRS_MAX], out[DP_PAIRS_MAX];
+};
+
+/* The ring that a worker receives from. One worker, always the same one. */
+struct dp_inq {
+	struct ring ring;
+	struct dp_port *port;
+	struct dp_queue_stats *stats;
+	uint16_t net;    /* index in views */
+	uint16_t worker; /* who serves it; fixed for the queue's life */
+
+	/* What its last frame taught: valid while the FDB's epoch stays the same. */
+	uint64_t last_src, last_dst;
+	uint32_t last_src_s;
+	uint32_t last_src_epoch, last_dst_epoch;
+	uint16_t last_dst_port;
+} __attribute__((aligned(64)));
+
+/* The ring that is sent to. Shared by workers: the lock is taken once a burst, and only if there
+ * is more than one worker. */
+struct dp_outq {
+	struct ring ring;
+	struct dp_port *port;
+	struct dp_queue_stats *stats;
+	uint32_t lock; /* a spinlock: 0 free, 1 taken */
+} __attribute__((aligned(64)));
+
+struct dp_view_port {
+	struct dp_port *port; /* NULL: an empty slot */
+	uint16_t net;
+	uint16_t n_outs;   /* 0: not up */
+	uint16_t out_slot; /* of its first output queue, in view->outs */
+};
+
+struct dp_view_net {
+	uint16_t id;        /* in FDB keys, from 1; 0: an empty slot */
+	uint32_t max_len;   /* bytes of an untagged frame: MTU + 14 */
+	uint32_t n_members; /* ports that are up */
+	uint16_t *members;  /* their ids */
+	struct dp_net_stats *stats;
+};
+
+struct dp_view_worker {
+	uint32_t n_inqs;
+	struct dp_inq **inqs;
+};
+
+struct dp_view {
+	uint32_t n_ports, n_nets, n_outs, n_workers;
+	struct dp_view_port *ports; /* by id */
+	struct dp_view_net *nets;   /* by index */
+	struct dp_outq **outs;      /* by slot; a port's are neighbours */
+	struct dp_view_worker *workers;
+	struct fdb *fdb;
+};
+
+#endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See worker.h. */
+#include "vswitch/dp/worker.h"
+
+#include <errno.h>
+#include <rte_rcu_qsbr.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#undef NS_PER_S /* DPDK has one of its own; ours is the same number */
+#include "base/clock.h"
+#include "base/fd.h"
+
+/* An empty poll takes the index line that the guest is about to write; so each further empty
+ * round waits longer, up to this many pauses (40 to 65 cycles each on Zen 3, 140 on Skylake). */
+#define BACKOFF_PAUSES_MAX 16
+
+/* A front end that gave no kick fd can't wake us: look at its rings this often. */
+#define SLEEP_NO_KICK_MS 1
+
+int dp_shared_init(struct dp_shared *s, uint32_t n_workers, struct err *e)
+{
+	size_t size = rte_rcu_qsbr_get_memsize(n_workers);
+
+	s->fault_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->fault_fd < 0)
+		return err_set(e, -errno, "no eventfd: %s", err_str(errno));
+	size = (size + RTE_CACHE_LINE_SIZE - 1) & ~(size_t)(RTE_CACHE_LINE_SIZE - 1);
+	s->qsbr = aligned_alloc(RTE_CACHE_LINE_SIZE, size);
+	if (!s->qsbr || rte_rcu_qsbr_init(s->qsbr, n_workers)) {
+		dp_shared_fini(s);
+		return err_set(e, -ENOMEM, "no memory for %u workers", n_workers);
+	}
+	return 0;
+}
+
+void dp_shared_fini(struct dp_shared *s)
+{
+	free(s->qsbr);
+	s->qsbr = NULL;
+	fd_close(&s->fault_fd);
+}
+
+static void count_burst(struct dp_worker_stats *st, uint32_t n)
+{
+	dp_count(&st->frames, n);
+	dp_count(&st->bursts, 1);
+	dp_count(&st->burst_histogram[31 - __builtin_clz(n)], 1);
+}
+
+/* One burst of every ring of ours. */
+static uint32_t worker_round(struct dp_worker *w, const struct dp_view *v)
+{
+	const struct dp_view_worker *mine = &v->workers[w->index];
+	uint32_t now_s = __atomic_load_n(&w->shared->now_s, __ATOMIC_RELAXED);
+	uint32_t got = 0, faults = 0;
+
+	for (uint32_t i = 0; i < mine->n_inqs; i++) {
+		uint32_t n = dp_forward(&w->forwarder, v, mine->inqs[i], now_s, &faults);
+
+		if (n) {
+			count_burst(&w->stats, n);
+			got += n;
+		}
+	}
+	if (unlikely(faults))
+		fd_event_signal(w->shared->fault_fd);
+	return got;
+}
+
+/* Asks all guests of ours for kicks. False if one has sent something meanwhile. *timeout_ms: how
+ * long a sleep may be. */
+static bool worker_arm(const struct dp_view_worker *mine, int *timeout_ms)
+{
+	bool quiet = true;
+
+	*timeout_ms = -1;
+	for (uint32_t i = 0; i < mine->n_inqs; i++) {
+		struct ring *r = &mine->inqs[i]->ring;
+
+		if (__atomic_load_n(&mine->inqs[i]->port->fault, __ATOMIC_RELAXED))
+			continue;
+		if (r->kick_fd < 0)
+			*timeout_ms = SLEEP_NO_KICK_MS;
+		ring_arm(r);
+		if (ring_avail(r, 1))
+			quiet = false;
+	}
+	return quiet;
+}
+
+static void worker_sleep(struct dp_worker *w, const struct dp_view *v)
+{
+	struct epoll_event ev[16];
+	int timeout_ms, n;
+
+	if (!worker_arm(&v->workers[w->index], &timeout_ms))
+		return;
+	dp_count(&w->stats.sleeps, 1);
+	rte_rcu_qsbr_thread_offline(w->shared->qsbr, w->index);
+	/* From here on the view and its queues may be freed. */
+	if (__atomic_load_n(&w->shared->stop, __ATOMIC_ACQUIRE))
+		timeout_ms = 0;
+	n = epoll_wait(w->epoll_fd, ev, 16, timeout_ms);
+	rte_rcu_qsbr_thread_online(w->shared->qsbr, w->index);
+	if (n > 0)
+		dp_count(&w->stats.wakeups, 1);
+}
+
+static void worker_loop(struct dp_worker *w)
+{
+	struct dp_shared *s = w->shared;
+	uint64_t last = __rdtsc(), idle_since = last;
+	uint32_t pauses = 0;
+
+	while (!__atomic_load_n(&s->stop, __ATOMIC_RELAXED)) {
+		const struct dp_view *v = __atomic_load_n(&s->view, __ATOMIC_ACQUIRE);
+		uint32_t got = worker_round(w, v);
+		uint64_t now = __rdtsc();
+
+		dp_count(&w->stats.polls, 1);
+		if (likely(got)) {
+			dp_count(&w->stats.busy_cycles, now - last);
+			idle_since = last = now;
+			pauses = 0;
+		} else {
+			dp_count(&w->stats.empty_polls, 1);
+			dp_count(&w->stats.idle_cycles, now - last);
+			last = now;
+			for (uint32_t i = 0; i < pauses; i++)
+				_mm_pause();
+			if (pauses < BACKOFF_PAUSES_MAX)
+				pauses++;
+			if (!s->busy && now - idle_since > s->spin_cycles) {
+				worker_sleep(w, v);
+				idle_since = last = __rdtsc();
+				pauses = 0;
+			}
+		}
+		rte_rcu_qsbr_quiescent(s->qsbr, w->index);
+	}
+}
+
+static void *worker_main(void *arg)
+{
+	struct dp_worker *w = arg;
+	struct rte_rcu_qsbr *qsbr = w->shared->qsbr;
+
+	rte_rcu_qsbr_thread_online(qsbr, w->index);
+	worker_loop(w);
+	rte_rcu_qsbr_thread_offline(qsbr, w->index);
+	return NULL;
+}
+
+static int worker_spawn(struct dp_worker *w, struct err *e)
+{
+	pthread_attr_t attr;
+	cpu_set_t set;
+	char name[16];
+	int ret;
+
+	pthread_attr_init(&attr);
+	if (w->cpu >= 0) {
+		CPU_ZERO(&set);
+		CPU_SET(w->cpu, &set);
+		pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
+	}
+	ret = pthread_create(&w->thread, &attr, worker_main, w);
+	pthread_attr_destroy(&attr);
+	if (ret && w->cpu >= 0)
+		return err_host(e, -ret,
+			"a worker can't run on CPU %d: %s. Is it online and allowed to us "
+			"(taskset -p $$)?",
+			w->cpu, err_str(ret));
+	if (ret)
+		return err_set(e, -ret, "no thread for a worker: %s", err_str(ret));
+	snprintf(name, sizeof(name), "worker-%u", w->index);
+	pthread_setname_np(w->thread, name);
+	w->running = true;
+	return 0;
+}
+
+int dp_worker_start(struct dp_worker *w, struct dp_shared *s, uint32_t index, uint32_t n_workers,
+	int cpu, uint32_t n_slots, struct err *e)
+{
+	int ret;
+
+	memset(w, 0, sizeof(*w));
+	w->shared = s;
+	w->index = index;
+	w->cpu = cpu;
+	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (w->wake_fd < 0 || w->epoll_fd < 0)
+		return err_set(e, -errno, "no eventfd or epoll for a worker: %s", err_str(errno));
+	ret = dp_worker_watch(w, w->wake_fd);
+	if (ret)
+		return err_set(e, ret, "no epoll for a worker: %s", err_str(ret));
+	ret = dp_forwarder_init(&w->forwarder, n_slots, n_workers > 1);
+	if (ret)
+		return err_set(e, ret, "no memory for a worker");
+	rte_rcu_qsbr_thread_register(s->qsbr, index);
+	return worker_spawn(w, e);
+}
+
+void dp_worker_join(struct dp_worker *w)
+{
+	if (w->running) {
+		dp_worker_wake(w);
+		pthread_join(w->thread, NULL);
+		w->running = false;
+	}
+	dp_forwarder_fini(&w->forwarder);
+	fd_close(&w->wake_fd);
+	fd_close(&w->epoll_fd);
+}
+
+int dp_worker_watch(struct dp_worker *w, int kick_fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+
+	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, kick_fd, &ev) ? -errno : 0;
+}
+
+void dp_worker_unwatch(struct dp_worker *w, int kick_fd)
+{
+	epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, kick_fd, NULL);
+}
+
+void dp_worker_wake(struct dp_worker *w)
+{
+	fd_event_signal(w->wake_fd);
+}
+
+void dp_grace_period(struct dp_shared *s)
+{
+	uint64_t token = rte_rcu_qsbr_start(s->qsbr);
+
+	/* A worker's round is microseconds; but it may share its CPU with us, so don't spin. */
+	while (rte_rcu_qsbr_check(s->qsbr, token, false) == 0)
+		clock_sleep_ns(20 * NS_PER_US);
+}

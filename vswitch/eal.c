@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See eal.h. */
+#include "vswitch/eal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_log.h>
+#include <rte_version.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+
+#define HEAP_MB_DEFAULT 32
+#define HUGE_DIR        "/sys/kernel/mm/hugepages"
+
+/* Free hugepages of one size ("hugepages-2048kB") in MiB. */
+static uint64_t huge_free_mb(const char *dir)
+{
+	char path[128], *text = NULL;
+	uint64_t kb = 0, n = 0;
+
+	if (sscanf(dir, "hugepages-%lukB", &kb) != 1)
+		return 0;
+	snprintf(path, sizeof(path), HUGE_DIR "/%.40s/free_hugepages", dir);
+	if (fd_read_file(path, 64, &text, NULL, NULL) == 0)
+		n = strtoull(text, NULL, 10);
+	free(text);
+	return n * kb / 1024;
+}
+
+static bool huge_enough(uint64_t mb)
+{
+	DIR *dir = opendir(HUGE_DIR);
+	struct dirent *de;
+	bool enough = false;
+
+	while (dir && !enough && (de = readdir(dir)))
+		enough = huge_free_mb(de->d_name) >= mb;
+	if (dir)
+		closedir(dir);
+	return enough;
+}
+
+/* "--lcores=0@(0,1,...)": EAL's one lcore is our main thread, free to run where we may. */
+static void lcores_arg(char *out, size_t room)
+{
+	size_t at = (size_t)snprintf(out, room, "--lcores=0@(");
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		CPU_ZERO(&set);
+	for (int cpu = 0; cpu < CPU_SETSIZE && at + 8 < room; cpu++)
+		if (CPU_ISSET(cpu, &set))
+			at += (size_t)snprintf(out + at, room - at, "%d,", cpu);
+	out[at - 1] = ')';
+}
+
+int eal_start(uint32_t memory_mb, bool *huge, struct err *e)
+{
+	char lcores[4096], mem[16];
+	uint32_t mb = memory_mb ? memory_mb : HEAP_MB_DEFAULT;
+	char *argv[16];
+	int argc = 0;
+
+	if (*huge && !huge_enough(mb)) {
+		log_warn("not %u MiB of free hugepages for the switch: works without, a little "
+			 "slower. To have them: sysctl vm.nr_hugepages=1024",
+			mb);
+		*huge = false;
+	}
+	lcores_arg(lcores, sizeof(lcores));
+	snprintf(mem, sizeof(mem), "%u", mb);
+	argv[argc++] = "lanyard-switch";
+	argv[argc++] = "--in-memory";
+	argv[argc++] = "--no-pci";
+	argv[argc++] = "--no-telemetry";
+	argv[argc++] = "--log-level=*:error";
+	argv[argc++] = lcores;
+	argv[argc++] = "-m";
+	argv[argc++] = mem;
+	if (!*huge)
+		argv[argc++] = "--no-huge";
+	argv[argc] = NULL;
+	rte_openlog_stream(stderr);
+	if (rte_eal_init(argc, argv) < 0)
+		return err_host(e, rte_errno ? -rte_errno : -EIO,
+			"DPDK's environment can't be started: %s", rte_strerror(rte_errno));
+	return 0;
+}
+
+void eal_stop(void)
+{
+	rte_eal_cleanup();
+}
+
+uint64_t eal_tsc_hz(void)
+{
+	return rte_get_tsc_hz();
+}
+
+const char *eal_version(void)
+{
+	return rte_version();
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The JSON-RPC methods of docs/control.md. On the control thread. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/rpc.h"
+#include "vswitch/eal.h"
+#include "vswitch/methods.h"
+#include "vswitch/switch.h"
+
+static const char *text_of(const json_t *params, const char *key)
+{
+	return json_string_value(json_object_get(params, key));
+}
+
+static json_int_t int_of(const json_t *params, const char *key, json_int_t otherwise)
+{
+	const json_t *v = json_object_get(params, key);
+
+	return v ? json_integer_value(v) : otherwise;
+}
+
+/* The network that a request names: -1 for none named; -ENOENT if it does not exist. */
+static int net_of(struct sw *sw, const json_t *params, int *net, struct err *e)
+{
+	const char *name = text_of(params, "network");
+
+	*net = -1;
+	if (!name)
+		return 0;
+	*net = sw_net_find(sw, name);
+	if (*net < 0) {
+		err_request(e, -ENOENT, "there is no network \"%s\"", name);
+		return err_field(e, "network");
+	}
+	return 0;
+}
+
+static int m_info(void *ctx, const json_t *params, json_t **result, struct err *e)
+{
+	struct sw_service *s = ctx;
+	json_t *workers = json_array();
+
+	for (uint32_t w = 0; w < s->sw->n_workers; w++) {
+		int cpu = s->sw->workers[w].cpu;
+
+		json_array_append_new(workers,
+			json_pack("{s:o}", "cpu", cpu >= 0 ? json_integer(cpu) : json_null()));
+	}
+	*result = json_pack("{s:s, s:s, s:i, s:I, s:I, s:s, s:s, s:b, s:o}", "name",
+		"lanyard-switch", "version", LANYARD_VERSION, "pid", (int)getpid(), "tsc_hz",
+		(json_int_t)eal_tsc_hz(), "uptime_s",
+		(json_int_t)((clock_now_ns() - s->sw->started_ns) / NS_PER_S), "poll",
+		s->sw->shared.busy ? "busy" : "adaptive", "dpdk", eal_version(), "huge",
+		s->sw->huge, "workers", workers);
+	return 0;
+}
+
+static int m_network_add(void *ctx, const json_t *params, json_t **result, struct err *e)
+{
+	struct sw_service *s = ctx;
+
+	*result = json_object();
+	return sw_net_add(s->sw, text_of(params, "name"), (uint32_t)int_of(params, "mtu", 1500),
+		(uint32_t)int_of(params, "ageing_s", 300), e);
+}
+
+static int m_network_del(void *ctx, const json_t *params, json_t **result, struct err *e)
+{
+	struct sw_service *s = ctx;
+
+	*result = json_object();
+	return sw_net_del(s->sw, text_of(params, "name"), e);
+}
+
+static int m_port_add(void *ctx, const json_t *params, json_t **result, struct err *e)
+{
+	struct sw_service *s = ctx;
+	const char *role = text_of(params, "role");
+	const json_t *mergeable = json_object_get(params, "mergeable");
+	struct sw_port_config c = {
+		.name = text_of(params, "name"),
+		.network = text_of(params, "network"),
+		.socket = text_of(params, "socket"),
+		.client = role && strcmp(role, "client") == 0,
+		.mergeable = !mergeable || json_is_true(mergeable),
+		.queues = (uint16_t)int_of(params, "queues", 1),
+	};
+
+	if (role && !c.client && strcmp(role, "server")) {
+		err_request(e, -EINVAL, "role \"%s\": expected \"server\" or \"client\"", role);
+		return err_field(e, "role");
+	}
+	*result = json_object();
+	return sw_port_add(s->sw, &c, e);
+}
+
+static int m_port_del(void *ctx, const json_t *params, json_t **result, struct err *e)
+{
+	struct sw_service *s = ctx;
+
+	*result = json_object();
+	return sw_port_del(s->sw, text_of(params, "name"), e);
+}
+
+static int m_stats(void *ctx, const json_t *params, json_t **result, struct err *e)
+{
+	struct sw_service *s = ctx;
+
+	*result = sw_stats(s->sw, text_of(params, "port"), e);
+	return *result ? 0 : e->code;
+}
+
+static int m_fdb(void *ctx, const json_t *params, json_t **result, struct err *e)
+{
+	struct sw_service *s = ctx;
+	int net, ret = net_of(s->sw, params, &net, e);
+
+	if (ret)
+		return ret;
+	*result = sw_fdb_list(s->sw, net);
+	return 0;
+}
+
+static int m_fdb_flush(void *ctx, const json_t *params, json_t **result, struct err *e)
+{
+	struct sw_service *s = ctx;
+	int net, ret = net_of(s->sw, params, &net, e);
+
+	if (ret)
+		return ret;
+	*result = json_pack("{s:i}", "removed", (int)sw_fdb_flush(s->sw, net));
+	return 0;
+}
+
+static int m_shutdown(void *ctx, const json_t *params, json_t **result, struct err *e)
+{
+	struct sw_service *s = ctx;
+
+	/* The reply must leave first. */
+	s->stopping = true;
+	*result = json_object();
+	return loop_set_timer(s->stop_timer, 10 * NS_PER_MS, 0);
+}
+
+static const struct rpc_param network_add_params[] = {
+	{ "name", JSON_STRING, true, 0, 0 },
+	{ "mtu", JSON_INTEGER, false, 68, 9216 },
+	{ "ageing_s", JSON_INTEGER, false, 1, 1000000 },
+	{ NULL, JSON_NULL, false, 0, 0 },
+};
+
+static const struct rpc_param name_params[] = {
+	{ "name", JSON_STRING, true, 0, 0 },
+	{ NULL, JSON_NULL, false, 0, 0 },
+};
+
+static const struct rpc_param port_add_params[] = {
+	{ "name", JSON_STRING, true, 0, 0 },
+	{ "network", JSON_STRING, true, 0, 0 },
+	{ "socket", JSON_STRING, true, 0, 0 },
+	{ "role", JSON_STRING, false, 0, 0 },
+	{ "queues", JSON_INTEGER, false, 1, DP_PAIRS_MAX },
+	{ "mergeable", JSON_TRUE, false, 0, 0 },
+	{ NULL, JSON_NULL, false, 0, 0 },
+};
+
+static const struct rpc_param stats_params[] = {
+	{ "port", JSON_STRING, false, 0, 0 },
+	{ NULL, JSON_NULL, false, 0, 0 },
+};
+
+static const struct rpc_param network_params[] = {
+	{ "network", JSON_STRING, false, 0, 0 },
+	{ NULL, JSON_NULL, false, 0, 0 },
+};
+
+const struct rpc_method sw_methods[] = {
+	{ "info", m_info, NULL },
+	{ "network_add", m_network_add, network_add_params },
+	{ "network_del", m_network_del, name_params },
+	{ "port_add", m_port_add, port_add_params },
+	{ "port_del", m_port_del, name_params },
+	{ "stats", m_stats, stats_params },
+	{ "fdb", m_fdb, network_params },
+	{ "fdb_flush", m_fdb_flush, network_params },
+	{ "shutdown", m_shutdown, NULL },
+	{ NULL, NULL, NULL },
+};

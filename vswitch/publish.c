@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the model to what workers see: views, and the rings in them. All functions hold sw->lock.
+ *
+ * A ring is in the view while its device is started, its memory is mapped, the front end has
+ * enabled it and nothing is wrong with it. librte_vhost keeps addresses, indexes and fds; we take
+ * copies (fds are dup'ed, so that librte_vhost may close its own at any time) and give the indexes
+ * back when the ring leaves the view.
+ */
+#include "vswitch/switch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <rte_vhost.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+/* librte_vhost's mark of a ring that was never given a kick fd: it is not started. */
+#define KICK_NOT_GIVEN -2
+
+static void *take(uint8_t **at, size_t size)
+{
+	void *p = *at;
+
+	*at += (size + 63) & ~(size_t)63;
+	return p;
+}
+
+static bool port_has_outs(const struct sw_port *p)
+{
+	for (uint32_t i = 0; i < p->queues; i++)
+		if (p->out[i])
+			return true;
+	return false;
+}
+
+static void view_ports(const struct sw *sw, struct dp_view *v)
+{
+	for (uint32_t id = 0; id < sw->n_ports; id++) {
+		const struct sw_port *p = sw->ports[id];
+		struct dp_view_port *vp = &v->ports[id];
+
+		if (!p)
+			continue;
+		vp->port = p->dp;
+		vp->net = p->net;
+		vp->out_slot = (uint16_t)v->n_outs;
+		for (uint32_t i = 0; i < p->queues; i++) {
+			if (p->out[i])
+				v->outs[v->n_outs++] = p->out[i];
+			if (p->in[i]) {
+				struct dp_view_worker *w = &v->workers[p->in[i]->worker];
+
+				w->inqs[w->n_inqs++] = p->in[i];
+			}
+		}
+		vp->n_outs = (uint16_t)(v->n_outs - vp->out_slot);
+	}
+}
+
+static void view_nets(const struct sw *sw, struct dp_view *v, uint16_t *members)
+{
+	for (uint32_t i = 0; i < sw->n_nets; i++) {
+		struct dp_view_net *n = &v->nets[i];
+
+		if (!sw->nets[i].name[0])
+			continue;
+		n->id = (uint16_t)(i + 1);
+		n->max_len = sw->nets[i].mtu + 14;
+		n->stats = sw->nets[i].stats;
+		n->members = members;
+		for (uint32_t id = 0; id < sw->n_ports; id++)
+			if (sw->ports[id] && sw->ports[id]->net == i &&
+				port_has_outs(sw->ports[id]))
+				n->members[n->n_members++] = (uint16_t)id;
+		members += n->n_members;
+	}
+}
+
+/* One allocation: the view and its arrays, each on cache lines of its own. */
+static struct dp_view *view_build(struct sw *sw)
+{
+	uint32_t n_in = 0, n_out = 0;
+	struct dp_view *v;
+	uint8_t *at, *members;
+	size_t size;
+
+	for (uint32_t id = 0; id < sw->n_ports; id++) {
+		for (uint32_t i = 0; sw->ports[id] && i < sw->ports[id]->queues; i++) {
+			n_in += sw->ports[id]->in[i] != NULL;
+			n_out += sw->ports[id]->out[i] != NULL;
+		}
+	}
+	size = sizeof(*v) + sw->n_ports * (sizeof(*v->ports) + sizeof(uint16_t)) +
+		sw->n_nets * sizeof(*v->nets) + n_out * sizeof(*v->outs) +
+		sw->n_workers * (sizeof(*v->workers) + n_in * sizeof(struct dp_inq *) + 64) +
+		64 * 8;
+	size = (size + 63) & ~(size_t)63;
+	at = aligned_alloc(64, size);
+	if (!at)
+		return NULL;
+	memset(at, 0, size);
+	v = take(&at, sizeof(*v));
+	v->fdb = &sw->fdb;
+	v->n_ports = sw->n_ports;
+	v->n_nets = sw->n_nets;
+	v->n_workers = sw->n_workers;
+	v->ports = take(&at, sw->n_ports * sizeof(*v->ports));
+	v->nets = take(&at, sw->n_nets * sizeof(*v->nets));
+	v->outs = take(&at, n_out * sizeof(*v->outs));
+	v->workers = take(&at, sw->n_workers * sizeof(*v->workers));
+	members = take(&at, sw->n_ports * sizeof(uint16_t));
+	for (uint32_t w = 0; w < sw->n_workers; w++)
+		v->workers[w].inqs = take(&at, n_in * sizeof(struct dp_inq *));
+	view_ports(sw, v);
+	view_nets(sw, v, (uint16_t *)(void *)members);
+	return v;
+}
+
+void sw_publish(struct sw *sw)
+{
+	struct dp_view *v = view_build(sw);
+	const struct dp_view *old;
+
+	if (!v) {
+		/* Without memory for a view there is no safe way on. */
+		log_error("no memory for a view of %u ports; ending", sw->n_ports);
+		abort();
+	}
+	old = __atomic_exchange_n(&sw->shared.view, v, __ATOMIC_ACQ_REL);
+	for (uint32_t w = 0; w < sw->n_workers; w++)
+		dp_worker_wake(&sw->workers[w]);
+	dp_grace_period(&sw->shared);
+	free((void *)(uintptr_t)old);
+}
+
+/* A copy of an eventfd that never blocks us; -1 if there is none. */
+static int fd_borrow(int fd)
+{
+	int copy;
+
+	if (fd < 0)
+		return -1;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (copy >= 0)
+		fcntl(copy, F_SETFL, fcntl(copy, F_GETFL) | O_NONBLOCK);
+	return copy;
+}
+
+static struct ring *port_ring(const struct sw_port *p, uint32_t i)
+{
+	if (i % 2)
+		return p->in[i / 2] ? &p->in[i / 2]->ring : NULL;
+	return p->out[i / 2] ? &p->out[i / 2]->ring : NULL;
+}
+
+static bool ring_wanted(const struct sw_port *p, uint32_t i, struct rte_vhost_vring *vr)
+{
+	bool on = p->enabled[i] || !(p->features & 1ull << VHOST_USER_F_PROTOCOL_FEATURES);
+
+	if (p->vid < 0 || !p->running || !p->mem_ok || !on || p->dp->fault)
+		return false;
+	memset(vr, 0, sizeof(*vr));
+	vr->callfd = vr->kickfd = -1;
+	return rte_vhost_get_vhost_vring(p->vid, (uint16_t)i, vr) == 0 && vr->desc && vr->avail &&
+		vr->used && vr->size && vr->kickfd != KICK_NOT_GIVEN;
+}
+
+/* librte_vhost's memory table as ours; NULL without memory. */
+static struct dp_mem *mem_of(const struct sw_port *p)
+{
+	struct rte_vhost_memory *table = NULL;
+	struct dp_mem *m;
+
+	if (rte_vhost_get_mem_table(p->vid, &table) || !table)
+		return NULL;
+	m = calloc(1, sizeof(*m));
+	for (uint32_t i = 0; m && i < table->nregions && i < DP_REGIONS_MAX; i++) {
+		m->region[i].gpa = table->regions[i].guest_phys_addr;
+		m->region[i].size = table->regions[i].size;
+		m->region[i].host = (uint8_t *)(uintptr_t)table->regions[i].host_user_addr;
+		m->n_regions++;
+	}
+	free(table);
+	return m;
+}
+
+static uint16_t worker_pick(const struct sw *sw)
+{
+	uint32_t load[DP_WORKERS_MAX] = { 0 };
+	uint16_t best = 0;
+
+	for (uint32_t id = 0; id < sw->n_ports; id++)
+		for (uint32_t i = 0; sw->ports[id] && i < sw->ports[id]->queues; i++)
+			if (sw->ports[id]->in[i])
+				load[sw->ports[id]->in[i]->worker]++;
+	for (uint16_t w = 1; w < sw->n_workers; w++)
+		if (load[w] < load[best])
+			best = w;
+	return best;
+}
+
+/* Makes ring i of a port ready to be published. On a fault the port is disabled. */
+static void ring_make(
+	struct sw *sw, struct sw_port *p, uint32_t i, const struct rte_vhost_vring *vr)
+{
+	bool v1 = p->features & 1ull << VIRTIO_F_VERSION_1;
+	bool merge = p->features & 1ull << VIRTIO_NET_F_MRG_RXBUF;
+	struct ring_config c = { .desc = vr->desc,
+		.avail = vr->avail,
+		.used = vr->used,
+		.size = vr->size,
+		.hdr_len = v1 || merge ? 12 : 10,
+		.mergeable = merge,
+		.event_idx = p->features & 1ull << VIRTIO_RING_F_EVENT_IDX,
+		.indirect = p->features & 1ull << VIRTIO_RING_F_INDIRECT_DESC };
+	size_t size = i % 2 ? sizeof(struct dp_inq) : sizeof(struct dp_outq);
+	uint16_t used;
+	void *q;
+	struct ring *r;
+
+	if (!p->mem)
+		p->mem = mem_of(p);
+	q = aligned_alloc(64, size);
+	if (!q || !p->mem || rte_vhost_get_vring_base(p->vid, (uint16_t)i, &c.avail_base, &used)) {
+		log_error("port %s: no memory for ring %u", p->name, i);
+		free(q);
+		return;
+	}
+	memset(q, 0, size);
+	r = i % 2 ? &((struct dp_inq *)q)->ring : &((struct dp_outq *)q)->ring;
+	c.mem = p->mem;
+	if (ring_init(r, &c)) {
+		p->dp->fault = r->fault;
+		log_warn("port %s disabled: ring %u: %s", p->name, i, ring_fault_text(r->fault));
+		free(q);
+		return;
+	}
+	r->call_fd = fd_borrow(vr->callfd);
+	r->kick_fd = fd_borrow(vr->kickfd);
+	if (i % 2) {
+		struct dp_inq *in = q;
+
+		in->port = p->dp;
+		in->stats = &p->dp->in[i / 2];
+		in->net = p->net;
+		in->worker = worker_pick(sw);
+		in->last_src_epoch = in->last_dst_epoch = fdb_epoch(&sw->fdb) - 1;
+		p->in[i / 2] = in;
+		if (r->kick_fd >= 0 && dp_worker_watch(&sw->workers[in->worker], r->kick_fd))
+			fd_close(&r->kick_fd); /* no eventfd: then it is looked at by time */
+	} else {
+		struct dp_outq *out = q;
+
+		out->port = p->dp;
+		out->stats = &p->dp->out[i / 2];
+		p->out[i / 2] = out;
+		ring_disarm(r); /* new buffers are found when they are needed */
+	}
+}
+
+static uint64_t kicks_read(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+	/* Polled first: a front end could have made it blocking again. */
+	if (fd < 0 || poll(&pfd, 1, 0) != 1 || !(pfd.revents & POLLIN))
+		return 0;
+	return fd_event_take(fd);
+}
+
+void sw_port_kicks(struct sw_port *p)
+{
+	for (uint32_t i = 0; i < SW_RINGS_MAX; i++) {
+		struct ring *r = port_ring(p, i);
+
+		if (r)
+			p->kicks += kicks_read(r->kick_fd);
+	}
+}
+
+/* Ends a ring that no worker uses any more, and gives its indexes back. */
+static void ring_end(struct sw *sw, struct sw_port *p, uint32_t i, void *q)
+{
+	struct ring *r = i % 2 ? &((struct dp_inq *)q)->ring : &((struct dp_outq *)q)->ring;
+
+	if (p->vid >= 0)
+		rte_vhost_set_vring_base(p->vid, (uint16_t)i, r->avail_next, r->used_next);
+	p->kicks += kicks_read(r->kick_fd);
+	if (i % 2 && r->kick_fd >= 0)
+		dp_worker_unwatch(&sw->workers[((struct dp_inq *)q)->worker], r->kick_fd);
+	fd_close(&r->kick_fd);
+	fd_close(&r->call_fd);
+	free(q);
+}
+
+void sw_port_sync(struct sw *sw, struct sw_port *p, bool hold)
+{
+	void *gone[SW_RINGS_MAX] = { NULL };
+	bool changed = false, any = false;
+
+	for (uint32_t i = 0; i < 2u * p->queues; i++) {
+		struct rte_vhost_vring vr;
+		bool want = !hold && ring_wanted(p, i, &vr), have = port_ring(p, i) != NULL;
+
+		if (want && !have) {
+			ring_make(sw, p, i, &vr);
+			changed |= port_ring(p, i) != NULL;
+		} else if (have && !want) {
+			gone[i] = i % 2 ? (void *)p->in[i / 2] : (void *)p->out[i / 2];
+			changed = true;
+			if (i % 2)
+				p->in[i / 2] = NULL;
+			else
+				p->out[i / 2] = NULL;
+		}
+	}
+	if (!changed)
+		return;
+	sw_publish(sw);
+	for (uint32_t i = 0; i < SW_RINGS_MAX; i++) {
+		struct ring *r = port_ring(p, i);
+
+		if (gone[i])
+			ring_end(sw, p, i, gone[i]);
+		any |= r != NULL;
+		/* What happened before the guest's call fd was known must not be lost on it. */
+		if (r && r->call_fd >= 0)
+			fd_event_signal(r->call_fd);
+	}
+	if (!any) {
+		free(p->mem);
+		p->mem = NULL;
+	}
+	if (!hold && p->dp->fault && any)
+		sw_port_sync(sw, p, true); /* one ring was bad: none is used */
+}
+
+void sw_ring_recall(struct sw *sw, struct sw_port *p, uint32_t i)
+{
+	struct ring *r = port_ring(p, i);
+	struct rte_vhost_vring vr = { .callfd = -1 };
+	int old;
+
+	if (!r || rte_vhost_get_vhost_vring(p->vid, (uint16_t)i, &vr))
+		return;
+	old = __atomic_exchange_n(&r->call_fd, fd_borrow(vr.callfd), __ATOMIC_ACQ_REL);
+	dp_grace_period(&sw->shared);
+	fd_close(&old);
+	if (r->call_fd >= 0)
+		fd_event_signal(r->call_fd);
+}

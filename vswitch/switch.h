@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control side's model of the switch: networks, ports, the devices that front ends make of
+ * them, and the workers.
+ *
+ * Threads: the control thread runs the event loop and the JSON-RPC methods; librte_vhost's own
+ * threads bring connections and messages of front ends. Both change the model under sw->lock, then
+ * publish a new view and wait for a grace period before what was taken out of it is freed or
+ * handed back. Workers never take the lock. While it is held, no function of librte_vhost that
+ * takes its socket list's lock is called (rte_vhost_driver_*): it calls us back holding that.
+ */
+#ifndef LANYARD_VSWITCH_SWITCH_H
+#define LANYARD_VSWITCH_SWITCH_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "vswitch/dp/view.h"
+#include "vswitch/dp/worker.h"
+
+#define SW_NAME_MAX    63 /* bytes of a port's or network's name */
+#define SW_RINGS_MAX   (2 * DP_PAIRS_MAX)
+#define SW_FDB_BUCKETS 16384 /* of four addresses */
+
+struct sw_net {
+	char name[SW_NAME_MAX + 1]; /* "": an empty slot */
+	uint32_t mtu, ageing_s;
+	uint32_t n_ports;
+	struct dp_net_stats *stats;
+};
+
+struct sw_port {
+	/* Constant. */
+	char name[SW_NAME_MAX + 1];
+	char socket[FD_UNIX_PATH_MAX + 1];
+	bool client, mergeable;
+	uint16_t queues; /* pairs, at most */
+	uint16_t net;    /* index in nets */
+	struct dp_port *dp;
+
+	/* The front end, if there is one. */
+	int vid;                    /* librte_vhost's number of the connection; -1: none */
+	pid_t pid;                  /* of the peer; 0: unknown */
+	bool running;               /* librte_vhost says that the device is started */
+	bool mem_ok;                /* the memory table is whole */
+	bool enabled[SW_RINGS_MAX]; /* by SET_VRING_ENABLE */
+	uint64_t features;
+	uint64_t connects, kicks;
+
+	/* What workers see. */
+	struct dp_mem *mem; /* while any ring is in the view */
+	struct dp_inq *in[DP_PAIRS_MAX];
+	struct dp_outq *out[DP_PAIRS_MAX];
+};
+
+struct sw {
+	pthread_mutex_t lock;
+	struct sw_net nets[DP_NETS_MAX];
+	uint32_t n_nets; /* slots in use reach up to here */
+	struct sw_port *ports[DP_PORTS_MAX];
+	uint32_t n_ports; /* likewise */
+	struct fdb fdb;
+	struct dp_shared shared;
+	struct dp_worker *workers;
+	uint32_t n_workers;
+	uint64_t started_ns;
+	bool huge;
+};
+
+struct sw_options {
+	const char *control;
+	int cpus[DP_WORKERS_MAX];
+	uint32_t n_cpus; /* 0: one worker, not pinned */
+	bool busy, no_huge;
+	uint32_t memory_mb; /* of DPDK's heap; 0: the default */
+};
+
+/* model.c: makes and ends the switch, with its workers. EAL must run. */
+int sw_init(struct sw *sw, const struct sw_options *o, uint64_t tsc_hz, struct err *e);
+void sw_fini(struct sw *sw);
+
+/* Control thread, without the lock. Errors are of the request, with its field. */
+int sw_net_add(struct sw *sw, const char *name, uint32_t mtu, uint32_t ageing_s, struct err *e);
+int sw_net_del(struct sw *sw, const char *name, struct err *e);
+
+struct sw_port_config {
+	const char *name, *network, *socket;
+	bool client, mergeable;
+	uint16_t queues;
+};
+
+int sw_port_add(struct sw *sw, const struct sw_port_config *c, struct err *e);
+int sw_port_del(struct sw *sw, const char *name, struct err *e);
+
+/* Forgets addresses: of one network (by index), or of all (-1). Returns how many. */
+uint32_t sw_fdb_flush(struct sw *sw, int net);
+
+/* Once a second: the clock of ages, and expiry. */
+void sw_tick(struct sw *sw);
+/* Looks for ports whose rings a worker found broken: says so and takes them out. */
+void sw_faults(struct sw *sw);
+
+/* Under the lock. NULL or -1: none of that name. */
+struct sw_port *sw_port_find(struct sw *sw, const char *name);
+int sw_net_find(const struct sw *sw, const char *name);
+
+/* publish.c, under the lock: brings what workers see of a port in line with its device: rings that
+ * should be in the view are put in, others are taken out and their indexes given back to
+ * librte_vhost. hold: all are taken out. Returns when no worker uses what was taken out. */
+void sw_port_sync(struct sw *sw, struct sw_port *p, bool hold);
+/* Publishes the model as a new view and frees the old one after a grace period. */
+void sw_publish(struct sw *sw);
+/* Reads how often the guest kicked (eventfd writes) into p->kicks. */
+void sw_port_kicks(struct sw_port *p);
+/* A new call fd for a running ring (SET_VRING_CALL), without taking it out. */
+void sw_ring_recall(struct sw *sw, struct sw_port *p, uint32_t ring);
+
+/* vhost.c: librte_vhost's side of a port. Without the lock. */
+int sw_vhost_start(struct sw *sw, const struct sw_port *p, struct err *e);
+void sw_vhost_stop(const struct sw_port *p);
+/* The switch that callbacks, which carry no argument, belong to. Set once, before any port. */
+void sw_vhost_attach(struct sw *sw);
+
+/* stats.c, control thread: takes the lock. port NULL: all. NULL with *e. */
+struct json_t *sw_stats(struct sw *sw, const char *port, struct err *e);
+struct json_t *sw_fdb_list(struct sw *sw, int net);
+
+#endif
