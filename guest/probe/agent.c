@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/probe/agent.h"
+
+#define RPC_PARSE_ERROR      (-32700)
+#define RPC_INVALID_REQUEST  (-32600)
+#define RPC_METHOD_NOT_FOUND (-32601)
+#define RPC_INVALID_PARAMS   (-32602)
+#define RPC_FAILED           (-32000)
+
+#define CLASS_FAILED  1 /* enum err_class of base/err.h, which is not freestanding */
+#define CLASS_REQUEST 2
+#define ERRNO_EINVAL  22
+#define ERRNO_E2BIG   7
+
+#define DURATION_MS_MAX 86400000ull /* a day; keeps all products within 64 bits */
+
+/* One request being answered. */
+struct call {
+	struct agent *a;
+	struct json_doc doc;
+	struct json_out out;
+	int params;     /* token of the params object, or -1 */
+	const char *id; /* the id as it was written, or "null" */
+	size_t id_len;
+};
+
+struct failure {
+	int code, class, err;
+	const char *text;
+};
+
+/* A method returns NULL and has put its result, or says what is wrong (and a->field where). */
+typedef const struct failure *(*method_fn)(struct call *c);
+
+static void copy_text(char *out, size_t size, const char *s)
+{
+	size_t n = __builtin_strlen(s);
+
+	if (n >= size)
+		n = size - 1;
+	__builtin_memcpy(out, s, n);
+	out[n] = '\0';
+}
+
+static void set_field(struct agent *a, const char *field)
+{
+	copy_text(a->field, sizeof(a->field), field);
+}
+
+static const struct failure *invalid(struct failure *f, const char *text)
+{
+	*f = (struct failure){ RPC_INVALID_PARAMS, CLASS_REQUEST, ERRNO_EINVAL, text };
+	return f;
+}
+
+static void put_int(struct json_out *o, int v)
+{
+	char digits[12];
+	size_t n = sizeof(digits);
+	unsigned u = v < 0 ? 0u - (unsigned)v : (unsigned)v;
+
+	do {
+		digits[--n] = (char)('0' + u % 10);
+		u /= 10;
+	} while (u);
+	if (v < 0)
+		digits[--n] = '-';
+	json_raw(o, digits + n, sizeof(digits) - n);
+}
+
+static void reply_begin(struct json_out *o, char *buf, size_t cap, const char *id, size_t id_len)
+{
+	*o = (struct json_out){ .buf = buf, .cap = cap };
+	json_open(o, '{');
+	json_member_str(o, "jsonrpc", "2.0");
+	json_key(o, "id");
+	json_raw(o, id, id_len);
+}
+
+static size_t reply_end(struct json_out *o)
+{
+	json_close(o, '}');
+	if (o->overflow || o->len == o->cap)
+		return 0;
+	o->buf[o->len++] = '\n';
+	return o->len;
+}
+
+static size_t reply_error(char *buf, size_t cap, const char *id, size_t id_len,
+	const struct failure *f, const char *field)
+{
+	struct json_out o;
+
+	reply_begin(&o, buf, cap, id, id_len);
+	json_key(&o, "error");
+	json_open(&o, '{');
+	json_key(&o, "code");
+	put_int(&o, f->code);
+	json_member_str(&o, "message", f->text);
+	json_key(&o, "data");
+	json_open(&o, '{');
+	json_member_u64(&o, "class", (uint64_t)f->class);
+	json_member_u64(&o, "errno", (uint64_t)f->err);
+	if (field[0])
+		json_member_str(&o, "field", field);
+	json_close(&o, '}');
+	json_close(&o, '}');
+	return reply_end(&o);
+}
+
+static void put_mac(struct json_out *o, const char *key, struct ether_mac mac)
+{
+	char s[ETHER_MAC_STR];
+
+	json_member_str(o, key, ether_mac_str(mac, s));
+}
+
+/* Every key of object `obj` must be one of `known` (ends with NULL); else names it in a->field. */
+static bool keys_known(struct call *c, int obj, const char *const *known)
+{
+	const struct json_doc *d = &c->doc;
+	int i = obj + 1;
+
+	for (unsigned k = 0; k < d->tok[obj].n; k++, i = d->tok[i + 1].next) {
+		const char *const *s = known;
+
+		while (*s && !json_is(d, i, *s))
+			s++;
+		if (*s)
+			continue;
+		if (!json_str(d, i, c->a->field, sizeof(c->a->field)))
+			set_field(c->a, "?");
+		return false;
+	}
+	return true;
+}
+
+static const struct failure unknown_key = { RPC_INVALID_PARAMS, CLASS_REQUEST, ERRNO_EINVAL,
+	"unknown key in the parameters" };
+
+static const struct failure *method_hello(struct call *c)
+{
+	struct agent *a = c->a;
+	struct json_out *o = &c->out;
+
+	json_open(o, '{');
+	json_member_str(o, "guest", "probe");
+	json_member_str(o, "version", LANYARD_VERSION);
+	json_member_u64(o, "tsc", traffic_tsc());
+	json_member_u64(o, "tsc_hz", a->engine->tsc_hz);
+	json_key(o, "nics");
+	json_open(o, '[');
+	for (uint32_t i = 0; i < a->ops->n_nics(a->ctx); i++) {
+		struct agent_nic n;
+
+		a->ops->nic(a->ctx, i, &n);
+		json_open(o, '{');
+		json_member_u64(o, "index", i);
+		put_mac(o, "mac", n.mac);
+		json_member_u64(o, "mtu", n.mtu);
+		json_member_bool(o, "link", n.link);
+		json_member_u64(o, "queues", n.queues);
+		json_key(o, "features");
+		json_put_hex(o, n.features);
+		json_close(o, '}');
+	}
+	json_close(o, ']');
+	json_close(o, '}');
+	return NULL;
+}
+
+static void put_latency(struct json_out *o, const struct traffic_hist *h, bool buckets)
+{
+	json_key(o, "latency");
+	json_open(o, '{');
+	json_member_u64(o, "count", h->count);
+	json_member_u64(o, "min_tsc", h->count ? h->min : 0);
+	json_member_u64(o, "max_tsc", h->max);
+	json_member_u64(o, "sum_tsc", h->sum);
+	json_member_u64(o, "p50_tsc", traffic_hist_quantile(h, 500000));
+	json_member_u64(o, "p90_tsc", traffic_hist_quantile(h, 900000));
+	json_member_u64(o, "p99_tsc", traffic_hist_quantile(h, 990000));
+	json_member_u64(o, "p999_tsc", traffic_hist_quantile(h, 999000));
+	if (buckets) {
+		json_key(o, "buckets");
+		json_open(o, '[');
+		for (uint32_t i = 0; i < TRAFFIC_HIST_BUCKETS; i++) {
+			if (!h->bucket[i])
+				continue;
+			json_open(o, '[');
+			json_put_u64(o, traffic_hist_lower(i));
+			json_put_u64(o, h->bucket[i]);
+			json_close(o, ']');
+		}
+		json_close(o, ']');
+	}
+	json_close(o, '}');
+}
+
+static void put_flow(struct json_out *o, const struct traffic_flow *f, bool histogram)
+{
+	bool send = f->spec.role == TRAFFIC_SEND;
+
+	json_open(o, '{');
+	json_member_u64(o, "id", f->spec.id);
+	json_member_str(o, "role", send ? "send" : "receive");
+	json_member_u64(o, "nic", f->spec.port);
+	json_member_bool(o, "done", f->done);
+	json_member_u64(o, "first_tsc", f->first_tsc);
+	json_member_u64(o, "last_tsc", f->last_tsc);
+	json_member_u64(o, "frames", f->frames);
+	json_member_u64(o, "bytes", f->bytes);
+	if (send) {
+		json_member_u64(o, "ring_full", f->ring_full);
+		json_member_u64(o, "late_max_tsc", f->late_max_tsc);
+	} else {
+		json_member_u64(o, "lost", f->seq.lost);
+		json_member_u64(o, "duplicated", f->seq.duplicated);
+		json_member_u64(o, "reordered", f->seq.reordered);
+		json_member_u64(o, "stale", f->seq.stale);
+		json_member_u64(o, "corrupt", f->corrupt);
+		put_latency(o, &f->latency, histogram);
+	}
+	json_close(o, '}');
+}
+
+static const struct failure *put_status(struct call *c, bool histogram, uint64_t only)
+{
+	static const struct failure too_long = {
+		RPC_FAILED, CLASS_FAILED, ERRNO_E2BIG,
+		"the histograms don't fit into a line of 65536 bytes: ask for one flow, \"flow\": id"
+	};
+	struct agent *a = c->a;
+	struct json_out *o = &c->out;
+
+	json_open(o, '{');
+	json_member_u64(o, "tsc", traffic_tsc());
+	json_key(o, "flows");
+	json_open(o, '[');
+	for (uint32_t i = 0; i < a->engine->n_flows; i++)
+		if (!only || a->engine->flow[i].spec.id == only)
+			put_flow(o, &a->engine->flow[i], histogram);
+	json_close(o, ']');
+	json_key(o, "nics");
+	json_open(o, '[');
+	for (uint32_t i = 0; i < a->ops->n_nics(a->ctx); i++) {
+		const struct traffic_port *p = a->engine->port[i];
+		struct agent_nic n;
+
+		a->ops->nic(a->ctx, i, &n);
+		json_open(o, '{');
+		json_member_u64(o, "rx_frames", p->rx_frames);
+		json_member_u64(o, "tx_frames", p->tx_frames);
+		json_member_u64(o, "rx_other", p->rx_other);
+		json_member_bool(o, "link", n.link);
+		json_member_u64(o, "notifications_sent", n.notifications_sent);
+		json_member_u64(o, "interrupts", n.interrupts);
+		json_close(o, '}');
+	}
+	json_close(o, ']');
+	json_member_u64(o, "halts", a->ops->halts(a->ctx));
+	json_close(o, '}');
+	return o->overflow ? &too_long : NULL;
+}
+
+static const struct failure *status_params(struct call *c, bool *histogram, uint64_t *only)
+{
+	static const char *const known[] = { "histogram", "flow", NULL };
+	static struct failure f;
+	int i;
+
+	*histogram = false;
+	*only = 0;
+	if (c->params < 0)
+		return NULL;
+	if (!keys_known(c, c->params, known))
+		return &unknown_key;
+	i = json_find(&c->doc, c->params, "histogram");
+	if (i >= 0 && !json_bool(&c->doc, i, histogram)) {
+		set_field(c->a, "histogram");
+		return invalid(&f, "expected true or false");
+	}
+	i = json_find(&c->doc, c->params, "flow");
+	if (i >= 0 && (!json_u64(&c->doc, i, 65535, only) || !*only)) {
+		set_field(c->a, "flow");
+		return invalid(&f, "expected a flow's id, 1 to 65535");
+	}
+	return NULL;
+}
+
+static const struct failure *method_status(struct call *c)
+{
+	bool histogram;
+	uint64_t only;
+	const struct failure *f = status_params(c, &histogram, &only);
+
+	return f ? f : put_status(c, histogram, only);
+}
+
+static const struct failure *method_stop(struct call *c)
+{
+	bool histogram;
+	uint64_t only;
+	const struct failure *f = status_params(c, &histogram, &only);
+
+	if (f)
+		return f;
+	traffic_engine_stop(c->a->engine);
+	return put_status(c, histogram, only);
+}
+
+static const struct failure *method_shutdown(struct call *c)
+{
+	c->a->shutdown = true;
+	json_open(&c->out, '{');
+	json_close(&c->out, '}');
+	return NULL;
+}
+
+/* Numbers of a flow: key, whether it must be there (when sending), default, maximum. */
+enum { FLOW_ID, FLOW_NIC, FLOW_SIZE, FLOW_RATE, FLOW_FRAMES, FLOW_DURATION, FLOW_L4, FLOW_NUMBERS };
+static const struct {
+	const char *key;
+	bool required, required_send;
+	uint64_t def, max;
+} flow_numbers[FLOW_NUMBERS] = {
+	[FLOW_ID] = { "id", true, true, 0, 65535 },
+	[FLOW_NIC] = { "nic", true, true, 0, TRAFFIC_PORTS_MAX - 1 },
+	[FLOW_SIZE] = { "size", false, true, 0, TRAFFIC_SIZE_MAX },
+	[FLOW_RATE] = { "rate_mfps", false, true, 0, TRAFFIC_RATE_MAX },
+	[FLOW_FRAMES] = { "frames", false, false, 0, TRAFFIC_SEQ_MAX },
+	[FLOW_DURATION] = { "duration_ms", false, false, 0, DURATION_MS_MAX },
+	[FLOW_L4] = { "l4_flows", false, false, 1, TRAFFIC_L4_MAX },
+};
+
+static const char *read_flow_numbers(
+	struct call *c, int obj, bool send, uint64_t v[FLOW_NUMBERS], const char **why)
+{
+	for (int k = 0; k < FLOW_NUMBERS; k++) {
+		int i = json_find(&c->doc, obj, flow_numbers[k].key);
+
+		v[k] = flow_numbers[k].def;
+		if (i < 0) {
+			if (flow_numbers[k].required || (send && flow_numbers[k].required_send)) {
+				*why = "the flow lacks this key";
+				return flow_numbers[k].key;
+			}
+		} else if (!json_u64(&c->doc, i, flow_numbers[k].max, &v[k])) {
+			*why = "expected a whole number within this key's limits";
+			return flow_numbers[k].key;
+		}
+	}
+	return NULL;
+}
+
+/* One element of "flows". Returns the wrong key, or NULL. */
+static const char *read_flow(struct call *c, int obj, struct traffic_flow_spec *s, const char **why)
+{
+	const struct json_doc *d = &c->doc;
+	uint64_t v[FLOW_NUMBERS];
+	const char *bad;
+	char mac[ETHER_MAC_STR];
+	int i;
+
+	i = json_find(d, obj, "role");
+	*why = "expected \"send\" or \"receive\"";
+	if (i < 0 || (!json_is(d, i, "send") && !json_is(d, i, "receive")))
+		return "role";
+	s->role = json_is(d, i, "send") ? TRAFFIC_SEND : TRAFFIC_RECEIVE;
+	bad = read_flow_numbers(c, obj, s->role == TRAFFIC_SEND, v, why);
+	if (bad)
+		return bad;
+	i = json_find(d, obj, "peer_mac");
+	*why = "expected an address like \"02:00:00:00:00:01\"";
+	if (i < 0 || !json_str(d, i, mac, sizeof(mac)) || ether_mac_parse(mac, &s->peer))
+		return "peer_mac";
+	s->id = (uint16_t)v[FLOW_ID];
+	s->port = (uint32_t)v[FLOW_NIC];
+	s->size = (uint32_t)v[FLOW_SIZE];
+	s->rate_mfps = v[FLOW_RATE];
+	s->frames = v[FLOW_FRAMES];
+	s->l4_flows = (uint32_t)v[FLOW_L4];
+	s->duration_tsc = c->a->engine->tsc_hz / 1000 * v[FLOW_DURATION] +
+		c->a->engine->tsc_hz % 1000 * v[FLOW_DURATION] / 1000;
+	return NULL;
+}
+
+/* "flows[3].size" */
+static void set_flow_field(struct agent *a, unsigned index, const char *key)
+{
+	struct json_out o = { .buf = a->field, .cap = sizeof(a->field) - 1 };
+	char at = (char)('0' + index % 10), tens = (char)('0' + index / 10 % 10);
+
+	__builtin_memset(a->field, 0, sizeof(a->field));
+	__builtin_memcpy(o.buf, "flows[", 6);
+	o.len = 6;
+	if (index >= 10)
+		o.buf[o.len++] = tens;
+	o.buf[o.len++] = at;
+	o.buf[o.len++] = ']';
+	if (!key)
+		return;
+	o.buf[o.len++] = '.';
+	copy_text(o.buf + o.len, sizeof(a->field) - o.len, key);
+}
+
+/* Reads all flows and adds those that are right; the caller takes them back if one is wrong. */
+static const struct failure *add_flows(struct call *c, int list)
+{
+	static const char *const known[] = { "id", "role", "nic", "peer_mac", "size", "rate_mfps",
+		"frames", "duration_ms", "l4_flows", NULL };
+	static struct failure f;
+	struct agent *a = c->a;
+	int i = list + 1;
+
+	for (unsigned k = 0; k < c->doc.tok[list].n; k++, i = c->doc.tok[i].next) {
+		struct traffic_flow_spec s = { 0 };
+		const char *why, *bad;
+
+		if (c->doc.tok[i].kind != JSON_OBJECT) {
+			set_flow_field(a, k, NULL);
+			return invalid(&f, "expected an object");
+		}
+		if (!keys_known(c, i, known)) {
+			char key[sizeof(a->field)];
+
+			copy_text(key, sizeof(key), a->field);
+			set_flow_field(a, k, key);
+			return &unknown_key;
+		}
+		bad = read_flow(c, i, &s, &why);
+		if (!bad)
+			bad = traffic_engine_check(a->engine, &s, &why);
+		if (bad) {
+			set_flow_field(a, k, bad);
+			return invalid(&f, why);
+		}
+		traffic_engine_add(a->engine, &s);
+	}
+	return NULL;
+}
+
+static const struct failure *method_start(struct call *c)
+{
+	static const char *const known[] = { "flows", "reset", NULL };
+	static struct failure f;
+	struct agent *a = c->a;
+	const struct failure *bad;
+	bool reset = false;
+	uint64_t now;
+	uint32_t had;
+	int i, list;
+
+	if (c->params < 0 || (list = json_find(&c->doc, c->params, "flows")) < 0 ||
+		c->doc.tok[list].kind != JSON_ARRAY) {
+		set_field(a, "flows");
+		return invalid(&f, "expected an array of flows");
+	}
+	if (!keys_known(c, c->params, known))
+		return &unknown_key;
+	i = json_find(&c->doc, c->params, "reset");
+	if (i >= 0 && !json_bool(&c->doc, i, &reset)) {
+		set_field(a, "reset");
+		return invalid(&f, "expected true or false");
+	}
+	if (reset)
+		traffic_engine_reset(a->engine);
+	had = a->engine->n_flows;
+	bad = add_flows(c, list);
+	if (bad) {
+		a->engine->n_flows = had;
+		return bad;
+	}
+	now = traffic_tsc();
+	traffic_engine_start(a->engine, now);
+	json_open(&c->out, '{');
+	json_member_u64(&c->out, "tsc", now);
+	json_close(&c->out, '}');
+	return NULL;
+}
+
+static const struct {
+	const char *name;
+	method_fn fn;
+	bool params; /* takes any */
+} methods[] = {
+	{ "hello", method_hello, false },
+	{ "traffic_start", method_start, true },
+	{ "traffic_status", method_status, true },
+	{ "traffic_stop", method_stop, true },
+	{ "shutdown", method_shutdown, false },
+};
+
+/* Finds the method and its parameters; the envelope of JSON-RPC 2.0, section 4. */
+static const struct failure *open_request(struct call *c, size_t *method, bool *notification)
+{
+	static const struct failure not_object = { RPC_INVALID_REQUEST, CLASS_REQUEST, ERRNO_EINVAL,
+		"expected a request object" };
+	static const struct failure no_version = { RPC_INVALID_REQUEST, CLASS_REQUEST, ERRNO_EINVAL,
+		"expected \"jsonrpc\": \"2.0\"" };
+	static const struct failure bad_id = { RPC_INVALID_REQUEST, CLASS_REQUEST, ERRNO_EINVAL,
+		"\"id\" is neither a number nor a string nor null" };
+	static const struct failure no_method = {
+		RPC_METHOD_NOT_FOUND, CLASS_REQUEST, ERRNO_EINVAL,
+		"no such method: hello, traffic_start, traffic_status, traffic_stop and shutdown are there"
+	};
+	static const struct failure bad_params = { RPC_INVALID_PARAMS, CLASS_REQUEST, ERRNO_EINVAL,
+		"\"params\" is not an object" };
+	const struct json_doc *d = &c->doc;
+	int i;
+
+	if (d->tok[0].kind != JSON_OBJECT)
+		return &not_object;
+	i = json_find(d, 0, "id");
+	*notification = i < 0;
+	if (i >= 0) {
+		const struct json_tok *t = &d->tok[i];
+		size_t quote = t->kind == JSON_STRING;
+
+		if (t->kind != JSON_STRING && t->kind != JSON_NUMBER && t->kind != JSON_NULL)
+			return &bad_id;
+		c->id = d->text + t->at - quote;
+		c->id_len = t->len + 2 * quote;
+	}
+	i = json_find(d, 0, "jsonrpc");
+	if (i < 0 || !json_is(d, i, "2.0")) {
+		*notification = false; /* not a request at all: say so */
+		return &no_version;
+	}
+	i = json_find(d, 0, "method");
+	for (*method = 0; i >= 0 && *method < sizeof(methods) / sizeof(methods[0]); ++*method)
+		if (json_is(d, i, methods[*method].name))
+			break;
+	if (i < 0 || *method == sizeof(methods) / sizeof(methods[0]))
+		return &no_method;
+	c->params = json_find(d, 0, "params");
+	if (c->params >= 0 && d->tok[c->params].kind != JSON_OBJECT)
+		return &bad_params;
+	if (c->params >= 0 && d->tok[c->params].n && !methods[*method].params)
+		return &unknown_key;
+	return NULL;
+}
+
+size_t agent_handle(struct agent *a, const char *line, size_t len, char *reply, size_t cap)
+{
+	struct call c = { .a = a, .params = -1, .id = "null", .id_len = 4 };
+	const struct failure *f;
+	struct failure parse;
+	bool notification = false;
+	size_t method;
+
+	a->field[0] = '\0';
+	if (json_read(&c.doc, line, len, a->tok, AGENT_TOKENS)) {
+		parse = (struct failure){ RPC_PARSE_ERROR, CLASS_REQUEST, ERRNO_EINVAL, c.doc.why };
+		return reply_error(reply, cap, c.id, c.id_len, &parse, "");
+	}
+	f = open_request(&c, &method, &notification);
+	if (!f) {
+		reply_begin(&c.out, reply, cap - 1, c.id, c.id_len);
+		json_key(&c.out, "result");
+		f = methods[method].fn(&c);
+	}
+	if (notification)
+		return 0;
+	if (f)
+		return reply_error(reply, cap, c.id, c.id_len, f, a->field);
+	return reply_end(&c.out);
+}
+
+size_t agent_line_too_long(char *reply, size_t cap)
+{
+	static const struct failure f = { RPC_PARSE_ERROR, CLASS_REQUEST, ERRNO_EINVAL,
+		"the line is longer than 4096 bytes" };
+
+	return reply_error(reply, cap, "null", 4, &f, "");
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The probe: start-up, and the main loop, all in ring 3. boot.S is ring 0.
+ *
+ *	poll the engine -> lines of the agent -> device events -> nothing to do for a while? sleep
+ *
+ * Sleeping is HLT with interrupts armed: at the next received frame, at half an empty transmit
+ * ring for a sender that found it full, at a byte on COM2, and at the time when the next paced
+ * frame is due. A deadline nearer than what waking takes is waited for by spinning.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "guest/probe/agent.h"
+#include "guest/probe/cpu.h"
+#include "guest/probe/mem.h"
+#include "guest/probe/pci.h"
+#include "guest/probe/serial.h"
+#include "guest/probe/timer.h"
+#include "guest/probe/vnet.h"
+#include "traffic/engine.h"
+
+#define NICS_MAX 16
+
+#define ECAM_LANYARD 0xe0000000ull /* docs/control.md; elsewhere "ecam=" on the command line */
+#define ID_Q35       0x29c08086u   /* QEMU's host bridge: another machine than ours */
+
+#define SPIN_US 50 /* rings empty for so long: sleep; "spin_us=" on the command line */
+
+struct probe {
+	bool lanyard; /* the machine is lanyard-vmm's */
+	uint32_t n_nics;
+	struct vnet *nic[NICS_MAX];
+	struct traffic_engine *engine;
+	struct agent agent;
+	uint64_t halts;
+	uint64_t spin_tsc; /* rings empty for so long: sleep */
+
+	char line[AGENT_LINE_MAX];
+	size_t line_len;
+	bool line_too_long;
+	char reply[AGENT_REPLY_MAX];
+	size_t reply_len, reply_sent;
+};
+
+extern uint32_t probe_start_info;
+_Noreturn void probe_main(void);
+
+static uint32_t agent_n_nics(void *ctx)
+{
+	return ((struct probe *)ctx)->n_nics;
+}
+
+static void agent_nic(void *ctx, uint32_t i, struct agent_nic *out)
+{
+	const struct vnet *v = ((struct probe *)ctx)->nic[i];
+
+	*out = (struct agent_nic){
+		.mac = v->port.mac,
+		.mtu = v->mtu,
+		.queues = 1,
+		.link = v->link,
+		.features = v->features,
+		.notifications_sent = v->rx.kicks + v->tx.kicks,
+		.interrupts = vnet_interrupts(v),
+	};
+}
+
+static uint64_t agent_halts(void *ctx)
+{
+	return ((struct probe *)ctx)->halts;
+}
+
+static const struct agent_ops agent_ops = { agent_n_nics, agent_nic, agent_halts };
+
+_Noreturn static void power_off(bool lanyard)
+{
+	if (lanyard)
+		cpu_out8(0x600, 0x34);
+	else
+		cpu_out16(0x604, 0x2000); /* PM1a_CNT of q35: S5 */
+	cpu_halt();
+}
+
+_Noreturn static void give_up(bool lanyard, const char *why)
+{
+	serial_print("probe: ");
+	serial_print(why);
+	serial_print("\n");
+	power_off(lanyard);
+}
+
+static void open_nics(struct probe *p)
+{
+	uint32_t slots[NICS_MAX], n = 0;
+	const char *why;
+
+	for (uint32_t i = 1; i < PCI_DEVICES && n < NICS_MAX; i++) {
+		uint32_t id = pci_id(i);
+
+		if (id == PCI_ID_VIRTIO_NET)
+			slots[n++] = i;
+		else if (p->lanyard && id == 0xffffffff)
+			break; /* NIC i is device i + 1, without gaps */
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		struct vnet *v = mem_alloc(sizeof(*v), 64);
+		size_t budget = mem_left() / (n - i) * 3 / 4;
+
+		if (!v)
+			give_up(p->lanyard, "not enough memory for a NIC");
+		if (!vnet_open(v, slots[i], i, budget, &why)) {
+			serial_print("probe: a NIC doesn't work: ");
+			give_up(p->lanyard, why);
+		}
+		p->nic[p->n_nics++] = v;
+		traffic_engine_add_port(p->engine, &v->port);
+	}
+}
+
+static void print_banner(const struct probe *p)
+{
+	char nics[3] = { (char)('0' + p->n_nics / 10), (char)('0' + p->n_nics % 10), 0 };
+
+	serial_print("probe " LANYARD_VERSION ": NICs: ");
+	serial_print(p->n_nics < 10 ? nics + 1 : nics);
+	serial_print("\n");
+}
+
+static struct probe *start(void)
+{
+	bool lanyard = true;
+	struct probe *p;
+	uint64_t tsc_hz;
+
+	mem_init(probe_start_info);
+	if (!pci_init(mem_cmdline_u64("ecam=", ECAM_LANYARD)))
+		give_up(lanyard, "no PCI configuration space (ecam= on the command line?)");
+	lanyard = pci_id(0) != ID_Q35;
+	serial_init(lanyard);
+	p = mem_alloc(sizeof(*p), 64);
+	if (p)
+		p->engine = mem_alloc(sizeof(*p->engine), 64);
+	if (!p || !p->engine)
+		give_up(lanyard, "not enough memory: 8 MiB are the least");
+	p->lanyard = lanyard;
+	tsc_hz = mem_cmdline_u64("tsc_hz=", 0);
+	if (!tsc_hz)
+		give_up(p->lanyard, "tsc_hz= is not on the command line");
+	timer_init(tsc_hz);
+	traffic_engine_init(p->engine, tsc_hz);
+	p->spin_tsc = tsc_hz / 1000000 * mem_cmdline_u64("spin_us=", SPIN_US);
+	p->agent.ops = &agent_ops;
+	p->agent.ctx = p;
+	p->agent.engine = p->engine;
+	open_nics(p);
+	traffic_engine_seed(p->engine, p->n_nics ? ether_mac_u64(p->nic[0]->port.mac) : 0);
+	print_banner(p);
+	return p;
+}
+
+/* A byte of a request. At its newline it is answered; the reply is sent bit by bit. */
+static void agent_byte(struct probe *p, char c)
+{
+	if (c != '\n') {
+		if (p->line_len < sizeof(p->line))
+			p->line[p->line_len++] = c;
+		else
+			p->line_too_long = true;
+		return;
+	}
+	if (p->line_too_long)
+		p->reply_len = agent_line_too_long(p->reply, sizeof(p->reply));
+	else if (p->line_len)
+		p->reply_len =
+			agent_handle(&p->agent, p->line, p->line_len, p->reply, sizeof(p->reply));
+	p->line_len = 0;
+	p->line_too_long = false;
+	p->reply_sent = 0;
+}
+
+/* Sends a piece of the reply, or reads a piece of the next request: one exit or two. True if
+ * there was something to do. */
+static bool agent_poll(struct probe *p)
+{
+	static char buf[1024];
+	static size_t at, n; /* bytes read and not yet used */
+
+	if (p->reply_sent < p->reply_len) {
+		p->reply_sent +=
+			serial_agent_write(p->reply + p->reply_sent, p->reply_len - p->reply_sent);
+		return true;
+	}
+	if (p->agent.shutdown)
+		power_off(p->lanyard);
+	p->reply_len = 0;
+	if (at == n) {
+		if (!serial_agent_waits())
+			return false;
+		at = 0;
+		n = serial_agent_read(buf, sizeof(buf));
+	}
+	while (at < n && !p->reply_len)
+		agent_byte(p, buf[at++]);
+	return true;
+}
+
+static void events_poll(struct probe *p)
+{
+	for (uint32_t i = 0; i < p->n_nics; i++)
+		if (vnet_has_event(p->nic[i]))
+			vnet_events(p->nic[i]);
+}
+
+/* Sleeps if nothing has come up since; wake_tsc: when to be back, 0: no matter. */
+static void sleep(struct probe *p, bool tx, uint64_t wake_tsc)
+{
+	uint32_t irqs = irq_total;
+	bool quiet = !serial_agent_waits();
+
+	barrier();
+	for (uint32_t i = 0; i < p->n_nics; i++) {
+		quiet = quiet && !vnet_has_event(p->nic[i]);
+		quiet = vnet_arm(p->nic[i], tx) && quiet;
+	}
+	if (quiet) {
+		p->halts++;
+		timer_sleep(irqs, wake_tsc);
+	}
+	for (uint32_t i = 0; i < p->n_nics; i++)
+		vnet_disarm(p->nic[i]);
+}
+
+void probe_main(void)
+{
+	struct probe *p = start();
+	uint64_t idle_since = 0;
+
+	for (;;) {
+		bool busy = traffic_engine_poll(p->engine);
+		uint64_t now, next;
+
+		busy |= agent_poll(p);
+		now = cpu_tsc();
+		events_poll(p);
+		if (busy) {
+			idle_since = 0;
+			continue;
+		}
+		cpu_relax();
+		if (!idle_since)
+			idle_since = now;
+		if (now - idle_since < p->spin_tsc)
+			continue;
+		next = traffic_engine_next(p->engine);
+		if (next == UINT64_MAX)
+			sleep(p, false, 0);
+		else if (next <= now) /* a sender that finds no room */
+			sleep(p, true, 0);
+		else if (next - now > timer_margin())
+			sleep(p, false, next - timer_margin());
+		else
+			continue;
+		idle_since = 0;
+	}
+}

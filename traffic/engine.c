@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Flows: adding, starting, stopping. The rounds are in send.c and receive.c. */
+#include "traffic/engine.h"
+#include "traffic/rounds.h"
+
+void traffic_engine_init(struct traffic_engine *e, uint64_t tsc_hz)
+{
+	e->tsc_hz = tsc_hz;
+	e->owners = 0;
+	e->seeds = 0;
+	e->n_ports = 0;
+	e->n_flows = 0;
+}
+
+void traffic_engine_seed(struct traffic_engine *e, uint64_t seed)
+{
+	e->seeds = (uint32_t)(traffic_mix(seed + 1) >> 32);
+}
+
+int traffic_engine_add_port(struct traffic_engine *e, struct traffic_port *p)
+{
+	if (e->n_ports == TRAFFIC_PORTS_MAX)
+		return -1;
+	e->last_rx[e->n_ports] = NULL;
+	e->port[e->n_ports++] = p;
+	return 0;
+}
+
+void traffic_engine_reset(struct traffic_engine *e)
+{
+	e->n_flows = 0;
+	for (uint32_t i = 0; i < e->n_ports; i++) {
+		struct traffic_port *p = e->port[i];
+
+		e->last_rx[i] = NULL;
+		p->rx_frames = p->tx_frames = p->rx_other = 0;
+	}
+}
+
+static bool flow_exists(const struct traffic_engine *e, const struct traffic_flow_spec *s)
+{
+	for (uint32_t i = 0; i < e->n_flows; i++) {
+		const struct traffic_flow_spec *o = &e->flow[i].spec;
+
+		if (o->id == s->id && o->role == s->role && o->port == s->port)
+			return true;
+	}
+	return false;
+}
+
+const char *traffic_engine_check(
+	const struct traffic_engine *e, const struct traffic_flow_spec *s, const char **why)
+{
+	*why = NULL;
+	if (e->n_flows == TRAFFIC_FLOWS_MAX)
+		return *why = "at most 32 flows at a time; use \"reset\" to forget the old ones",
+		       "flows";
+	if (s->port >= e->n_ports)
+		return *why = "there is no such NIC", "nic";
+	if (!s->id)
+		return *why = "expected 1 to 65535", "id";
+	if (flow_exists(e, s))
+		return *why = "the NIC has a flow with this id and role; use \"reset\", or another id",
+		       "id";
+	if (ether_mac_is_zero(s->peer))
+		return *why = "expected the peer's address, found zeros", "peer_mac";
+	if (s->role == TRAFFIC_RECEIVE)
+		return NULL;
+	if (s->size < TRAFFIC_SIZE_MIN || s->size > TRAFFIC_SIZE_MAX)
+		return *why = "expected 64 to 9234 bytes", "size";
+	if (s->size - ETHER_FCS_LEN > e->port[s->port]->max_len)
+		return *why = "longer than the NIC's MTU allows", "size";
+	if (s->rate_mfps > TRAFFIC_RATE_MAX)
+		return *why = "expected at most 10^12 (frames per 1000 s)", "rate_mfps";
+	if (!s->l4_flows || s->l4_flows > TRAFFIC_L4_MAX)
+		return *why = "expected 1 to 16384", "l4_flows";
+	return NULL;
+}
+
+void traffic_engine_add(struct traffic_engine *e, const struct traffic_flow_spec *s)
+{
+	struct traffic_flow *f = &e->flow[e->n_flows++];
+	struct ether_mac own = e->port[s->port]->mac;
+	uint8_t head[12];
+
+	__builtin_memset(f, 0, sizeof(*f));
+	f->spec = *s;
+	traffic_hist_init(&f->latency);
+	if (s->role == TRAFFIC_SEND) {
+		traffic_template_init(&f->tmpl, s->peer, own, s->id, s->size, s->l4_flows);
+		f->owner = ++e->owners;
+		f->renew_in = TRAFFIC_RENEW;
+		return;
+	}
+	__builtin_memcpy(head, own.b, 6);
+	__builtin_memcpy(head + 6, s->peer.b, 6);
+	f->peer_lo = traffic_load64(head);
+	__builtin_memcpy(&f->peer_hi, head + 8, 4);
+}
+
+void traffic_engine_start(struct traffic_engine *e, uint64_t now_tsc)
+{
+	for (uint32_t i = 0; i < e->n_flows; i++) {
+		struct traffic_flow *f = &e->flow[i];
+
+		if (f->started)
+			continue;
+		f->started = true;
+		if (f->spec.role != TRAFFIC_SEND)
+			continue;
+		f->end_tsc = f->spec.duration_tsc ? now_tsc + f->spec.duration_tsc : 0;
+		if (f->spec.rate_mfps)
+			traffic_pacer_init(&f->pacer, now_tsc, e->tsc_hz, f->spec.rate_mfps);
+	}
+}
+
+void traffic_engine_stop(struct traffic_engine *e)
+{
+	for (uint32_t i = 0; i < e->n_flows; i++)
+		if (e->flow[i].spec.role == TRAFFIC_SEND)
+			e->flow[i].done = true;
+}
+
+uint32_t traffic_engine_poll(struct traffic_engine *e)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < e->n_ports; i++)
+		n += traffic_receive_round(e, i);
+	for (uint32_t i = 0; i < e->n_flows; i++) {
+		struct traffic_flow *f = &e->flow[i];
+
+		if (f->started && !f->done && f->spec.role == TRAFFIC_SEND)
+			n += traffic_send_round(e, f);
+	}
+	return n;
+}
+
+uint64_t traffic_engine_next(const struct traffic_engine *e)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (uint32_t i = 0; i < e->n_flows; i++) {
+		const struct traffic_flow *f = &e->flow[i];
+		uint64_t t;
+
+		if (!f->started || f->done || f->spec.role != TRAFFIC_SEND)
+			continue;
+		t = f->spec.rate_mfps ? f->pacer.next_tsc : 0;
+		/* A slow flow's end comes before its next frame: be there to say "done". */
+		if (f->end_tsc && f->end_tsc < t)
+			t = f->end_tsc;
+		if (t < next)
+			next = t;
+	}
+	return next;
+}
