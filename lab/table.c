@@ -49,13 +49,13 @@ static void print_line(
 		if (at >= sizeof line)
 			at = sizeof line - 1;
 	}
-	while (at && line[at - 1] == ' ')
-		line[--at] = '\0';
 	for (size_t i = 0; i < at; i++) {
 		shown += (line[i] & 0xc0) != 0x80;
 		if (limit && shown > limit)
-			line[i] = line[at = i] = '\0';
+			line[at = i] = '\0';
 	}
+	while (at && line[at - 1] == ' ')
+		line[--at] = '\0';
 	fprintf(out, "%s\n", line);
 }
 

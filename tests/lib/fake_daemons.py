@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stand-ins for lanyard-switch and lanyard-vmm that speak docs/control.md and can be told to fail.
+
+    python3 fake_daemons.py install FOLDER     makes FOLDER/lanyard-switch and FOLDER/lanyard-vmm
+    LANYARD_SWITCH=FOLDER/lanyard-switch LANYARD_VMM=FOLDER/lanyard-vmm lanyard up ...
+
+FAKE_FAIL in their environment, a list with commas of WHO:METHOD=HOW:
+    switch:port_add/a.0=refuse     an error reply when the parameter `name` is a.0 (no /NAME: always)
+    vmm/b:start=die                ends with status 7 before it listens; also: kill (SIGKILL to
+                                   itself), hang (never answers)
+Every call is appended to FAKE_TRACE, a line each: "switch port_add a.0".
+"""
+import json
+import os
+import selectors
+import signal
+import socket
+import stat
+import sys
+import time
+
+
+def install(folder):
+    for name in ("lanyard-switch", "lanyard-vmm"):
+        path = os.path.join(folder, name)
+        with open(path, "w") as f:
+            # argv[0] must be the program's name: `lanyard` knows its daemons by it.
+            f.write(f'#!/bin/bash\nexec -a "$0" {sys.executable} {os.path.abspath(__file__)} '
+                    f'{name} "$@"\n')
+        os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
+
+
+def log(text, level="info "):
+    ms = time.time()
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ms)) + f".{int(ms * 1000) % 1000:03d}Z"
+    print(f"{stamp} {level} {text}", file=sys.stderr, flush=True)
+
+
+def trace(text):
+    path = os.environ.get("FAKE_TRACE")
+    if path:
+        with open(path, "a") as f:
+            f.write(text + "\n")
+
+
+class Refused(Exception):
+    pass
+
+
+class Fake:
+    def __init__(self, who, options):
+        self.who, self.options = who, options
+        self.selector = selectors.DefaultSelector()
+        self.done = False
+        self.began = time.monotonic()
+        self.listening = []
+        signal.signal(signal.SIGTERM, lambda *_: self.end("asked by SIGTERM"))
+
+    def fail(self, method, name=""):
+        for rule in filter(None, os.environ.get("FAKE_FAIL", "").split(",")):
+            what, _, how = rule.partition("=")
+            who, _, wanted = what.partition(":")
+            wanted, _, wanted_name = wanted.partition("/")
+            if who != self.who or wanted != method or wanted_name not in ("", name):
+                continue
+            if how == "die":
+                log("ended: told to die", "error")
+                os._exit(7)
+            if how == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if how == "hang":
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                time.sleep(3600)
+            raise Refused(f"{method} {name} refused, as told")
+
+    def end(self, why):
+        log(f"ended: {why}")
+        for path in self.listening:
+            os.unlink(path)
+        os._exit(0)
+
+    def listen(self, path, handler):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        if os.path.exists(path):
+            os.unlink(path)
+        sock.bind(path)
+        os.chmod(path, 0o600)
+        sock.listen(8)
+        self.listening.append(path)
+        self.selector.register(sock, selectors.EVENT_READ, ("accept", handler))
+
+    def run(self):
+        while True:
+            for key, _ in self.selector.select():
+                kind, handler = key.data[:2]
+                if kind == "accept":
+                    conn, _ = key.fileobj.accept()
+                    self.selector.register(conn, selectors.EVENT_READ, ("data", handler, [b""]))
+                    continue
+                got = key.fileobj.recv(65536)
+                if not got:
+                    self.selector.unregister(key.fileobj)
+                    key.fileobj.close()
+                    continue
+                handler(key.fileobj, key.data[2], got)
+
+    def rpc(self, methods):
+        def handler(conn, buf, got):
+            buf[0] += got
+            while b"\n" in buf[0]:
+                line, _, buf[0] = buf[0].partition(b"\n")
+                request = json.loads(line)
+                params = request.get("params") or {}
+                name = request["method"]
+                trace(f"{self.who} {name} {params.get('name', '')}".strip())
+                reply = {"jsonrpc": "2.0", "id": request["id"]}
+                try:
+                    self.fail(name, params.get("name", ""))
+                    reply["result"] = methods[name](**params)
+                except Refused as e:
+                    reply["error"] = {"code": -32000, "message": str(e), "data": {"class": 1}}
+                conn.sendall(json.dumps(reply).encode() + b"\n")
+                if self.done:
+                    self.end(f"asked by {name}")
+        return handler
+
+    def finish(self):
+        self.done = True
+        return {}
+
+
+class Switch(Fake):
+    def __init__(self, options):
+        super().__init__("switch", options)
+        self.networks, self.ports = {}, {}
+        self.fail("start")
+        self.listen(options["control"][0], self.rpc({
+            "info": self.info, "network_add": self.network_add, "network_del": self.network_del,
+            "port_add": self.port_add, "port_del": self.port_del, "stats": self.stats,
+            "shutdown": self.finish}))
+        log("ready")
+
+    def info(self):
+        return {"name": "lanyard-switch", "version": "0", "pid": os.getpid(), "tsc_hz": 2600000000,
+                "uptime_s": time.monotonic() - self.began, "poll": "adaptive", "dpdk": "DPDK 0",
+                "huge": True, "workers": [{"cpu": 0}]}
+
+    def network_add(self, name, mtu=1500, ageing_s=300):
+        self.networks[name] = mtu
+        return {}
+
+    def network_del(self, name):
+        if any(p["network"] == name for p in self.ports.values()):
+            raise Refused("it has ports")
+        del self.networks[name]
+        return {}
+
+    def port_add(self, name, network, socket, queues=1, role="server", mergeable=True):
+        if network not in self.networks:
+            raise Refused("no such network")
+        self.ports[name] = {"network": network, "socket": socket}
+        with open(socket, "w"):
+            pass
+        return {}
+
+    def port_del(self, name):
+        os.unlink(self.ports.pop(name)["socket"])
+        return {}
+
+    def stats(self, port=None):
+        frames = {"frames": 12345678, "bytes": 740740680}
+        return {"tsc_hz": 2600000000, "time_ns": time.monotonic_ns(), "ports": [
+            {"name": n, "network": p["network"], "socket": p["socket"], "state": "up",
+             "reason": None, "features": ["VERSION_1"], "queues": 1, "connects": 1,
+             "vhost_pid": 1, "rx": frames, "tx": frames, "drops": {"rx_ring_full": 0},
+             "flooded": 0, "notifications_sent": 0, "kicks_received": 0, "queue": []}
+            for n, p in self.ports.items()],
+            "networks": [{"name": n, "mtu": m, "ports": 0, "fdb_entries": 0, "flooded": 0,
+                          "learned": 0, "moved": 0} for n, m in self.networks.items()],
+            "workers": [{"cpu": 0, "frames": 24691356, "bursts": 771605, "polls": 1000000,
+                         "empty_polls": 1000, "busy_cycles": 2222222040, "idle_cycles": 10**9,
+                         "sleeps": 3, "wakeups": 3, "burst_histogram": []}]}
+
+
+class Vmm(Fake):
+    def __init__(self, options):
+        self.name = options["name"][0]
+        super().__init__(f"vmm/{self.name}", options)
+        self.fail("start")
+        self.listen(options["control"][0], self.rpc({
+            "info": self.info, "stop": self.finish, "reset": dict}))
+        self.listen(options["agent"][0], self.rpc({"hello": self.hello}))
+        self.listen(options["console"][0], self.echo)
+        with open(options["console-log"][0], "w") as f:
+            f.write("fake guest\n")
+        log(f"started, kernel command line {options['cmdline'][0]}")
+
+    def echo(self, conn, buf, got):
+        conn.sendall(got.upper())
+
+    def info(self):
+        nics = [dict(kv.split("=") for kv in nic.split(",")) for nic in self.options["nic"]]
+        return {"name": "lanyard-vmm", "version": "0", "pid": os.getpid(), "node": self.name,
+                "state": "running", "reason": None, "memory_bytes": 64 << 20, "huge": True,
+                "vcpus": [{"cpu": int(self.options["cpus"][0]), "tid": os.getpid()}],
+                "exits": {"hlt": 1}, "resets": 0, "uptime_s": time.monotonic() - self.began,
+                "nics": [{"mac": n["mac"], "socket": n["socket"], "mtu": int(n["mtu"]),
+                          "link": "up", "connected": True, "reconnects": 0, "features": [],
+                          "queues": 1, "needs_reset": False} for n in nics]}
+
+    def hello(self):
+        return {"guest": "probe", "version": "0", "tsc": 1, "tsc_hz": 1, "nics": []}
+
+
+def main():
+    if sys.argv[1] == "install":
+        install(sys.argv[2])
+        return
+    options, argv = {}, sys.argv[2:]
+    for key, value in zip(argv[::2], argv[1::2]):
+        options.setdefault(key[2:], []).append(value)
+    (Switch if sys.argv[1] == "lanyard-switch" else Vmm)(options).run()
+
+
+if __name__ == "__main__":
+    main()
