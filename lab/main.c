@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "config/suggest.h"
+#include "lab/bench.h"
 #include "lab/cmd.h"
 #include "lab/strs.h"
 
@@ -27,6 +28,7 @@ static const struct cmd cmds[] = {
 	{ "down", "LAB|--all", "Take a lab down and leave the host as it was.",
 		CMD_JSON | CMD_QUIET | CMD_ALL, 0, 1, .fn = cmd_down },
 	{ "status", "[LAB]", "Show all labs, or one in detail.", CMD_JSON, 0, 1, .fn = cmd_status },
+	{ "bench", "TOPOLOGY|LAB", "Run a topology's traffic and measure it.", .raw = lab_cmd_bench },
 	{ "console", "LAB/NODE", "Talk to a guest's console; Ctrl-] ends.", 0, 1, 1,
 		.fn = cmd_console },
 	{ "logs", "LAB[/PART]", "Print logs: all, or those of PART: switch, NODE, or NODE.console.",

@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `lanyard bench`: brings the lab up unless it is, runs the plan's trials, tells of each as it
+ * finishes, takes the lab down again if it brought it up, whatever happened meanwhile.
+ *
+ * SIGINT, SIGTERM and SIGHUP set a flag that ends the trial at work; what was measured by then is
+ * still reported, as incomplete.
+ */
+#include "lab/bench.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "lab/bench_run.h"
+#include "lab/lab.h"
+#include "lab/report.h"
+
+#define WIDTH_DEFAULT 100
+#define WIDTH_MIN     60
+
+struct bench_cmd {
+	/* as asked */
+	struct bench_opts opts;
+	const char *arg, *json;
+	bool quiet, all_flows, histogram;
+	/* at work */
+	FILE *out; /* of the table */
+	int json_fd;
+	bool existed; /* the lab was there before us: it stays */
+	struct topology *own_topology;
+	const struct topology *t;
+	struct lab *lab;
+	struct bench_plan plan;
+	struct bench_env env;
+	struct report_table table;
+	uint64_t began_ns;
+	time_t began;
+	/* found */
+	json_t *trials, *networks;
+	size_t n_missed;
+};
+
+static volatile sig_atomic_t stop; /* handler: w, all: r */
+
+static void on_signal(int signo)
+{
+	stop = 1;
+}
+
+/* ---- options ---- */
+
+enum { OPT_FLOWS = 256, OPT_HISTOGRAM };
+
+static const struct argp_option option_rows[] = {
+	{ "json", 'j', "FILE", 0, "Write the results as JSON too (docs/results.md); -: to stdout",
+		0 },
+	{ "rounds", 'r', "N", 0, "Run each trial N times: medians and the best are shown", 0 },
+	{ "only", 'o', "NAME", 0, "Only the traffic entry or group of that name", 0 },
+	{ "seconds", 's', "S", 0, "Seconds a trial, instead of the topology's", 0 },
+	{ "flows", OPT_FLOWS, NULL, 0, "A row for each flow, however many there are", 0 },
+	{ "histogram", OPT_HISTOGRAM, NULL, 0, "Latency histograms in the JSON", 0 },
+	{ "quiet", 'q', NULL, 0, "No progress lines", 0 },
+	{ 0 },
+};
+
+static double parse_number(
+	struct argp_state *state, const char *name, const char *arg, double min, double max)
+{
+	char *end;
+	double v = strtod(arg, &end);
+
+	if (*end || end == arg || !(v >= min && v <= max))
+		argp_error(state, "--%s takes a number from %g to %g, not \"%s\"", name, min, max,
+			arg);
+	return v;
+}
+
+static error_t parse_one(int key, char *arg, struct argp_state *state)
+{
+	struct bench_cmd *b = state->input;
+
+	switch (key) {
+	case 'j':
+		b->json = arg;
+		return 0;
+	case 'r':
+		b->opts.rounds = (unsigned)parse_number(state, "rounds", arg, 1, BENCH_ROUNDS_MAX);
+		return 0;
+	case 'o':
+		b->opts.only = arg;
+		return 0;
+	case 's':
+		b->opts.seconds = parse_number(state, "seconds", arg, 0.1, TOPO_SECONDS_MAX);
+		return 0;
+	case OPT_FLOWS:
+		b->all_flows = true;
+		return 0;
+	case OPT_HISTOGRAM:
+		b->histogram = true;
+		return 0;
+	case 'q':
+		b->quiet = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (b->arg)
+			argp_error(state, "\"%s\" is one argument too many", arg);
+		b->arg = arg;
+		return 0;
+	case ARGP_KEY_END:
+		if (!b->arg)
+			argp_error(state, "TOPOLOGY or LAB is missing");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp argp = {
+	.options = option_rows,
+	.parser = parse_one,
+	.args_doc = "TOPOLOGY|LAB",
+	.doc = "Run a topology's traffic, each entry with each of its frame sizes, and print what got "
+	       "through, how fast and how late. A lab that is not up is brought up, and taken down "
+	       "afterwards. Exit status 4: more was lost than the topology allows.",
+};
+
+/* ---- telling ---- */
+
+static void clear_progress(const struct bench_cmd *b)
+{
+	if (b->env.progress)
+		fputs("\r\033[K", stderr);
+}
+
+static void show_progress(void *ctx, const char *text)
+{
+	fprintf(stderr, "\r\033[K%s", text);
+	fflush(stderr);
+}
+
+static unsigned terminal_width(FILE *out)
+{
+	struct winsize ws;
+
+	if (ioctl(fileno(out), TIOCGWINSZ, &ws) || ws.ws_col == 0)
+		return WIDTH_DEFAULT;
+	return ws.ws_col < WIDTH_MIN ? WIDTH_MIN : ws.ws_col;
+}
+
+static const char *text_of(const json_t *j, const char *key)
+{
+	const char *s = json_string_value(json_object_get(j, key));
+
+	return s ? s : "unknown";
+}
+
+/* Who runs where, a CPU at a time: "CPU 1: a/vcpu0, b/vcpu0 (shared)". */
+static void print_placement(const struct bench_cmd *b)
+{
+	const struct lab *l = b->lab;
+
+	for (size_t i = 0; i < l->n_cpus; i++) {
+		char text[512];
+		size_t len = 0, sharers = 0;
+		bool told = false;
+
+		for (size_t k = 0; k < i; k++)
+			told |= l->cpus[k].cpu == l->cpus[i].cpu;
+		for (size_t k = i; k < l->n_cpus && !told && len < sizeof(text) - LAB_WHO_MAX;
+			k++) {
+			if (l->cpus[k].cpu != l->cpus[i].cpu)
+				continue;
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
+				sharers++ ? ", " : "", l->cpus[k].who);
+		}
+		if (!told)
+			fprintf(b->out, "  CPU %d: %s%s\n", l->cpus[i].cpu, text,
+				sharers > 1 ? " (shared)" : "");
+	}
+}
+
+static void print_head(const struct bench_cmd *b)
+{
+	json_t *m = report_machine("/proc");
+	json_int_t n_cpus = json_integer_value(json_object_get(m, "cpus"));
+
+	fprintf(b->out, "lab %s: %s, %lld CPUs, Linux %s\n", b->t->lab, text_of(m, "cpu_model"),
+		(long long)n_cpus, text_of(m, "kernel"));
+	fprintf(b->out, "  switch %s, %s, %s\n", text_of(b->env.info, "version"),
+		text_of(b->env.info, "dpdk"),
+		json_is_true(json_object_get(b->env.info, "huge")) ? "huge pages"
+								   : "no huge pages");
+	print_placement(b);
+	for (size_t i = 0; b->existed && i < b->lab->n_warnings; i++)
+		report_wrap(b->out, b->table.width, 8, "  ! ", b->lab->warnings[i]);
+	json_decref(m);
+}
+
+/* Networks that no trial used must not have seen a frame. */
+static void print_idle_networks(const struct bench_cmd *b)
+{
+	const json_t *net;
+	size_t i;
+
+	json_array_foreach (b->networks, i, net) {
+		json_int_t rx = json_integer_value(json_object_get(net, "rx_frames"));
+		json_int_t tx = json_integer_value(json_object_get(net, "tx_frames"));
+
+		if (!json_is_true(json_object_get(net, "takes_part")))
+			fprintf(b->out,
+				"network %s, which takes no part: %lld frames in, %lld out\n",
+				text_of(net, "name"), (long long)rx, (long long)tx);
+	}
+}
+
+static void print_end(const struct bench_cmd *b)
+{
+	fputc('\n', b->out);
+	print_idle_networks(b);
+	report_wrap(b->out, b->table.width, 2, "",
+		"frame: bytes with FCS. Gbit/s: received, layer 2. Latency: sender's time stamp to "
+		"receiver's, of several flows the worst. cyc/frame: busy cycles of the switch per frame.");
+	fprintf(b->out, "%zu trial%s, %zu missed, %.0f s\n", json_array_size(b->trials),
+		json_array_size(b->trials) == 1 ? "" : "s", b->n_missed,
+		(double)(clock_now_ns() - b->began_ns) / 1e9);
+	fflush(b->out);
+}
+
+/* ---- the JSON document ---- */
+
+static json_t *guests_json(const struct bench_cmd *b)
+{
+	json_t *j = json_object();
+
+	for (size_t i = 0; b->env.hello && i < b->t->n_nodes; i++)
+		if (b->env.hello[i])
+			json_object_set_new(j, b->t->nodes[i].name,
+				json_pack("{s:s, s:s}", "guest", text_of(b->env.hello[i], "guest"),
+					"version", text_of(b->env.hello[i], "version")));
+	return j;
+}
+
+static json_t *placement_json(const struct bench_cmd *b)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; b->lab && i < b->lab->n_cpus; i++)
+		json_array_append_new(list,
+			json_pack("{s:s, s:i}", "who", b->lab->cpus[i].who, "cpu",
+				b->lab->cpus[i].cpu));
+	return list;
+}
+
+static json_t *topology_json(const struct bench_cmd *b)
+{
+	char path[LAB_PATH_MAX];
+	const char *file = b->own_topology ? b->own_topology->file : NULL;
+
+	if (!file)
+		file = b->lab ? lab_file(b->lab, path, "topology.json") : "";
+	json_t *j = json_load_file(file, 0, NULL);
+	return j ? j : json_null();
+}
+
+static json_t *machine_json(const struct bench_cmd *b)
+{
+	json_t *m = report_machine("/proc");
+
+	json_object_set_new(
+		m, "tsc_hz", report_number(b->env.tsc_hz > 0 ? b->env.tsc_hz : 0.0 / 0.0));
+	return m;
+}
+
+static json_t *document(struct bench_cmd *b, const struct err *e)
+{
+	json_t *j = json_object(), *warnings = json_array();
+	char when[32];
+	struct tm tm;
+
+	strftime(when, sizeof(when), "%FT%TZ", gmtime_r(&b->began, &tm));
+	for (size_t i = 0; b->lab && i < b->lab->n_warnings; i++)
+		json_array_append_new(warnings, json_string(b->lab->warnings[i]));
+	json_object_set_new(j, "version", json_integer(REPORT_VERSION));
+	json_object_set_new(j, "kind", json_string("bench"));
+	json_object_set_new(j, "lab", json_string(b->t->lab));
+	json_object_set_new(j, "began", json_string(when));
+	json_object_set_new(
+		j, "took_s", report_number((double)(clock_now_ns() - b->began_ns) / 1e9));
+	json_object_set_new(j, "complete", json_boolean(!e));
+	json_object_set_new(j, "error", e ? json_string(e->text) : json_null());
+	json_object_set_new(j, "missed", json_integer((json_int_t)b->n_missed));
+	json_object_set_new(j, "lanyard", json_string(LANYARD_VERSION));
+	json_object_set_new(j, "machine", machine_json(b));
+	json_object_set_new(j, "switch", b->env.info ? json_incref(b->env.info) : json_null());
+	json_object_set_new(j, "guests", guests_json(b));
+	json_object_set_new(j, "placement", placement_json(b));
+	json_object_set_new(j, "warnings", warnings);
+	json_object_set_new(j, "options",
+		json_pack("{s:i, s:o, s:s?}", "rounds", (int)b->opts.rounds, "seconds",
+			report_number(b->opts.seconds > 0 ? b->opts.seconds : 0.0 / 0.0), "only",
+			b->opts.only));
+	json_object_set_new(j, "topology", topology_json(b));
+	json_object_set(j, "trials", b->trials);
+	json_object_set_new(j, "networks", b->networks ? json_incref(b->networks) : json_null());
+	return j;
+}
+
+/* Opened before anything is measured: a path that can't be written is found out then. */
+static int open_json(struct bench_cmd *b, struct err *e)
+{
+	if (!b->json)
+		return 0;
+	b->json_fd = strcmp(b->json, "-") == 0
+		? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+		: open(b->json, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	if (b->json_fd < 0)
+		return err_request(e, -errno, "cannot write %s: %s", b->json, err_str(errno));
+	return 0;
+}
+
+static int write_json(struct bench_cmd *b, const struct err *failed, struct err *e)
+{
+	struct stat st;
+	int rc;
+
+	if (b->json_fd < 0 || !b->t)
+		return 0;
+	json_t *doc = document(b, failed);
+	char *text = json_dumps(doc, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+	json_decref(doc);
+	if (!text)
+		return err_set(e, -ENOMEM, "the results cannot be written as JSON");
+	if (fstat(b->json_fd, &st) == 0 && S_ISREG(st.st_mode) && strcmp(b->json, "-") != 0 &&
+		ftruncate(b->json_fd, 0))
+		rc = -errno;
+	else
+		rc = fd_write_full(b->json_fd, text, strlen(text));
+	if (!rc)
+		rc = fd_write_full(b->json_fd, "\n", 1);
+	free(text);
+	return rc ? err_set(e, rc, "cannot write %s: %s", b->json, err_str(rc)) : 0;
+}
+
+/* ---- doing ---- */
+
+static char *agent_path(void *ctx, size_t node, char *out)
+{
+	const struct bench_cmd *b = ctx;
+
+	return lab_file(b->lab, out, "%s.agent", b->t->nodes[node].name);
+}
+
+static void trial_label(const struct bench_cmd *b, size_t i, unsigned round, char *out, size_t size)
+{
+	const struct bench_trial *x = &b->plan.trials[i];
+	char of[32] = "";
+
+	if (b->opts.rounds > 1)
+		snprintf(of, sizeof(of), ", round %u of %u", round + 1, b->opts.rounds);
+	snprintf(out, size, "trial %zu of %zu: %s, %u B%s", i + 1, b->plan.n_trials, x->title,
+		x->flows[0].size, of);
+}
+
+/* All rounds of a trial; those that were run before one failed are reported too. */
+static int run_trial(struct bench_cmd *b, size_t i, struct err *e)
+{
+	const struct bench_trial *x = &b->plan.trials[i];
+	struct bench_round *rounds = calloc(b->opts.rounds, sizeof(*rounds));
+	struct bench_summary s;
+	unsigned n = 0;
+	int rc = 0;
+
+	if (!rounds)
+		return err_set(e, -ENOMEM, "out of memory");
+	while (n < b->opts.rounds && !rc) {
+		char label[160];
+
+		trial_label(b, i, n, label, sizeof(label));
+		rc = bench_run_trial(&b->env, x, label, &rounds[n], e);
+		n += !rc;
+	}
+	clear_progress(b);
+	if (n && bench_summary_make(rounds, n, &s)) {
+		rc = err_set(e, -ENOMEM, "out of memory");
+	} else if (n) {
+		report_trial(&b->table, x, rounds, n, &s);
+		json_array_append_new(b->trials, report_trial_json(b->t, x, rounds, n, &s));
+		b->n_missed += s.n_missed > 0;
+		bench_summary_free(&s);
+	}
+	for (unsigned k = 0; k < n; k++)
+		bench_round_free(&rounds[k]);
+	free(rounds);
+	return rc;
+}
+
+static int run_all(struct bench_cmd *b, struct err *e)
+{
+	char path[LAB_PATH_MAX];
+	int rc;
+
+	b->env.t = b->t;
+	b->env.stop = &stop;
+	b->env.histogram = b->histogram;
+	if (!b->quiet && isatty(STDERR_FILENO))
+		b->env.progress = show_progress;
+	rc = bench_env_open(&b->env, lab_file(b->lab, path, "switch.sock"), agent_path, b, e);
+	if (rc)
+		return rc;
+	b->table = (struct report_table){
+		.out = b->out,
+		.t = b->t,
+		.plan = &b->plan,
+		.width = terminal_width(b->out),
+		.all_flows = b->all_flows,
+	};
+	print_head(b);
+	for (size_t i = 0; i < b->plan.n_trials && !rc; i++)
+		rc = run_trial(b, i, e);
+	json_t *stats = rc ? NULL : rpc_call(b->env.sw, "stats", NULL, 5000, NULL);
+	if (stats)
+		b->networks = report_networks_json(b->t, &b->plan, stats);
+	json_decref(stats);
+	if (!rc)
+		print_end(b);
+	return rc;
+}
+
+/* A file: the lab of its name is brought up unless it is, and its traffic is the file's. */
+static int open_from_file(struct bench_cmd *b, struct err *e)
+{
+	struct lab_opts o = { .quiet = b->quiet };
+	struct lab *before = NULL;
+	int rc = topology_load(b->arg, &b->own_topology, e);
+
+	if (rc)
+		return rc;
+	b->t = b->own_topology;
+	rc = bench_plan_make(b->t, &b->opts, &b->plan, e);
+	if (rc)
+		return rc;
+	b->existed = lab_open(b->t->lab, &before, NULL) == 0;
+	lab_free(before);
+	rc = lab_up(b->t, &o, NULL, e);
+	if (rc)
+		return rc;
+	rc = lab_open(b->t->lab, &b->lab, e);
+	if (rc && !b->existed)
+		lab_down(b->t->lab, &o, NULL, NULL);
+	return rc;
+}
+
+static int open_from_name(struct bench_cmd *b, struct err *e)
+{
+	int rc = lab_open(b->arg, &b->lab, e);
+
+	b->existed = true;
+	if (rc)
+		return rc;
+	b->t = b->lab->topology;
+	return bench_plan_make(b->t, &b->opts, &b->plan, e);
+}
+
+static int bench(struct bench_cmd *b, struct err *e)
+{
+	struct lab_opts o = { .quiet = b->quiet };
+	struct err down = { 0 };
+	int rc;
+
+	rc = open_json(b, e);
+	if (!rc)
+		rc = lab_arg_is_file(b->arg) ? open_from_file(b, e) : open_from_name(b, e);
+	if (rc)
+		return rc;
+	rc = run_all(b, e);
+	clear_progress(b);
+	if (!b->existed && lab_down(b->t->lab, &o, NULL, &down) && !rc) {
+		*e = down;
+		rc = down.code;
+	}
+	return rc;
+}
+
+static void catch_signals(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction sa = { .sa_handler = on_signal };
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaction(signals[i], &sa, NULL);
+	/* A reader that left (| head) must not keep us from taking the lab down. */
+	signal(SIGPIPE, SIG_IGN);
+}
+
+int lab_cmd_bench(int argc, char **argv)
+{
+	struct bench_cmd b = { .opts = { .rounds = 1 }, .json_fd = -1, .out = stdout };
+	struct err e = { 0 }, json_err = { 0 };
+	int rc, status = 0;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &b);
+	if (b.json && strcmp(b.json, "-") == 0)
+		b.out = stderr;
+	b.began_ns = clock_now_ns();
+	b.began = time(NULL);
+	b.trials = json_array();
+	catch_signals();
+	rc = bench(&b, &e);
+	if (write_json(&b, rc ? &e : NULL, &json_err))
+		status = lab_fail(&json_err);
+	if (rc)
+		status = lab_fail(&e);
+	else if (!status && b.n_missed)
+		status = ERR_MISSED;
+	if (b.env.t)
+		bench_env_close(&b.env);
+	bench_plan_free(&b.plan);
+	lab_free(b.lab);
+	topology_free(b.own_topology);
+	json_decref(b.trials);
+	json_decref(b.networks);
+	fd_close(&b.json_fd);
+	return status;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From what guests and switch reported to what a trial showed. Pure: JSON replies in, numbers out.
+ *
+ *	agents' traffic_status, switch's stats before and after -> struct bench_round (one run of a
+ *	trial) -> over the rounds: medians and the best -> lab/report_*.c print them
+ *
+ * A number that was not measured is NaN (report: "-", JSON: null), never a guess.
+ */
+#ifndef LANYARD_LAB_BENCH_RESULT_H
+#define LANYARD_LAB_BENCH_RESULT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <jansson.h>
+
+#include "base/err.h"
+#include "lab/bench_plan.h"
+
+#define BENCH_L1_OVERHEAD 20 /* bytes a frame takes on a wire beyond itself: preamble 8, gap 12 */
+#define BENCH_DROPS_MAX   48
+
+/* Microseconds from the sender's time stamp to the receiver's; all NaN if none was measured. */
+struct bench_latency {
+	double min_us, p50_us, p90_us, p99_us, p999_us, max_us, mean_us;
+};
+
+struct bench_flow_result {
+	bool sent_known, received_known; /* the guest answered for the flow */
+	uint64_t sent, received;         /* received: each frame once, duplicates left out */
+	int64_t lost;                    /* sent - received */
+	uint64_t duplicated, reordered, corrupt;
+	uint64_t ring_full;            /* times that the sender found its ring full */
+	double send_s, receive_s;      /* from the first frame to the last */
+	double sent_fps, received_fps; /* frames/s in those times */
+	double late_max_us;            /* the latest that a paced frame was sent after its time */
+	struct bench_latency latency;
+	bool missed;     /* more lost than the topology allows */
+	json_t *buckets; /* latency histogram as the guest gave it, or NULL */
+};
+
+struct bench_drop {
+	char reason[48];
+	uint64_t n;
+};
+
+/* A network's ports, summed. */
+struct bench_net {
+	uint64_t rx_frames, tx_frames, flooded, dropped;
+};
+
+/* Differences over the trial, of all the lab's ports and workers. */
+struct bench_switch_result {
+	uint64_t rx_frames, tx_frames, flooded; /* ports: from guests, to guests */
+	uint64_t frames, bursts, polls, empty_polls, busy_cycles, idle_cycles, sleeps, wakeups;
+	uint64_t notifications_sent, kicks_received;
+	double cycles_per_frame, frames_per_burst, busy_ratio; /* of the workers */
+	uint64_t dropped;
+	size_t n_drops;
+	struct bench_drop drop[BENCH_DROPS_MAX]; /* those that grew */
+};
+
+struct bench_round {
+	struct bench_flow_result *flow; /* as in the trial */
+	size_t n_flows;
+	struct bench_switch_result sw;
+	struct bench_net *net; /* as the topology's networks; differences over the trial */
+	size_t n_nets;
+	uint64_t sent, received;
+	int64_t lost, unexplained;     /* unexplained: lost, and counted as dropped nowhere */
+	double sent_fps, received_fps; /* sums over the flows */
+	bool missed;
+	size_t n_warnings;
+	char **warnings;
+};
+
+/* What one run of a trial left behind. status: by node, NULL for those that take no part. */
+struct bench_raw {
+	json_t **status;
+	json_t *stats_before, *stats_after;
+	double tsc_hz;
+};
+
+/* Fills *r, to be freed. -EPROTO: a reply lacks what the contract promises (it is named). */
+int bench_round_make(const struct topology *t, const struct bench_trial *x,
+	const struct bench_raw *raw, struct bench_round *r, struct err *e);
+void bench_round_free(struct bench_round *r);
+int bench_round_warn(struct bench_round *r, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Adds up each network's ports of the switch's stats to net[n_networks]. */
+int bench_nets_sum(
+	const struct topology *t, const json_t *stats, struct bench_net *net, struct err *e);
+/* Whether an end of the trial is on the network. */
+bool bench_net_takes_part(const struct topology *t, const struct bench_trial *x, size_t network);
+
+/* The figures of which a trial of several rounds gives medians. */
+struct bench_figures {
+	double sent_fps, received_fps, cycles_per_frame;
+	struct bench_latency latency;
+};
+
+struct bench_summary {
+	/* Lower medians over the rounds, figure by figure: each was measured in some round. Of the
+	 * whole trial at [0] (latency: the worst flow's), of flow i at [i + 1]. */
+	struct bench_figures *median;
+	size_t best;             /* index of the round that received most frames/s */
+	double best_cycles;      /* fewest busy cycles per frame of any round */
+	double min_fps, max_fps; /* received, of all rounds */
+	uint64_t sent, received;
+	int64_t lost, lost_max; /* all rounds; the worst */
+	size_t n_missed;
+};
+
+int bench_summary_make(const struct bench_round *r, size_t n, struct bench_summary *s);
+void bench_summary_free(struct bench_summary *s);
+
+/* The lower median of n numbers, NaN ones left out; NaN if there are none. Sorts v. */
+double bench_median(double *v, size_t n);
+
+/* The worst of the flows' latencies, figure by figure (min: the least). */
+struct bench_latency bench_latency_worst(const struct bench_round *r);
+
+/* Bits/s at layer 2 (with FCS) and layer 1, summed over the flows; received. */
+double bench_round_bps(const struct bench_trial *x, const struct bench_round *r, unsigned overhead);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a bench shows: a table for people, row by row as trials finish, and a JSON document for
+ * programs (docs/results.md describes it field by field). Pure but for the FILE written to and,
+ * in report_host.c, /proc.
+ */
+#ifndef LANYARD_LAB_REPORT_H
+#define LANYARD_LAB_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <jansson.h>
+
+#include "lab/bench_plan.h"
+#include "lab/bench_result.h"
+
+#define REPORT_VERSION 1
+
+/* ---- the table ---- */
+
+struct report_table {
+	FILE *out;
+	const struct topology *t;
+	const struct bench_plan *plan;
+	unsigned width; /* columns of the terminal; narrower than 92: fewer columns are shown */
+	bool all_flows; /* a row for each flow however many there are */
+	size_t section; /* private: whose head was printed last, + 1 */
+};
+
+/* The rows of a trial that has been run n times, with what is to be said about it. */
+void report_trial(struct report_table *r, const struct bench_trial *x,
+	const struct bench_round *rounds, size_t n, const struct bench_summary *s);
+
+/* Words at `width`, the first line after `first`, the others indented by `indent` spaces. */
+void report_wrap(FILE *out, unsigned width, unsigned indent, const char *first, const char *text);
+
+/* ---- JSON ---- */
+
+/* A number, or null if it is NaN. */
+json_t *report_number(double v);
+
+/* A trial with its rounds, their medians and the best. */
+json_t *report_trial_json(const struct topology *t, const struct bench_trial *x,
+	const struct bench_round *rounds, size_t n, const struct bench_summary *s);
+
+/* Each network's counters since the lab came up, out of the switch's stats; NULL: none known. */
+json_t *report_networks_json(
+	const struct topology *t, const struct bench_plan *plan, const json_t *stats);
+
+/* ---- the machine ---- */
+
+/* CPU model, CPUs, kernel, huge pages; proc: "/proc", or a test's folder. What can't be read is
+ * null. */
+json_t *report_machine(const char *proc);
+
+#endif
