@@ -110,9 +110,9 @@ int main(int argc, char **argv)
 	log_set_level(level);
 	umask(0177); /* vhost-user sockets are ours alone */
 	if (run(&o, &e)) {
-		log_error("%s", e.text);
-		fprintf(stderr, "lanyard-switch: %s\n", e.text);
+		log_error("ended: %s", e.text);
 		return e.class ? (int)e.class : ERR_FAILED;
 	}
+	log_info("ended: it was asked to");
 	return 0;
 }
