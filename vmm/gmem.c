@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest memory: see gmem.h. A shared mapping of a hugetlb memfd reserves its pages when it is
+ * mapped (the kernel's hugetlbfs_reserve): the mmap fails where they are short, and no later
+ * fault can. Plain memory has no such reservation; there MemAvailable is asked first.
+ */
+#include "vmm/gmem.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <linux/memfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/units.h"
+#include "vmm/layout.h"
+
+static void gmem_lay_out(struct gmem *g)
+{
+	uint64_t low = g->size < LAYOUT_LOW_RAM_MAX ? g->size : LAYOUT_LOW_RAM_MAX;
+
+	g->r[0] = (struct gmem_region){ .gpa = 0, .size = low, .offset = 0, .host = g->map };
+	g->n = 1;
+	if (g->size > low) {
+		g->r[1] = (struct gmem_region){ .gpa = LAYOUT_HIGH_RAM,
+			.size = g->size - low,
+			.offset = low,
+			.host = (uint8_t *)g->map + low };
+		g->n = 2;
+	}
+}
+
+void gmem_wrap(struct gmem *g, void *map, uint64_t size)
+{
+	*g = (struct gmem){ .fd = -1, .size = size, .map = map };
+	gmem_lay_out(g);
+}
+
+/* "NAME:   N kB" (or a bare count) of /proc/meminfo's text; 0 if it is not there. */
+static uint64_t meminfo_get(const char *text, const char *name)
+{
+	const char *at = strstr(text, name);
+
+	return at ? strtoull(at + strlen(name), NULL, 10) : 0;
+}
+
+static int gmem_map(struct gmem *g, bool huge)
+{
+	g->fd = memfd_create(
+		"lanyard-guest", MFD_CLOEXEC | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
+	if (g->fd < 0)
+		return -errno;
+	if (ftruncate(g->fd, (off_t)g->size) < 0)
+		goto fail;
+	g->map = mmap(NULL, g->size, PROT_READ | PROT_WRITE, MAP_SHARED, g->fd, 0);
+	if (g->map == MAP_FAILED)
+		goto fail;
+	madvise(g->map, g->size, MADV_DONTDUMP);
+	g->huge = huge;
+	return 0;
+fail:;
+	int code = -errno;
+
+	g->map = NULL;
+	fd_close(&g->fd);
+	return code;
+}
+
+int gmem_new(struct gmem *g, uint64_t size, bool want_huge, char *why, struct err *e)
+{
+	char *info = NULL, asked[16], has[16];
+	uint64_t total, available;
+	int err;
+
+	*g = (struct gmem){ .fd = -1, .size = size };
+	why[0] = '\0';
+	if (size == 0 || size % GMEM_GRAIN) {
+		err_request(e, -EINVAL,
+			"memory of %llu bytes: expected a multiple of 2M, at least 2M",
+			(unsigned long long)size);
+		return err_field(e, "memory");
+	}
+	err = fd_read_file("/proc/meminfo", 64 << 10, &info, NULL, e);
+	if (err)
+		return err;
+	total = meminfo_get(info, "MemTotal:") << 10;
+	available = meminfo_get(info, "MemAvailable:") << 10;
+	units_format_size(size, asked);
+	units_format_size(total, has);
+	if (size > total) {
+		err = err_host(e, -ENOMEM, "memory of %s: the host has %s in all; ask for less",
+			asked, has);
+		goto out;
+	}
+	if (want_huge) {
+		err = gmem_map(g, true);
+		if (!err)
+			goto laid;
+		snprintf(why, 256,
+			"no hugepages for the guest's %s (%llu of 2 MiB free, %llu "
+			"needed: %s); plain memory is used, which is slower",
+			asked, (unsigned long long)meminfo_get(info, "HugePages_Free:"),
+			(unsigned long long)(size / GMEM_GRAIN), err_str(err));
+	}
+	if (size > available) {
+		units_format_size(available, has);
+		err = err_host(e, -ENOMEM,
+			"memory of %s: the host has %s left; ask for less or end something", asked,
+			has);
+		goto out;
+	}
+	err = gmem_map(g, false);
+	if (err) {
+		err_host(e, err, "memory of %s: %s", asked, err_str(err));
+		goto out;
+	}
+laid:
+	gmem_lay_out(g);
+out:
+	free(info);
+	return err;
+}
+
+void gmem_free(struct gmem *g)
+{
+	if (g->map && g->fd >= 0)
+		munmap(g->map, g->size);
+	g->map = NULL;
+	fd_close(&g->fd);
+}
+
+void *gmem_at(const struct gmem *g, gpa_t a, uint64_t len)
+{
+	for (unsigned i = 0; i < g->n; i++) {
+		const struct gmem_region *r = &g->r[i];
+
+		if (a.v >= r->gpa && a.v - r->gpa < r->size && len <= r->size - (a.v - r->gpa))
+			return r->host + (a.v - r->gpa);
+	}
+	return NULL;
+}
+
+uint64_t gmem_end(const struct gmem *g)
+{
+	return g->r[g->n - 1].gpa + g->r[g->n - 1].size;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel's side of the machine: the VM's fd, its memory, interrupt routes, irqfds and
+ * ioeventfds, and the CPUID that vCPUs get. Made by the main thread; routes, irqfds and ioeventfds are
+ * changed by whichever thread holds the device lock; the interrupt line calls take any thread.
+ */
+#ifndef LANYARD_VMM_KVM_H
+#define LANYARD_VMM_KVM_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "vmm/gmem.h"
+
+struct kvm {
+	int dev_fd, vm_fd;
+	int run_bytes;            /* of a vCPU's shared page(s) */
+	bool software;            /* no VT-x or SVM behind it: ring 0 is interpreted */
+	struct kvm_cpuid2 *cpuid; /* what every vCPU gets, APIC ids aside */
+	struct kvm_irq_routing *routing;
+	unsigned routing_max;
+	uint32_t next_gsi;
+	struct kvm_irqchip chips[3]; /* as after creation, for reset */
+};
+
+/*
+ * Opens /dev/kvm and makes a VM with the in-kernel interrupt controllers. ERR_HOST with what to do:
+ * there is no /dev/kvm, no permission, a capability is missing.
+ */
+int kvm_open(struct kvm *k, struct err *e);
+void kvm_close(struct kvm *k); /* also after a failure */
+
+int kvm_set_memory(struct kvm *k, const struct gmem *g, struct err *e);
+
+/* The interrupt controllers (PIC, IOAPIC) back to how they were made. */
+int kvm_reset_irqchip(struct kvm *k);
+
+/* A GSI beyond the pins, for one MSI vector. -ENOSPC. */
+int kvm_gsi_new(struct kvm *k, uint32_t *gsi);
+/* The message that gsi stands for from now on. */
+int kvm_gsi_route(struct kvm *k, uint32_t gsi, uint64_t addr, uint32_t data);
+/* An eventfd raises gsi, or no longer does; what waits in the fd meanwhile is kept and raised when
+ * it is attached again. */
+int kvm_irqfd(struct kvm *k, int fd, uint32_t gsi, bool attach);
+/* Writes of any length at addr signal fd, without an exit to us. */
+int kvm_ioeventfd(struct kvm *k, int fd, uint64_t addr, bool attach);
+/* Level of an ISA interrupt line. */
+void kvm_irq_line(struct kvm *k, uint32_t irq, bool level);
+
+/* CPUID for vCPU `index` of n, into c, which has k->cpuid->nent entries. */
+void kvm_cpuid_for(const struct kvm *k, struct kvm_cpuid2 *c, unsigned index, unsigned n);
+
+#endif

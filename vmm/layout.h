@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The machine's fixed addresses (docs/control.md tells guests of them). Data only. */
+#ifndef LANYARD_VMM_LAYOUT_H
+#define LANYARD_VMM_LAYOUT_H
+
+/* RAM: [0, LOW_RAM_MAX) and [4 GiB, ...). */
+#define LAYOUT_LOW_RAM_MAX 0xc0000000ull
+#define LAYOUT_HIGH_RAM    0x100000000ull
+#define LAYOUT_HOLE_BELOW  0xa0000ull  /* not told to the guest as RAM up to 1 MiB */
+#define LAYOUT_IMAGE_MIN   0x100000ull /* ELF segments at or above 1 MiB */
+
+/* PVH: what EBX points to, and what that points to. */
+#define LAYOUT_GDT         0x500ull
+#define LAYOUT_START_INFO  0x6000ull
+#define LAYOUT_MEMMAP      0x7000ull
+#define LAYOUT_CMDLINE     0x20000ull
+#define LAYOUT_CMDLINE_MAX 0x10000ull /* bytes with NUL */
+
+#define LAYOUT_ECAM         0xe0000000ull
+#define LAYOUT_ECAM_SIZE    0x10000000ull
+#define LAYOUT_IOAPIC       0xfec00000ull
+#define LAYOUT_LAPIC        0xfee00000ull
+#define LAYOUT_KVM_IDENTITY 0xfffbc000ull
+#define LAYOUT_KVM_TSS      0xfffbd000ull
+
+/* 64-bit BARs: from here, or above RAM if that ends later. */
+#define LAYOUT_BARS64      0x4000000000ull
+#define LAYOUT_BARS64_SLOT 0x100000ull /* a function's share: 1 MiB */
+
+/* Ports. */
+#define PORT_COM2        0x2f8
+#define PORT_COM1        0x3f8
+#define PORT_KBD_CMD     0x64
+#define PORT_RESET       0xcf9
+#define PORT_SLEEP       0x600
+#define PORT_SLEEP_S5    0x34 /* ACPI 6.4, 4.8.3.7: SLP_TYP 5, SLP_EN */
+#define PORT_UART_COUNTS 0x610
+
+#define IRQ_COM2 3
+#define IRQ_COM1 4
+#define GSI_PINS 24 /* of the IOAPIC; MSI routes come after */
+
+#endif

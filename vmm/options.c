@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line: see options.h. */
+#include "vmm/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/units.h"
+
+const char vmm_usage[] =
+	"usage: lanyard-vmm --name NODE --control PATH [--agent PATH] [--console PATH]\n"
+	"                   [--console-log FILE] --kernel ELF [--cmdline TEXT] --memory SIZE\n"
+	"                   [--vcpus N] [--cpus LIST] [--no-huge]\n"
+	"                   [--nic socket=PATH,mac=MAC[,queues=N][,mtu=N]]... [--log-level LEVEL]\n"
+	"Runs one virtual machine. docs/control.md says what each is and what --control speaks.\n";
+
+enum option_id {
+	OPT_NAME = 256,
+	OPT_CONTROL,
+	OPT_AGENT,
+	OPT_CONSOLE,
+	OPT_CONSOLE_LOG,
+	OPT_KERNEL,
+	OPT_CMDLINE,
+	OPT_MEMORY,
+	OPT_VCPUS,
+	OPT_CPUS,
+	OPT_NO_HUGE,
+	OPT_NIC,
+	OPT_LOG_LEVEL,
+	OPT_HELP,
+	OPT_VERSION,
+};
+
+static const struct option long_options[] = {
+	{ "name", required_argument, NULL, OPT_NAME },
+	{ "control", required_argument, NULL, OPT_CONTROL },
+	{ "agent", required_argument, NULL, OPT_AGENT },
+	{ "console", required_argument, NULL, OPT_CONSOLE },
+	{ "console-log", required_argument, NULL, OPT_CONSOLE_LOG },
+	{ "kernel", required_argument, NULL, OPT_KERNEL },
+	{ "cmdline", required_argument, NULL, OPT_CMDLINE },
+	{ "memory", required_argument, NULL, OPT_MEMORY },
+	{ "vcpus", required_argument, NULL, OPT_VCPUS },
+	{ "cpus", required_argument, NULL, OPT_CPUS },
+	{ "no-huge", no_argument, NULL, OPT_NO_HUGE },
+	{ "nic", required_argument, NULL, OPT_NIC },
+	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ 0 },
+};
+
+/* A decimal number min..max, all of it. */
+static int parse_number(const char *what, const char *s, unsigned long min, unsigned long max,
+	unsigned *out, struct err *e)
+{
+	char *end;
+	unsigned long v;
+
+	errno = 0;
+	v = strtoul(s, &end, 10);
+	if (s[0] < '0' || s[0] > '9' || *end || errno || v < min || v > max)
+		return err_request(e, -EINVAL, "%s is \"%s\", expected a number from %lu to %lu",
+			what, s, min, max);
+	*out = (unsigned)v;
+	return 0;
+}
+
+static int parse_cpus(struct vmm_options *o, const char *s, struct err *e)
+{
+	o->n_cpus = 0;
+	for (const char *p = s;;) {
+		char *end;
+		unsigned long first, last;
+
+		if (*p < '0' || *p > '9')
+			break;
+		first = last = strtoul(p, &end, 10);
+		if (*end == '-' && end[1] >= '0' && end[1] <= '9')
+			last = strtoul(end + 1, &end, 10);
+		if (last < first || last > 4095)
+			break;
+		for (; first <= last && o->n_cpus < OPTIONS_VCPUS_MAX; first++)
+			o->cpus[o->n_cpus++] = (int)first;
+		if (!*end)
+			return 0;
+		if (*end != ',')
+			break;
+		p = end + 1;
+	}
+	return err_request(e, -EINVAL, "--cpus is \"%s\", expected CPUs like 0,2-3", s);
+}
+
+/* One "key=value" of --nic. */
+static int parse_nic_key(struct nic_setup *n, const char *key, const char *value, struct err *e)
+{
+	if (!strcmp(key, "socket")) {
+		int err = fd_unix_path_check(value, e);
+
+		if (err)
+			return err;
+		free(n->socket);
+		n->socket = strdup(value);
+		return n->socket ? 0 : err_set(e, -ENOMEM, "out of memory");
+	}
+	if (!strcmp(key, "mac")) {
+		if (ether_mac_parse(value, &n->mac) || ether_mac_is_multicast(n->mac) ||
+			ether_mac_is_zero(n->mac))
+			return err_request(e, -EINVAL,
+				"--nic: mac is \"%s\", expected a unicast address like "
+				"02:00:00:00:00:01",
+				value);
+		return 0;
+	}
+	if (!strcmp(key, "queues"))
+		return parse_number("--nic: queues", value, 1, NIC_QUEUES_MAX, &n->pairs, e);
+	if (!strcmp(key, "mtu"))
+		return parse_number("--nic: mtu", value, 68, 65535, &n->mtu, e);
+	return err_request(
+		e, -EINVAL, "--nic: unknown key \"%s\", expected socket, mac, queues or mtu", key);
+}
+
+static int parse_nic(struct vmm_options *o, const char *s, struct err *e)
+{
+	struct nic_setup *n = &o->nics[o->n_nics];
+	char *text, *save = NULL;
+	int err = 0;
+
+	if (o->n_nics == OPTIONS_NICS_MAX)
+		return err_request(e, -E2BIG, "--nic: more than %d NICs", OPTIONS_NICS_MAX);
+	text = strdup(s);
+	if (!text)
+		return err_set(e, -ENOMEM, "out of memory");
+	o->n_nics++;
+	n->pairs = 1;
+	for (char *p = strtok_r(text, ",", &save); p && !err; p = strtok_r(NULL, ",", &save)) {
+		char *eq = strchr(p, '=');
+
+		if (!eq) {
+			err = err_request(e, -EINVAL, "--nic: \"%s\", expected key=value", p);
+			break;
+		}
+		*eq = '\0';
+		err = parse_nic_key(n, p, eq + 1, e);
+	}
+	if (!err && (!n->socket || ether_mac_is_zero(n->mac)))
+		err = err_request(e, -EINVAL, "--nic %s: expected socket=PATH,mac=MAC", s);
+	free(text);
+	return err;
+}
+
+static int parse_one(struct vmm_options *o, int id, char *arg, struct err *e)
+{
+	switch (id) {
+	case OPT_NAME:
+		o->name = arg;
+		return 0;
+	case OPT_CONTROL:
+		o->control = arg;
+		return fd_unix_path_check(arg, e);
+	case OPT_AGENT:
+		o->agent = arg;
+		return fd_unix_path_check(arg, e);
+	case OPT_CONSOLE:
+		o->console = arg;
+		return fd_unix_path_check(arg, e);
+	case OPT_CONSOLE_LOG:
+		o->console_log = arg;
+		return 0;
+	case OPT_KERNEL:
+		o->kernel = arg;
+		return 0;
+	case OPT_CMDLINE:
+		o->cmdline = arg;
+		return 0;
+	case OPT_MEMORY:
+		return units_parse_size(arg, &o->memory, e) ? err_prefix(e, "--memory") : 0;
+	case OPT_VCPUS:
+		return parse_number("--vcpus", arg, 1, OPTIONS_VCPUS_MAX, &o->vcpus, e);
+	case OPT_CPUS:
+		return parse_cpus(o, arg, e);
+	case OPT_NO_HUGE:
+		o->huge = false;
+		return 0;
+	case OPT_NIC:
+		return parse_nic(o, arg, e);
+	case OPT_LOG_LEVEL:
+		return log_level_parse(arg, &o->log_level)
+			? err_request(e, -EINVAL,
+				  "--log-level is \"%s\", expected error, warn, info or debug", arg)
+			: 0;
+	case OPT_HELP:
+		o->help = true;
+		return 0;
+	case OPT_VERSION:
+		o->version = true;
+		return 0;
+	default:
+		return err_request(e, -EINVAL,
+			"unknown option, or one without its value; --help "
+			"lists them");
+	}
+}
+
+int vmm_options_parse(struct vmm_options *o, int argc, char **argv, struct err *e)
+{
+	int id;
+
+	*o = (struct vmm_options){ .cmdline = "", .vcpus = 1, .huge = true, .log_level = LOG_INFO };
+	optind = 0; /* getopt's state: start anew */
+	opterr = 0;
+	while ((id = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		const char *given = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+		int err = parse_one(o, id, optarg, e);
+
+		if (err && id == '?')
+			return err_prefix(e, "%s", given);
+		if (err)
+			return err;
+	}
+	if (o->help || o->version)
+		return 0;
+	if (optind < argc)
+		return err_request(
+			e, -EINVAL, "\"%s\" is no option; --help lists them", argv[optind]);
+	const struct {
+		const char *name;
+		bool given;
+	} needed[] = { { "--name", o->name }, { "--control", o->control },
+		{ "--kernel", o->kernel } };
+
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+		if (!needed[i].given)
+			return err_request(e, -EINVAL, "%s is missing; --help lists the options",
+				needed[i].name);
+	if (!o->memory)
+		return err_request(e, -EINVAL,
+			"--memory is missing or 0: a guest needs some, say --memory 64M");
+	if (o->n_cpus && o->n_cpus < o->vcpus)
+		return err_request(e, -EINVAL,
+			"--cpus names %u CPUs for %u vCPUs: name one each, or none", o->n_cpus,
+			o->vcpus);
+	return 0;
+}
+
+void vmm_options_free(struct vmm_options *o)
+{
+	for (unsigned i = 0; i < o->n_nics; i++)
+		free(o->nics[i].socket);
+	o->n_nics = 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lanyard-vmm's command line (docs/control.md), typed and checked. Pure. */
+#ifndef LANYARD_VMM_OPTIONS_H
+#define LANYARD_VMM_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "vmm/nic.h"
+
+#define OPTIONS_NICS_MAX  16
+#define OPTIONS_VCPUS_MAX 64
+
+struct vmm_options {
+	const char *name, *control, *agent, *console, *console_log, *kernel, *cmdline;
+	uint64_t memory; /* bytes */
+	unsigned vcpus;
+	unsigned n_cpus;
+	int cpus[OPTIONS_VCPUS_MAX];
+	bool huge;
+	enum log_level log_level;
+	unsigned n_nics;
+	struct nic_setup nics[OPTIONS_NICS_MAX];
+	bool help, version;
+};
+
+extern const char vmm_usage[];
+
+/* Strings are argv's, those of nics are owned. ERR_REQUEST names the option. */
+int vmm_options_parse(struct vmm_options *o, int argc, char **argv, struct err *e);
+void vmm_options_free(struct vmm_options *o);
+
+#endif

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The machine as a whole: made, reset, ended. See vm.h. All of it runs on the main thread. */
+#include "vmm/vm.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "vmm/layout.h"
+
+#define FIRST_CONNECT_MS 50   /* how long the guest's start waits for a back end's features */
+#define NIC_RESET_MS     1500 /* then a back end that keeps the rings is cut off */
+
+static uint64_t host_bridge_read(void *arg, int bar, uint64_t off, unsigned len)
+{
+	return ~0ull;
+}
+
+static void host_bridge_write(void *arg, int bar, uint64_t off, uint64_t v, unsigned len)
+{
+}
+
+static const struct pci_ops host_bridge_ops = {
+	.bar_read = host_bridge_read,
+	.bar_write = host_bridge_write,
+};
+
+static void vm_make_bridge(struct vm *vm)
+{
+	/* A generic PCIe host bridge (QEMU's gpex has the same ids). */
+	struct pci_id id = { .vendor = 0x1b36,
+		.device = 0x0008,
+		.subsystem_vendor = 0x1af4,
+		.subsystem = 0x1100,
+		.class_code = 0x060000 };
+
+	pci_function_init(&vm->host_bridge, &id, &host_bridge_ops, NULL);
+	vm->bus.slot[0] = &vm->host_bridge;
+}
+
+static uint64_t bars_start(const struct vm *vm)
+{
+	uint64_t end = (gmem_end(&vm->mem) + (1ull << 30) - 1) & ~((1ull << 30) - 1);
+
+	return end > LAYOUT_BARS64 ? end : LAYOUT_BARS64;
+}
+
+static int vm_make_nics(struct vm *vm, struct err *e)
+{
+	for (unsigned i = 0; i < vm->opt->n_nics; i++) {
+		uint64_t bar = bars_start(vm) + (i + 1) * LAYOUT_BARS64_SLOT;
+		int err = nic_new(i, &vm->opt->nics[i], bar, &vm->kvm, &vm->mem, &vm->device_lock,
+			&vm->nics[i], e);
+
+		if (vm->nics[i])
+			vm->n_nics++;
+		if (err)
+			return err;
+		vm->bus.slot[i + 1] = &vm->nics[i]->v.fn;
+	}
+	for (unsigned i = 0; i < vm->n_nics; i++) {
+		int err = nic_start(vm->nics[i], e);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int vm_make_memory(struct vm *vm, struct err *e)
+{
+	char why[256], size[16];
+	int err = gmem_new(&vm->mem, vm->opt->memory, vm->opt->huge, why, e);
+
+	if (err)
+		return err;
+	if (why[0])
+		log_warn("%s", why);
+	log_info("guest memory: %s in %s pages", units_format_size(vm->mem.size, size),
+		vm->mem.huge ? "huge (2 MiB)" : "plain (4 KiB)");
+	return kvm_set_memory(&vm->kvm, &vm->mem, e);
+}
+
+static int vm_make_serial(struct vm *vm, struct err *e)
+{
+	struct serial_setup console = { .name = "console",
+		.socket = vm->opt->console,
+		.log = vm->opt->console_log,
+		.scrollback = true,
+		.busy = "lanyard-vmm: this console is taken by another client\n",
+		.irq = IRQ_COM1 };
+	struct serial_setup agent = { .name = "agent",
+		.socket = vm->opt->agent,
+		.busy = "{\"jsonrpc\": \"2.0\", \"id\": null, \"error\": {\"code\": -32000, "
+			"\"message\": \"the agent channel is taken by another client\", \"data\": "
+			"{\"class\": 1, \"errno\": 16}}}\n",
+		.irq = IRQ_COM2 };
+	int err = serial_new(&console, vm->loop, &vm->kvm, &vm->com1, e);
+
+	return err ? err : serial_new(&agent, vm->loop, &vm->kvm, &vm->com2, e);
+}
+
+/* Loads the guest and points the vCPUs at it. None runs. */
+static int vm_load(struct vm *vm, struct err *e)
+{
+	uint32_t entry;
+	int err = pvh_load(&vm->image, vm->opt->cmdline, &vm->mem, &entry, e);
+
+	return err ? err : vcpus_reset(&vm->vcpus, entry, LAYOUT_START_INFO, e);
+}
+
+void vm_post(struct vm *vm, enum vm_event event)
+{
+	atomic_fetch_or(&vm->events, event);
+	fd_event_signal(vm->event_fd);
+}
+
+static void vm_end(struct vm *vm, int status, const char *reason)
+{
+	if (vm->stop_reason)
+		return;
+	vm->stop_reason = reason;
+	vm->status = status;
+	if (status)
+		log_error("%s ends: %s", vm->opt->name, reason);
+	else
+		log_info("%s ends: %s", vm->opt->name, reason);
+	loop_stop(vm->loop);
+}
+
+int vm_reset(struct vm *vm, struct err *e)
+{
+	int err;
+
+	vcpus_pause(&vm->vcpus);
+	/* A guest that asked for something while it was being stopped asked its old self. */
+	atomic_fetch_and(&vm->events, VM_EVENT_STOP | VM_EVENT_POWER_OFF | VM_EVENT_BROKEN);
+	for (unsigned i = 0; i < vm->n_nics; i++)
+		nic_reset(vm->nics[i], NIC_RESET_MS);
+	err = kvm_reset_irqchip(&vm->kvm);
+	if (err)
+		return err_set(e, err, "KVM_SET_IRQCHIP: %s", err_str(err));
+	serial_reset(vm->com1);
+	serial_reset(vm->com2);
+	err = vm_load(vm, e);
+	if (err)
+		return err;
+	vm->resets++;
+	log_info("%s: reset number %llu", vm->opt->name, (unsigned long long)vm->resets);
+	vcpus_resume(&vm->vcpus);
+	return 0;
+}
+
+/* True: too many of them in too short a time. */
+static bool vm_count_fault(struct vm *vm)
+{
+	uint64_t now = clock_now_ns(), *oldest = &vm->fault_ns[vm->n_faults % VM_FAULTS_MAX];
+	bool many = vm->n_faults >= VM_FAULTS_MAX && now - *oldest < VM_FAULTS_WITHIN_NS;
+
+	*oldest = now;
+	vm->n_faults++;
+	return many;
+}
+
+static void vm_events(void *arg, uint32_t unused)
+{
+	struct vm *vm = arg;
+	unsigned events;
+	struct err e = { 0 };
+
+	fd_event_take(vm->event_fd);
+	events = atomic_exchange(&vm->events, 0);
+	if (events & VM_EVENT_STOP)
+		vm_end(vm, 0, "it was told to stop");
+	else if (events & VM_EVENT_BROKEN)
+		vm_end(vm, 1, "KVM could not run the guest any further");
+	else if (events & VM_EVENT_POWER_OFF)
+		vm_end(vm, 0, "the guest powered itself off");
+	else if ((events & VM_EVENT_TRIPLE_FAULT) && vm_count_fault(vm))
+		vm_end(vm, 1, "the guest crashed (triple fault) more than 5 times in 10 s");
+	else if (events & (VM_EVENT_RESET | VM_EVENT_TRIPLE_FAULT)) {
+		log_info("%s: %s", vm->opt->name,
+			events & VM_EVENT_TRIPLE_FAULT ? "the guest crashed (triple fault)"
+						       : "the guest asked for a reset");
+		if (vm_reset(vm, &e)) {
+			log_error("%s", e.text);
+			vm_end(vm, 1, "the reset failed");
+		}
+	}
+}
+
+static void vm_signal(void *arg, uint32_t signo)
+{
+	vm_post(arg, VM_EVENT_STOP);
+}
+
+static int vm_make_loop(struct vm *vm, struct err *e)
+{
+	vm->loop = loop_new(e);
+	if (!vm->loop)
+		return e->code;
+	vm->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (vm->event_fd < 0)
+		return err_set(e, -errno, "eventfd: %s", err_str(errno));
+	vm->event_handler = loop_add_fd(vm->loop, vm->event_fd, EPOLLIN, vm_events, vm);
+	vm->term_handler = loop_add_signal(vm->loop, SIGTERM, vm_signal, vm);
+	vm->int_handler = loop_add_signal(vm->loop, SIGINT, vm_signal, vm);
+	if (!vm->event_handler || !vm->term_handler || !vm->int_handler)
+		return err_set(e, -ENOMEM, "event loop: out of memory");
+	vm->rpc = rpc_server_new(vm->loop, vm->opt->control, vm_methods, vm, e);
+	return vm->rpc ? 0 : e->code;
+}
+
+int vm_start(struct vm *vm, const struct vmm_options *opt, struct err *e)
+{
+	int err;
+
+	*vm = (struct vm){ .opt = opt, .event_fd = -1, .started_ns = clock_now_ns() };
+	vm->kvm.dev_fd = vm->kvm.vm_fd = vm->mem.fd = vm->image.fd = -1;
+	pthread_mutex_init(&vm->device_lock, NULL);
+	vm_make_bridge(vm);
+	if ((err = pvh_source_open(&vm->image, opt->kernel, e)) || (err = kvm_open(&vm->kvm, e)) ||
+		(err = vm_make_memory(vm, e)) || (err = vm_make_loop(vm, e)) ||
+		(err = vm_make_serial(vm, e)) || (err = vm_make_nics(vm, e)) ||
+		(err = vcpus_new(&vm->vcpus, &vm->kvm, opt->vcpus, opt->cpus, opt->n_cpus,
+			 &vm_vcpu_ops, vm, e)) ||
+		(err = vm_load(vm, e)))
+		return err;
+	for (unsigned i = 0; i < vm->n_nics; i++)
+		nic_wait_first(vm->nics[i], FIRST_CONNECT_MS);
+	return vcpus_start(&vm->vcpus, e);
+}
+
+int vm_run(struct vm *vm)
+{
+	struct err e = { 0 };
+
+	log_info("%s runs %s: %u vCPUs, %u NICs, control %s", vm->opt->name, vm->opt->kernel,
+		vm->opt->vcpus, vm->n_nics, vm->opt->control);
+	if (loop_run(vm->loop) < 0 && !vm->stop_reason) {
+		err_set(&e, -EIO, "the event loop failed");
+		vm->status = 1;
+	}
+	return vm->status;
+}
+
+void vm_free(struct vm *vm)
+{
+	rpc_server_free(vm->rpc);
+	vcpus_free(&vm->vcpus);
+	for (unsigned i = 0; i < vm->n_nics; i++)
+		nic_free(vm->nics[i]);
+	serial_free(vm->com1);
+	serial_free(vm->com2);
+	if (vm->loop) {
+		loop_del(vm->loop, vm->event_handler);
+		loop_del(vm->loop, vm->term_handler);
+		loop_del(vm->loop, vm->int_handler);
+		loop_free(vm->loop);
+	}
+	fd_close(&vm->event_fd);
+	kvm_close(&vm->kvm);
+	gmem_free(&vm->mem);
+	pvh_source_close(&vm->image);
+	pthread_mutex_destroy(&vm->device_lock);
+}
