@@ -13,11 +13,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "vmm/uart.h"
 
 #define CHUNK            4096
+#define FLUSH_NS         (3 * NS_PER_MS)
 #define SCROLLBACK_BYTES (16u << 10)
 #define LOG_MAX          (16u << 20) /* then it starts again: a guest cannot fill the disk */
 
@@ -32,10 +34,11 @@ struct serial {
 	struct uart uart;
 	bool irq_level;
 	bool rx_stopped; /* the client is not read from until there is room */
+	bool tx_due;     /* a line is complete, or much is waiting: no use in waiting for more */
 
 	int wake_fd; /* vCPU: w, main: r */
 	/* The rest is the main thread's. */
-	struct loop_handler *wake_handler, *listen_handler, *client_handler;
+	struct loop_handler *wake_handler, *listen_handler, *client_handler, *flush_timer;
 	int listen_fd, client_fd, log_fd;
 	uint32_t client_events;
 	bool client_eof;  /* it will say no more, and may still listen */
@@ -62,19 +65,24 @@ static void serial_irq_update(struct serial *s)
 
 void serial_pio(struct serial *s, unsigned reg, uint8_t *data, unsigned count, bool out)
 {
-	bool wake;
+	bool wake, due = false;
 
 	pthread_mutex_lock(&s->lock);
 	size_t tx_before = uart_tx_count(&s->uart);
 
 	for (unsigned i = 0; i < count; i++) {
-		if (out)
+		if (out) {
 			uart_write(&s->uart, reg, data[i]);
-		else
+			due |= data[i] == '\n';
+		} else {
 			data[i] = uart_read(&s->uart, reg);
+		}
 	}
 	serial_irq_update(s);
-	wake = !tx_before && uart_tx_count(&s->uart);
+	due = (due && uart_tx_count(&s->uart) > tx_before) ||
+		uart_tx_count(&s->uart) >= UART_FIFO_BYTES / 4;
+	wake = (!tx_before && uart_tx_count(&s->uart)) || (due && !s->tx_due);
+	s->tx_due |= due;
 	if (s->rx_stopped && uart_rx_room(&s->uart) >= UART_FIFO_BYTES / 2) {
 		s->rx_stopped = false;
 		wake = true;
@@ -208,6 +216,7 @@ static void serial_drain(struct serial *s)
 		pthread_mutex_lock(&s->lock);
 		s->pending_len = uart_tx_peek(&s->uart, s->pending, sizeof(s->pending));
 		uart_tx_drop(&s->uart, s->pending_len);
+		s->tx_due = false;
 		serial_irq_update(s);
 		pthread_mutex_unlock(&s->lock);
 		s->pending_at = 0;
@@ -322,12 +331,25 @@ static void client_arrives(void *arg, uint32_t events)
 	client_show_scrollback(s);
 }
 
+/* A guest that writes byte by byte: its line is passed on when it is complete, or after a while. */
 static void serial_woken(void *arg, uint32_t events)
 {
 	struct serial *s = arg;
 
 	fd_event_take(s->wake_fd);
-	serial_drain(s);
+	pthread_mutex_lock(&s->lock);
+	bool due = s->tx_due || !uart_tx_count(&s->uart);
+
+	pthread_mutex_unlock(&s->lock);
+	if (due)
+		serial_drain(s);
+	else
+		loop_set_timer(s->flush_timer, FLUSH_NS, 0);
+}
+
+static void serial_flush(void *arg, uint32_t events)
+{
+	serial_drain(arg);
 }
 
 static int serial_open(struct serial *s, const struct serial_setup *setup, struct err *e)
@@ -336,7 +358,8 @@ static int serial_open(struct serial *s, const struct serial_setup *setup, struc
 	if (s->wake_fd < 0)
 		return err_set(e, -errno, "eventfd: %s", err_str(errno));
 	s->wake_handler = loop_add_fd(s->loop, s->wake_fd, EPOLLIN, serial_woken, s);
-	if (!s->wake_handler)
+	s->flush_timer = loop_add_timer(s->loop, 0, 0, serial_flush, s);
+	if (!s->wake_handler || !s->flush_timer)
 		return err_set(e, -ENOMEM, "out of memory");
 	if (setup->log) {
 		s->log_fd =
@@ -386,6 +409,7 @@ void serial_free(struct serial *s)
 	client_drop(s);
 	loop_del(s->loop, s->listen_handler);
 	loop_del(s->loop, s->wake_handler);
+	loop_del(s->loop, s->flush_timer);
 	if (s->socket)
 		unlink(s->socket);
 	free(s->socket);
