@@ -3,6 +3,8 @@
 #include "traffic/engine.h"
 #include "traffic/rounds.h"
 
+#define RECEIVE_BURSTS 4 /* of one port in a round, at most */
+
 void traffic_engine_init(struct traffic_engine *e, uint64_t tsc_hz)
 {
 	e->tsc_hz = tsc_hz;
@@ -125,8 +127,15 @@ uint32_t traffic_engine_poll(struct traffic_engine *e)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < e->n_ports; i++)
-		n += traffic_receive_round(e, i);
+	for (uint32_t i = 0; i < e->n_ports; i++) {
+		uint32_t bursts = 0, k;
+
+		/* Several flows may send to a port in one round: take as much as they can bring. */
+		do {
+			k = traffic_receive_round(e, i);
+			n += k;
+		} while (k == TRAFFIC_BURST && ++bursts < RECEIVE_BURSTS);
+	}
 	for (uint32_t i = 0; i < e->n_flows; i++) {
 		struct traffic_flow *f = &e->flow[i];
 
