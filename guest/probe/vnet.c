@@ -64,6 +64,7 @@ static bool setup_msix(struct vnet *v)
 	p = pci_bar(d, table & 7);
 	if (n < 3 || !p)
 		return false;
+	pci_enable(d); /* all BARs are assigned; from here on they answer */
 	p += table & ~7u;
 	for (uint32_t i = 0; i < 3; i++, p += 16) {
 		mmio_put32(p, 0xfee00000); /* physical destination, APIC id 0, fixed */
@@ -273,7 +274,6 @@ bool vnet_open(struct vnet *v, uint32_t slot, uint32_t n, size_t budget, const c
 	*why = "no MSI-X, or fewer than 3 vectors";
 	if (!setup_msix(v))
 		return false;
-	pci_enable(&v->pci);
 	if (!negotiate(v, why))
 		return false;
 	read_identity(v);
