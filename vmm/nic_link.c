@@ -23,7 +23,7 @@
 #include "vhost-user/frontend.h"
 #include "vmm/nic.h"
 
-#define REPLY_TIMEOUT_MS 1000
+#define REPLY_TIMEOUT_MS 5000 /* librte_vhost may take 1 s to notice a new client */
 #define RETRY_QUICK_MS   5
 #define RETRY_MS         100
 #define RETRY_REFUSED_MS 1000 /* a back end that lacks something will lack it in 0.1 s too */
