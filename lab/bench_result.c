@@ -54,7 +54,7 @@ int bench_round_warn(struct bench_round *r, const char *fmt, ...)
 struct flow_numbers {
 	uint64_t frames, first_tsc, last_tsc;
 	uint64_t ring_full, late_max_tsc;
-	uint64_t lost, duplicated, reordered, corrupt;
+	uint64_t duplicated, reordered, stale, corrupt;
 };
 
 #define NUM(type, field)                             \
@@ -75,6 +75,7 @@ static const struct num send_numbers[] = {
 static const struct num receive_numbers[] = {
 	NUM(flow_numbers, duplicated),
 	NUM(flow_numbers, reordered),
+	NUM(flow_numbers, stale),
 	NUM(flow_numbers, corrupt),
 	{ 0 },
 };
@@ -154,7 +155,6 @@ static int read_send(const json_t *flow, double tsc_hz, struct bench_flow_result
 	if (add_numbers(flow, common_numbers, &n, "a send flow", e) ||
 		add_numbers(flow, send_numbers, &n, "a send flow", e))
 		return -EPROTO;
-	r->sent_known = true;
 	r->sent = n.frames;
 	r->ring_full = n.ring_full;
 	r->late_max_us = (double)n.late_max_tsc * 1e6 / tsc_hz;
@@ -170,11 +170,13 @@ static int read_receive(
 	if (add_numbers(flow, common_numbers, &n, "a receive flow", e) ||
 		add_numbers(flow, receive_numbers, &n, "a receive flow", e))
 		return -EPROTO;
-	r->received_known = true;
+	/* `frames` has duplicates among them, and stale ones, of which the guest can't tell; corrupt
+	 * ones it hasn't. */
 	n.frames -= n.duplicated < n.frames ? n.duplicated : n.frames;
 	r->received = n.frames;
 	r->duplicated = n.duplicated;
 	r->reordered = n.reordered;
+	r->stale = n.stale;
 	r->corrupt = n.corrupt;
 	r->buckets = json_incref(json_object_get(json_object_get(flow, "latency"), "buckets"));
 	read_rate(&n, tsc_hz, &r->receive_s, &r->received_fps);
@@ -422,6 +424,11 @@ static void warn_flow(const struct topology *t, const struct bench_flow *f,
 	if (x->duplicated)
 		bench_round_warn(r, "%s: %llu frames arrived twice", name,
 			(unsigned long long)x->duplicated);
+	if (x->stale)
+		bench_round_warn(r,
+			"%s: %llu frames came so late that they may have come twice: they count as "
+			"received",
+			name, (unsigned long long)x->stale);
 	if (x->lost < 0)
 		bench_round_warn(r, "%s: %lld more frames were received than sent", name,
 			(long long)-x->lost);
@@ -478,6 +485,7 @@ static void warn_round(const struct topology *t, const struct bench_trial *x,
 int bench_round_make(const struct topology *t, const struct bench_trial *x,
 	const struct bench_raw *raw, struct bench_round *r, struct err *e)
 {
+	uint64_t corrupt = 0;
 	int rc;
 
 	*r = (struct bench_round){ .n_flows = x->n_flows };
@@ -493,6 +501,7 @@ int bench_round_make(const struct topology *t, const struct bench_trial *x,
 		rc = read_flow(&x->flows[i], raw, f, e);
 		r->sent += f->sent;
 		r->received += f->received;
+		corrupt += f->corrupt;
 		r->sent_fps += f->sent_fps;
 		r->received_fps += f->received_fps;
 		r->missed |= f->missed;
@@ -502,7 +511,7 @@ int bench_round_make(const struct topology *t, const struct bench_trial *x,
 		return rc;
 	}
 	r->lost = (int64_t)(r->sent - r->received);
-	r->unexplained = r->lost - (int64_t)r->sw.dropped;
+	r->unexplained = r->lost - (int64_t)(r->sw.dropped + corrupt);
 	warn_round(t, x, raw, r);
 	return 0;
 }

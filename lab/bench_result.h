@@ -27,10 +27,10 @@ struct bench_latency {
 };
 
 struct bench_flow_result {
-	bool sent_known, received_known; /* the guest answered for the flow */
-	uint64_t sent, received;         /* received: each frame once, duplicates left out */
-	int64_t lost;                    /* sent - received */
-	uint64_t duplicated, reordered, corrupt;
+	uint64_t sent, received; /* received: each frame once, duplicates left out */
+	int64_t lost;            /* sent - received */
+	uint64_t duplicated, reordered, stale;
+	uint64_t corrupt;              /* arrived, but harmed: lost all the same */
 	uint64_t ring_full;            /* times that the sender found its ring full */
 	double send_s, receive_s;      /* from the first frame to the last */
 	double sent_fps, received_fps; /* frames/s in those times */
@@ -68,7 +68,7 @@ struct bench_round {
 	struct bench_net *net; /* as the topology's networks; differences over the trial */
 	size_t n_nets;
 	uint64_t sent, received;
-	int64_t lost, unexplained;     /* unexplained: lost, and counted as dropped nowhere */
+	int64_t lost, unexplained;     /* unexplained: lost, but neither dropped nor corrupt */
 	double sent_fps, received_fps; /* sums over the flows */
 	bool missed;
 	size_t n_warnings;

@@ -398,9 +398,39 @@ static int drain(struct bench_env *env, const struct bench_trial *x, json_t **st
 	}
 }
 
-static json_t *params_histogram(const struct topology *t, const struct bench_trial *x, size_t node)
+/* Takes over the latencies, which have their histograms, into the flows of `status`. */
+static void take_latencies(json_t *status, const json_t *from)
 {
-	return json_pack("{s:b}", "histogram", 1);
+	json_t *flow, *got;
+	size_t i, k;
+
+	json_array_foreach (json_object_get(from, "flows"), i, got) {
+		json_t *latency = json_object_get(got, "latency");
+
+		json_array_foreach (json_object_get(status, "flows"), k, flow)
+			if (latency && json_object_get(flow, "latency") &&
+				json_equal(json_object_get(flow, "id"), json_object_get(got, "id")))
+				json_object_set(flow, "latency", latency);
+	}
+}
+
+/* A guest's line holds the histogram of one flow at a time. */
+static int add_histograms(
+	struct bench_env *env, const struct bench_trial *x, json_t **status, struct err *e)
+{
+	for (size_t i = 0; i < x->n_flows; i++) {
+		size_t node = x->flows[i].to.node;
+		json_t *params =
+			json_pack("{s:b, s:i}", "histogram", 1, "flow", (int)x->flows[i].id);
+		json_t *one =
+			rpc_call(env->agent[node], "traffic_status", params, CALL_TIMEOUT_MS, e);
+
+		if (!one)
+			return err_prefix(e, "guest %s", env->t->nodes[node].name);
+		take_latencies(status[node], one);
+		json_decref(one);
+	}
+	return 0;
 }
 
 static int measure(struct bench_env *env, const struct bench_trial *x, const char *label,
@@ -435,8 +465,9 @@ static int measure(struct bench_env *env, const struct bench_trial *x, const cha
 	if (!rc && !(raw->stats_after = switch_stats(env, e)))
 		rc = -EIO;
 	if (!rc)
-		rc = call_nodes(env, x, takes_part, "traffic_status",
-			env->histogram ? params_histogram : NULL, raw->status, e);
+		rc = call_nodes(env, x, takes_part, "traffic_status", NULL, raw->status, e);
+	if (!rc && env->histogram)
+		rc = add_histograms(env, x, raw->status, e);
 	return rc;
 }
 

@@ -58,6 +58,7 @@ static json_t *flow_result_json(const struct bench_flow *f, const struct bench_f
 	json_object_set_new(j, "missed", json_boolean(r->missed));
 	json_object_set_new(j, "duplicated", count(r->duplicated));
 	json_object_set_new(j, "reordered", count(r->reordered));
+	json_object_set_new(j, "stale", count(r->stale));
 	json_object_set_new(j, "corrupt", count(r->corrupt));
 	json_object_set_new(j, "sent_fps", report_number(r->sent_fps));
 	json_object_set_new(j, "received_fps", report_number(r->received_fps));

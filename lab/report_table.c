@@ -228,14 +228,15 @@ static void print_row(const struct report_table *r, const struct row *row)
 {
 	char cell[CELL];
 
-	fprintf(r->out, "  %5s  %-*s", row->frame, (int)path_width(r), row->path);
+	fprintf(r->out, "%s%5s  %-*s", row->missed ? "!!" : "  ", row->frame, (int)path_width(r),
+		row->path);
 	for (size_t i = 0; i < N_COLUMNS; i++) {
 		if (!is_shown(r, &columns[i]))
 			continue;
 		columns[i].format(row, cell);
 		fprintf(r->out, " %*s", (int)columns[i].width, cell);
 	}
-	fprintf(r->out, "%s\n", row->missed ? " MISSED" : "");
+	fputc('\n', r->out);
 }
 
 /* "10 k frames/s each", "1 Gbit/s each", "as fast as they go" */
