@@ -6,6 +6,8 @@
  */
 #include "traffic/rounds.h"
 
+#define CATCH_UP_MS 50
+
 static void slot_fill(struct traffic_engine *e, struct traffic_flow *f, struct traffic_slot *s)
 {
 	struct traffic_port *p = e->port[f->spec.port];
@@ -29,7 +31,7 @@ static uint32_t wanted(struct traffic_flow *f, uint64_t now)
 			n = (uint32_t)left;
 	}
 	if (f->spec.rate_mfps) {
-		/* Frames due before the end still go out in the round that sees the end. */
+		/* Frames due before the end still go out. */
 		if (f->end_tsc && now >= f->end_tsc)
 			now = f->end_tsc - 1;
 		return traffic_pacer_due(&f->pacer, now, n);
@@ -88,6 +90,15 @@ static void send_paced(
 	count_sent(e, f, n, now);
 }
 
+/* Frames of a paced flow that were due in its time may be late by CATCH_UP_MS. */
+static bool time_is_over(
+	const struct traffic_engine *e, const struct traffic_flow *f, uint64_t now, uint32_t want)
+{
+	if (!f->end_tsc || now < f->end_tsc)
+		return false;
+	return !want || now - f->end_tsc > e->tsc_hz / 1000 * CATCH_UP_MS;
+}
+
 uint32_t traffic_send_round(struct traffic_engine *e, struct traffic_flow *f)
 {
 	struct traffic_port *p = e->port[f->spec.port];
@@ -107,7 +118,6 @@ uint32_t traffic_send_round(struct traffic_engine *e, struct traffic_flow *f)
 			p->ops->tx_commit(p, n);
 		}
 	}
-	if ((f->spec.frames && f->frames == f->spec.frames) || (f->end_tsc && now >= f->end_tsc))
-		f->done = true;
+	f->done = (f->spec.frames && f->frames == f->spec.frames) || time_is_over(e, f, now, want);
 	return n;
 }

@@ -17,6 +17,7 @@
 #include "guest/probe/mem.h"
 #include "guest/probe/pci.h"
 #include "guest/probe/serial.h"
+#include "guest/probe/share.h"
 #include "guest/probe/timer.h"
 #include "guest/probe/vnet.h"
 #include "traffic/engine.h"
@@ -26,7 +27,10 @@
 #define ECAM_LANYARD 0xe0000000ull /* docs/control.md; elsewhere "ecam=" on the command line */
 #define ID_Q35       0x29c08086u   /* QEMU's host bridge: another machine than ours */
 
-#define SPIN_US 50 /* rings empty for so long: sleep; "spin_us=" on the command line */
+#define PAUSE_FRAMES 256
+#define PAUSE_US     50
+#define MARGIN_US    20 /* a polite sender asks to be woken so long before a frame is due */
+#define SPIN_US      50 /* rings empty for so long: sleep; "spin_us=" on the command line */
 
 struct probe {
 	bool lanyard; /* the machine is lanyard-vmm's */
@@ -36,6 +40,9 @@ struct probe {
 	struct agent agent;
 	uint64_t halts;
 	uint64_t spin_tsc; /* rings empty for so long: sleep */
+	struct share share;
+	uint64_t pause_tsc, polite_margin_tsc;
+	uint64_t pause_at; /* frames sent: a polite flat-out sender pauses when there are more */
 
 	char line[AGENT_LINE_MAX];
 	size_t line_len;
@@ -151,6 +158,9 @@ static struct probe *start(void)
 	timer_init(tsc_hz);
 	traffic_engine_init(p->engine, tsc_hz);
 	p->spin_tsc = tsc_hz / 1000000 * mem_cmdline_u64("spin_us=", SPIN_US);
+	p->pause_tsc = tsc_hz / 1000000 * mem_cmdline_u64("pause_us=", PAUSE_US);
+	p->polite_margin_tsc = tsc_hz / 1000000 * MARGIN_US;
+	share_init(&p->share, tsc_hz, cpu_tsc());
 	p->agent.ops = &agent_ops;
 	p->agent.ctx = p;
 	p->agent.engine = p->engine;
@@ -227,9 +237,44 @@ static void sleep(struct probe *p, bool tx, uint64_t wake_tsc)
 	if (quiet) {
 		p->halts++;
 		timer_sleep(irqs, wake_tsc);
+		share_slept(&p->share, cpu_tsc());
 	}
 	for (uint32_t i = 0; i < p->n_nics; i++)
 		vnet_disarm(p->nic[i]);
+}
+
+static uint64_t frames_sent(const struct probe *p)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < p->n_nics; i++)
+		n += p->nic[i]->port.tx_frames;
+	return n;
+}
+
+/* A polite flat-out sender: after a ring of frames, let somebody receive them. */
+static void pause_sender(struct probe *p, uint64_t now)
+{
+	uint64_t sent = frames_sent(p);
+
+	if (sent < p->pause_at && p->pause_at - sent <= PAUSE_FRAMES)
+		return;
+	p->pause_at = sent + PAUSE_FRAMES;
+	sleep(p, false, now + p->pause_tsc);
+}
+
+/* Nothing to do for a while, or at once if polite: sleeps as long as the senders allow. */
+static void idle(struct probe *p, uint64_t now)
+{
+	uint64_t next = traffic_engine_next(p->engine);
+	uint64_t margin = p->share.polite ? p->polite_margin_tsc : timer_margin();
+
+	if (next == UINT64_MAX)
+		sleep(p, false, 0);
+	else if (next <= now) /* a sender that finds no room */
+		sleep(p, true, 0);
+	else if (next - now > margin)
+		sleep(p, false, next - margin);
 }
 
 void probe_main(void)
@@ -239,29 +284,23 @@ void probe_main(void)
 
 	for (;;) {
 		bool busy = traffic_engine_poll(p->engine);
-		uint64_t now, next;
+		uint64_t now;
 
 		busy |= agent_poll(p);
-		now = cpu_tsc();
 		events_poll(p);
+		now = cpu_tsc();
+		share_round(&p->share, now);
 		if (busy) {
 			idle_since = 0;
+			if (p->share.polite && !traffic_engine_next(p->engine))
+				pause_sender(p, now);
 			continue;
 		}
 		cpu_relax();
 		if (!idle_since)
 			idle_since = now;
-		if (now - idle_since < p->spin_tsc)
+		if (!p->share.polite && now - idle_since < p->spin_tsc)
 			continue;
-		next = traffic_engine_next(p->engine);
-		if (next == UINT64_MAX)
-			sleep(p, false, 0);
-		else if (next <= now) /* a sender that finds no room */
-			sleep(p, true, 0);
-		else if (next - now > timer_margin())
-			sleep(p, false, next - timer_margin());
-		else
-			continue;
-		idle_since = 0;
+		idle(p, now);
 	}
 }
