@@ -428,6 +428,7 @@ static int run_all(struct bench_cmd *b, struct err *e)
 	print_head(b);
 	for (size_t i = 0; i < b->plan.n_trials && !rc; i++)
 		rc = run_trial(b, i, e);
+	report_notes(&b->table);
 	json_t *stats = rc ? NULL : rpc_call(b->env.sw, "stats", NULL, 5000, NULL);
 	if (stats)
 		b->networks = report_networks_json(b->t, &b->plan, stats);

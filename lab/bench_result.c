@@ -399,42 +399,123 @@ static char *flow_name(const struct topology *t, const struct bench_flow *f, cha
 	return out;
 }
 
-static void warn_flow(const struct topology *t, const struct bench_flow *f,
-	const struct bench_flow_result *x, struct bench_round *r)
+/* Flows that show one fault, of which the worst is named: a dozen flows make no dozen warnings. */
+struct tally {
+	size_t n, worst;
+	double badness;
+};
+
+static void tally_add(struct tally *y, size_t flow, double badness)
+{
+	if (!(badness > 0))
+		return;
+	if (!y->n++ || badness > y->badness) {
+		y->worst = flow;
+		y->badness = badness;
+	}
+}
+
+/* "a.0 > b.0" or "3 of 12 flows, a.0 > b.0 most". */
+static char *tally_name(const struct topology *t, const struct bench_trial *x,
+	const struct tally *y, char *out, size_t size)
 {
 	char name[2 * TOPO_NAME_MAX + 32];
+
+	flow_name(t, &x->flows[y->worst], name, sizeof(name));
+	if (y->n == 1)
+		snprintf(out, size, "%s", name);
+	else
+		snprintf(out, size, "%zu of %zu flows, %s most", y->n, x->n_flows, name);
+	return out;
+}
+
+/* The faults that flows may have: how bad one is (0 or NaN: not at all), and what is said. */
+enum fault { SENT_NOTHING, SLOW, LATE, CORRUPT, TWICE, STALE, TOO_MANY, CLOCK, N_FAULTS };
+
+static double fault_badness(
+	enum fault fault, const struct bench_flow *f, const struct bench_flow_result *r)
+{
 	double wanted = (double)f->rate_mfps / 1000;
 
-	flow_name(t, f, name, sizeof(name));
-	if (x->sent == 0)
-		bench_round_warn(r, "%s: the sender sent nothing", name);
-	else if (wanted > 0 && x->sent_fps < wanted * (1 - RATE_TOLERANCE))
+	switch (fault) {
+	case SENT_NOTHING:
+		return r->sent == 0;
+	case SLOW: /* the part of the rate that was not kept */
+		return wanted > 0 && r->sent_fps < wanted * (1 - RATE_TOLERANCE)
+			? 1 - r->sent_fps / wanted
+			: 0;
+	case LATE:
+		return wanted > 0 && r->late_max_us > LATE_WARN_US ? r->late_max_us / 1000 : 0;
+	case CORRUPT:
+		return (double)r->corrupt;
+	case TWICE:
+		return (double)r->duplicated;
+	case STALE:
+		return (double)r->stale;
+	case TOO_MANY:
+		return -(double)r->lost;
+	case CLOCK: /* a time stamp from the future shows as a huge difference */
+		return r->latency.max_us > 3.6e9;
+	default:
+		return 0;
+	}
+}
+
+static void say_fault(struct bench_round *r, enum fault fault, const char *who, double badness)
+{
+	switch (fault) {
+	case SENT_NOTHING:
+		bench_round_warn(r, "%s: the sender sent nothing", who);
+		break;
+	case SLOW:
 		bench_round_warn(r,
-			"%s: the sender kept %.4g of the %.4g frames/s asked for: too few CPUs, or "
-			"the rate is more than the path takes",
-			name, x->sent_fps, wanted);
-	if (wanted > 0 && x->late_max_us > LATE_WARN_US)
+			"%s: sent %.3g%% less than the rate asked for: too few CPUs, or more than the "
+			"path takes",
+			who, badness * 100);
+		break;
+	case LATE:
 		bench_round_warn(r,
-			"%s: the sender ran up to %.3g ms late: something else had its CPU, so the "
-			"frames came in bursts",
-			name, x->late_max_us / 1000);
-	if (x->corrupt)
-		bench_round_warn(
-			r, "%s: %llu frames arrived corrupt", name, (unsigned long long)x->corrupt);
-	if (x->duplicated)
-		bench_round_warn(r, "%s: %llu frames arrived twice", name,
-			(unsigned long long)x->duplicated);
-	if (x->stale)
+			"%s: sent up to %.3g ms late: something else had the CPU, so the frames came in "
+			"bursts",
+			who, badness);
+		break;
+	case CORRUPT:
+		bench_round_warn(r, "%s: %.0f frames arrived corrupt", who, badness);
+		break;
+	case TWICE:
+		bench_round_warn(r, "%s: %.0f frames arrived twice", who, badness);
+		break;
+	case STALE:
 		bench_round_warn(r,
-			"%s: %llu frames came so late that they may have come twice: they count as "
+			"%s: %.0f frames came so late that they may have come twice: they count as "
 			"received",
-			name, (unsigned long long)x->stale);
-	if (x->lost < 0)
-		bench_round_warn(r, "%s: %lld more frames were received than sent", name,
-			(long long)-x->lost);
-	/* Clocks: a time stamp from the future shows as a huge difference. */
-	if (x->latency.max_us > 3.6e9)
-		bench_round_warn(r, "%s: latency of hours: the guests' clocks differ", name);
+			who, badness);
+		break;
+	case TOO_MANY:
+		bench_round_warn(r, "%s: %.0f more frames were received than sent", who, badness);
+		break;
+	case CLOCK:
+		bench_round_warn(r, "%s: latency of hours: the guests' clocks differ", who);
+		break;
+	default:
+		break;
+	}
+}
+
+static void warn_flows(const struct topology *t, const struct bench_trial *x, struct bench_round *r)
+{
+	char who[2 * TOPO_NAME_MAX + 96];
+
+	for (enum fault fault = 0; fault < N_FAULTS; fault++) {
+		struct tally y = { 0 };
+
+		for (size_t i = 0; i < x->n_flows; i++)
+			tally_add(&y, i, fault_badness(fault, &x->flows[i], &r->flow[i]));
+		if (!y.n)
+			continue;
+		tally_name(t, x, &y, who, sizeof(who));
+		say_fault(r, fault, who, y.badness);
+	}
 }
 
 static void warn_ports(const json_t *stats, struct bench_round *r)
@@ -456,8 +537,7 @@ static void warn_ports(const json_t *stats, struct bench_round *r)
 static void warn_round(const struct topology *t, const struct bench_trial *x,
 	const struct bench_raw *raw, struct bench_round *r)
 {
-	for (size_t i = 0; i < x->n_flows; i++)
-		warn_flow(t, &x->flows[i], &r->flow[i], r);
+	warn_flows(t, x, r);
 	if (r->sw.flooded)
 		bench_round_warn(r,
 			"%llu frames were flooded: an address was forgotten during the trial "

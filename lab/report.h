@@ -25,12 +25,18 @@ struct report_table {
 	const struct bench_plan *plan;
 	unsigned width; /* columns of the terminal; narrower than 92: fewer columns are shown */
 	bool all_flows; /* a row for each flow however many there are */
-	size_t section; /* private: whose head was printed last, + 1 */
+	/* private */
+	size_t section; /* whose head was printed last, + 1 */
+	size_t n_notes; /* warnings for the section's end */
+	char **notes;
 };
 
 /* The rows of a trial that has been run n times, with what is to be said about it. */
 void report_trial(struct report_table *r, const struct bench_trial *x,
 	const struct bench_round *rounds, size_t n, const struct bench_summary *s);
+
+/* The warnings of the last section: when there are no more trials. */
+void report_notes(struct report_table *r);
 
 /* Words at `width`, the first line after `first`, the others indented by `indent` spaces. */
 void report_wrap(FILE *out, unsigned width, unsigned indent, const char *first, const char *text);

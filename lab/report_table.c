@@ -260,6 +260,7 @@ static void print_section(struct report_table *r, const struct bench_trial *x, s
 	if (r->section == x->section + 1)
 		return;
 	r->section = x->section + 1;
+	report_notes(r);
 	if (x->group)
 		strcpy(wish, "a group, at once");
 	else
@@ -325,6 +326,42 @@ static void print_rounds(const struct report_table *r, size_t n, const struct be
 		s->best_cycles);
 }
 
+static void format_frame(const struct bench_trial *x, char *out)
+{
+	snprintf(out, CELL, "%u", x->flows[0].size);
+	for (size_t i = 1; i < x->n_flows; i++)
+		if (x->flows[i].size != x->flows[0].size)
+			strcpy(out, "mixed");
+}
+
+/* Warnings wait until the section's rows are all there. */
+static void note(struct report_table *r, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+static void note(struct report_table *r, const char *fmt, ...)
+{
+	char **notes = realloc(r->notes, (r->n_notes + 1) * sizeof(*notes));
+	va_list ap;
+
+	if (!notes)
+		return;
+	r->notes = notes;
+	va_start(ap, fmt);
+	if (vasprintf(&notes[r->n_notes], fmt, ap) >= 0)
+		r->n_notes++;
+	va_end(ap);
+}
+
+void report_notes(struct report_table *r)
+{
+	for (size_t i = 0; i < r->n_notes; i++) {
+		say(r, "      ! ", "%s", r->notes[i]);
+		free(r->notes[i]);
+	}
+	free(r->notes);
+	r->notes = NULL;
+	r->n_notes = 0;
+}
+
 /* The round to tell of: the one that lost most. */
 static size_t worst_round(const struct bench_round *rounds, size_t n)
 {
@@ -336,31 +373,30 @@ static size_t worst_round(const struct bench_round *rounds, size_t n)
 	return worst;
 }
 
-static void print_remarks(const struct report_table *r, const struct bench_trial *x,
+static void print_remarks(struct report_table *r, const struct bench_trial *x,
 	const struct bench_round *rounds, size_t n)
 {
 	size_t k = worst_round(rounds, n), others = 0;
-	char which[CELL] = "";
+	char which[CELL] = "", frame[CELL];
 
 	if (n > 1)
 		snprintf(which, sizeof(which), " (round %zu)", k + 1);
+	format_frame(x, frame);
+	if (strcmp(frame, "mixed") != 0)
+		strcat(frame, " B");
 	print_losses(r, &rounds[k], which);
 	print_missed(r, x, &rounds[k]);
 	for (size_t i = 0; i < rounds[k].n_warnings; i++)
-		say(r, "      ! ", "%s", rounds[k].warnings[i]);
+		note(r, "%s: %s", frame, rounds[k].warnings[i]);
 	for (size_t i = 0; i < n; i++)
 		others += i == k ? 0 : rounds[i].n_warnings;
 	if (others)
-		say(r, "      ! ", "%zu more warnings of other rounds stand in the JSON", others);
+		note(r, "%s: %zu warnings of other rounds stand in the JSON", frame, others);
 }
 
 static void sum_row(const struct bench_trial *x, const struct bench_summary *s, struct row *row)
 {
-	bool same = true;
-
-	for (size_t i = 1; i < x->n_flows; i++)
-		same &= x->flows[i].size == x->flows[0].size;
-	snprintf(row->frame, CELL, same ? "%u" : "mixed", x->flows[0].size);
+	format_frame(x, row->frame);
 	snprintf(row->path, CELL, "%zu flows", x->n_flows);
 	row->f = &s->median[0];
 	for (size_t i = 0; i < x->n_flows; i++)
