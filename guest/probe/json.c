@@ -439,7 +439,12 @@ void json_key(struct json_out *o, const char *key)
 	put(o, ":", 1);
 }
 
-void json_put_u64(struct json_out *o, uint64_t v)
+void json_text(struct json_out *o, const char *s)
+{
+	put(o, s, __builtin_strlen(s));
+}
+
+void json_text_u64(struct json_out *o, uint64_t v)
 {
 	char digits[20];
 	size_t n = sizeof(digits);
@@ -448,7 +453,13 @@ void json_put_u64(struct json_out *o, uint64_t v)
 		digits[--n] = (char)('0' + v % 10);
 		v /= 10;
 	} while (v);
-	json_raw(o, digits + n, sizeof(digits) - n);
+	put(o, digits + n, sizeof(digits) - n);
+}
+
+void json_put_u64(struct json_out *o, uint64_t v)
+{
+	comma(o);
+	json_text_u64(o, v);
 }
 
 void json_put_bool(struct json_out *o, bool v)

@@ -74,6 +74,10 @@ void json_put_u64(struct json_out *o, uint64_t v);
 void json_put_bool(struct json_out *o, bool v);
 void json_put_hex(struct json_out *o, uint64_t v); /* as a string, "0x..." */
 
+/* Plain text, for a line that is not JSON: no commas, no quotes. */
+void json_text(struct json_out *o, const char *s);
+void json_text_u64(struct json_out *o, uint64_t v);
+
 static inline void json_member_str(struct json_out *o, const char *key, const char *s)
 {
 	json_key(o, key);

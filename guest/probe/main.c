@@ -27,8 +27,8 @@
 #define ECAM_LANYARD 0xe0000000ull /* docs/control.md; elsewhere "ecam=" on the command line */
 #define ID_Q35       0x29c08086u   /* QEMU's host bridge: another machine than ours */
 
-#define PAUSE_FRAMES 256
-#define PAUSE_US     50
+#define PAUSE_FRAMES 1024 /* a polite flat-out sender pauses after so many, so long: a ring's */
+#define PAUSE_US     100  /* worth, and what somebody needs to wake and take them */
 #define MARGIN_US    20 /* a polite sender asks to be woken so long before a frame is due */
 #define SPIN_US      50 /* rings empty for so long: sleep; "spin_us=" on the command line */
 
@@ -126,17 +126,24 @@ static void open_nics(struct probe *p)
 	}
 }
 
-static void print_banner(const struct probe *p)
+static void print_banner(const struct probe *p, uint64_t since)
 {
-	char nics[3] = { (char)('0' + p->n_nics / 10), (char)('0' + p->n_nics % 10), 0 };
+	char line[160];
+	struct json_out o = { .buf = line, .cap = sizeof(line) };
+	uint64_t us = (cpu_tsc() - since) / (p->engine->tsc_hz / 1000000);
 
-	serial_print("probe " LANYARD_VERSION ": NICs: ");
-	serial_print(p->n_nics < 10 ? nics + 1 : nics);
-	serial_print("\n");
+	/* The JSON writer is the only formatter there is, and one string is one exit. */
+	json_text(&o, "probe " LANYARD_VERSION ": NICs: ");
+	json_text_u64(&o, p->n_nics);
+	json_text(&o, ", ready after us: ");
+	json_text_u64(&o, us);
+	json_text(&o, "\n");
+	serial_write(o.buf, o.len);
 }
 
 static struct probe *start(void)
 {
+	uint64_t begin = cpu_tsc();
 	bool lanyard = true;
 	struct probe *p;
 	uint64_t tsc_hz;
@@ -158,7 +165,7 @@ static struct probe *start(void)
 	timer_init(tsc_hz);
 	traffic_engine_init(p->engine, tsc_hz);
 	p->spin_tsc = tsc_hz / 1000000 * mem_cmdline_u64("spin_us=", SPIN_US);
-	p->pause_tsc = tsc_hz / 1000000 * mem_cmdline_u64("pause_us=", PAUSE_US);
+	p->pause_tsc = tsc_hz / 1000000 * PAUSE_US;
 	p->polite_margin_tsc = tsc_hz / 1000000 * MARGIN_US;
 	share_init(&p->share, tsc_hz, cpu_tsc());
 	p->agent.ops = &agent_ops;
@@ -166,7 +173,7 @@ static struct probe *start(void)
 	p->agent.engine = p->engine;
 	open_nics(p);
 	traffic_engine_seed(p->engine, p->n_nics ? ether_mac_u64(p->nic[0]->port.mac) : 0);
-	print_banner(p);
+	print_banner(p, begin);
 	return p;
 }
 

@@ -56,7 +56,7 @@ void serial_init(bool lanyard)
 	seen = irq_count[VEC_COM2] - 1; /* look once: bytes may have come before the interrupt */
 }
 
-static void console_write(const char *s, size_t n)
+void serial_write(const char *s, size_t n)
 {
 	while (n) {
 		size_t k = n < FIFO_LEN ? n : FIFO_LEN;
@@ -74,7 +74,7 @@ static void console_write(const char *s, size_t n)
 
 void serial_print(const char *s)
 {
-	console_write(s, __builtin_strlen(s));
+	serial_write(s, __builtin_strlen(s));
 }
 
 void serial_print_hex(uint64_t v)
@@ -83,7 +83,7 @@ void serial_print_hex(uint64_t v)
 
 	for (int i = 15; i >= 0; i--, v >>= 4)
 		s[i] = "0123456789abcdef"[v & 15];
-	console_write(s, sizeof(s));
+	serial_write(s, sizeof(s));
 }
 
 bool serial_agent_waits(void)

@@ -17,6 +17,7 @@ void serial_init(bool lanyard);
 
 /* Waits until the console has taken it all. Usable at any time, also before serial_init. */
 void serial_print(const char *s);
+void serial_write(const char *s, size_t n);
 void serial_print_hex(uint64_t v);
 
 /* True if COM2 may have received something since serial_agent_read was called last. */
