@@ -14,7 +14,8 @@
 #include "lab/daemon.h"
 #include "lab/record.h"
 
-#define QUOTED_LINES 4 /* of the log of a daemon that died */
+#define QUOTED_LINES 4   /* of the log of a daemon that died */
+#define DYING_MS     500 /* from its sockets' end to its own */
 
 int carry_save(struct carry *c, struct err *e)
 {
@@ -104,8 +105,9 @@ static int run_step(struct carry *c, struct step *s, struct err *e)
 	r = carry_save(c, e);
 	if (!r)
 		r = c->ops[s->kind].run(c, s, e);
-	/* What looks like a refused call is often a daemon that is no more: say that instead. */
-	if (r != -ECHILD && carry_pause(c, 0, &why)) {
+	/* A connection that broke is often a daemon on its way out: say that instead. */
+	if (r != -ECHILD &&
+		carry_pause(c, r == -EPIPE || r == -ECONNREFUSED ? DYING_MS : 0, &why)) {
 		r = why.code;
 		if (e)
 			*e = why;

@@ -125,9 +125,9 @@ static int run(const struct lab *l, const char *node, struct err *e)
 	sigprocmask(SIG_BLOCK, &set, &old);
 	signal(SIGPIPE, SIG_IGN);
 	c.signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
-	if (isatty(STDIN_FILENO))
-		fprintf(stderr, "console of %s/%s; Ctrl-] ends\n", l->name, node);
 	make_raw(&c);
+	if (c.tty) /* now, when Ctrl-] is ours: a script may wait for this line */
+		fprintf(stderr, "console of %s/%s; Ctrl-] ends\r\n", l->name, node);
 	why = talk(&c);
 	if (c.tty)
 		tcsetattr(STDIN_FILENO, TCSANOW, &c.saved);
@@ -135,7 +135,7 @@ static int run(const struct lab *l, const char *node, struct err *e)
 		fprintf(stderr, "\nconsole of %s/%s: %s\n", l->name, node, why);
 	fd_close(&c.signal_fd);
 	fd_close(&c.sock);
-	sigprocmask(SIG_SETMASK, &old, NULL);
+	sigprocmask(SIG_SETMASK, &old, NULL); /* a signal that ended it ends us now */
 	return 0;
 }
 

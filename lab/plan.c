@@ -10,6 +10,8 @@
 
 #include "base/fd.h"
 
+#define SWITCH_MEMORY_MB 32 /* its heap: rings and tables; frames stay in the guests */
+
 const char *step_kind_name(enum step_kind kind)
 {
 	static const char *const names[] = {
@@ -44,14 +46,13 @@ struct step *plan_find(const struct plan *p, enum step_kind kind, const char *na
 
 static void add_hugepages(struct plan *p, const struct topology *t)
 {
-	uint64_t pages = 0;
+	uint64_t pages = SWITCH_MEMORY_MB / 2;
 
 	for (size_t i = 0; i < t->n_nodes; i++) {
 		if (t->nodes[i].kind == TOPO_VM)
 			pages += (t->nodes[i].memory + HOST_HUGE_SIZE - 1) / HOST_HUGE_SIZE;
 	}
-	if (pages)
-		plan_add(p, STEP_HUGEPAGES)->pages = pages;
+	plan_add(p, STEP_HUGEPAGES)->pages = pages;
 }
 
 static void add_switch(struct plan *p, const struct topology *t, const struct paths *paths)
@@ -66,6 +67,8 @@ static void add_switch(struct plan *p, const struct topology *t, const struct pa
 	strs_add(&s->args, "%s", s->socket);
 	strs_add(&s->args, "--cpus");
 	strs_add(&s->args, "%s", place_list(&p->place, -1, cpus, sizeof cpus));
+	strs_add(&s->args, "--memory");
+	strs_add(&s->args, "%d", SWITCH_MEMORY_MB);
 	strs_add(&s->args, "--poll");
 	strs_add(&s->args, "%s", t->sw.poll == TOPO_POLL_BUSY ? "busy" : "adaptive");
 }
@@ -249,7 +252,7 @@ char *step_describe(const struct step *s, char *out, size_t size)
 		snprintf(out, size, "run folder %s, locked", s->path);
 		break;
 	case STEP_HUGEPAGES:
-		snprintf(out, size, "%" PRIu64 " hugepages of 2 MiB free for the guests", s->pages);
+		snprintf(out, size, "%" PRIu64 " hugepages of 2 MiB free", s->pages);
 		break;
 	case STEP_SWITCH:
 		snprintf(out, size, "switch, %s on %s %s", strchr(cpus, ',') ? "workers" : "worker",

@@ -22,7 +22,7 @@
 /*      kind       name in the record */
 #define STEP_KINDS(X)                                                                      \
 	X(FOLDER, "folder")       /* the run folder, 0700, with its lock */                \
-	X(HUGEPAGES, "hugepages") /* as many as the guests need */                         \
+	X(HUGEPAGES, "hugepages") /* as many as guests and switch need */                         \
 	X(SWITCH, "switch")       /* the process, until it answers */                      \
 	X(NETWORK, "network")                                                              \
 	X(PORT, "port")                                                                    \

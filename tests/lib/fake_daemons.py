@@ -150,6 +150,8 @@ class Switch(Fake):
         return {}
 
     def network_del(self, name):
+        if name not in self.networks:
+            raise Refused("no such network")
         if any(p["network"] == name for p in self.ports.values()):
             raise Refused("it has ports")
         del self.networks[name]
@@ -164,6 +166,8 @@ class Switch(Fake):
         return {}
 
     def port_del(self, name):
+        if name not in self.ports:
+            raise Refused("no such port")
         os.unlink(self.ports.pop(name)["socket"])
         return {}
 

@@ -62,7 +62,7 @@ static void test_steps(void **state)
 		assert_string_equal(got, want[i]);
 		assert_int_equal(p.steps[i].state, STEP_PLANNED);
 	}
-	assert_int_equal(plan_find(&p, STEP_HUGEPAGES, NULL)->pages, 48);
+	assert_int_equal(plan_find(&p, STEP_HUGEPAGES, NULL)->pages, 16 + 48);
 	assert_true(plan_find(&p, STEP_PORT, "x.0")->external);
 	assert_false(plan_find(&p, STEP_PORT, "b.0")->external);
 	assert_int_equal(plan_find(&p, STEP_PORT, "a.0")->queues, 2);
@@ -94,7 +94,7 @@ static void test_command_lines(void **state)
 
 	make_plan(&p);
 	expect_args(&p, STEP_SWITCH, NULL,
-		"/p/lanyard-switch --control /run/lanyard/s/switch.sock --cpus 0 --poll busy");
+		"/p/lanyard-switch --control /run/lanyard/s/switch.sock --cpus 0 --memory 32 --poll busy");
 	expect_args(&p, STEP_VM, "b",
 		"/p/lanyard-vmm --name b --control /run/lanyard/s/b.sock --agent "
 		"/run/lanyard/s/b.agent --console /run/lanyard/s/b.console --console-log "
