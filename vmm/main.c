@@ -29,7 +29,7 @@ int main(int argc, char **argv)
 	}
 	log_set_level(opt.log_level);
 	if (vm_start(&vm, &opt, &e)) {
-		log_error("%s: %s", opt.name, e.text);
+		log_error("ended: %s", e.text);
 		status = e.class;
 	} else {
 		status = vm_run(&vm);

@@ -131,9 +131,9 @@ static void vm_end(struct vm *vm, int status, const char *reason)
 	vm->stop_reason = reason;
 	vm->status = status;
 	if (status)
-		log_error("%s ends: %s", vm->opt->name, reason);
+		log_error("ended: %s", reason);
 	else
-		log_info("%s ends: %s", vm->opt->name, reason);
+		log_info("ended: %s", reason);
 	loop_stop(vm->loop);
 }
 
