@@ -273,13 +273,17 @@ static uint64_t kicks_read(int fd)
 	return fd_event_take(fd);
 }
 
-void sw_port_kicks(struct sw_port *p)
+void sw_port_kicks(struct sw *sw, struct sw_port *p)
 {
 	for (uint32_t i = 0; i < SW_RINGS_MAX; i++) {
 		struct ring *r = port_ring(p, i);
+		uint64_t n = r ? kicks_read(r->kick_fd) : 0;
 
-		if (r)
-			p->kicks += kicks_read(r->kick_fd);
+		p->kicks += n;
+		/* epoll looks at the eventfd again before it reports it: a kick that we took just
+		 * before would be lost on a worker that is going to sleep. */
+		if (n && i % 2)
+			dp_worker_wake(&sw->workers[p->in[i / 2]->worker]);
 	}
 }
 

@@ -98,13 +98,13 @@ static int pairs_in_use(const struct sw_port *p)
 	return n;
 }
 
-static json_t *port_json(const struct sw *sw, struct sw_port *p)
+static json_t *port_json(struct sw *sw, struct sw_port *p)
 {
 	struct dp_traffic rx = { 0 }, tx = { 0 };
 	uint64_t drops[DP_DROP_MAX] = { 0 }, flooded = 0, notifications = 0;
 	enum ring_fault fault = p->dp->fault;
 
-	sw_port_kicks(p);
+	sw_port_kicks(sw, p);
 	drops[DP_DROP_tx_port_down] = dp_counter_read(&p->dp->drops_down);
 	for (uint32_t q = 0; q < p->queues; q++) {
 		const struct dp_queue_stats *in = &p->dp->in[q], *out = &p->dp->out[q];

@@ -115,7 +115,7 @@ void sw_port_sync(struct sw *sw, struct sw_port *p, bool hold);
 /* Publishes the model as a new view and frees the old one after a grace period. */
 void sw_publish(struct sw *sw);
 /* Reads how often the guest kicked (eventfd writes) into p->kicks. */
-void sw_port_kicks(struct sw_port *p);
+void sw_port_kicks(struct sw *sw, struct sw_port *p);
 /* A new call fd for a running ring (SET_VRING_CALL), without taking it out. */
 void sw_ring_recall(struct sw *sw, struct sw_port *p, uint32_t ring);
 

@@ -66,15 +66,15 @@ static void scatter_frame(struct scatter *s, const struct dp_frame *f)
 			scatter_put(s, f->segs[i].base, f->segs[i].len);
 }
 
-/* A frame that takes this many buffers is not worth more. */
-#define MERGE_MAX 64
+/* The most buffers that one frame may take: 64 KiB in buffers of 256 bytes. */
+#define MERGE_MAX 256
 
 /* The general case. `at` entries of the available ring are taken already. Returns how many more
  * this frame took, or 0 with the reason in *drop. */
 static uint32_t deliver_chain(
 	struct ring *r, uint16_t at, const struct dp_frame *f, enum dp_drop *drop)
 {
-	struct ring_seg seg[RING_SEGS_MAX * 2];
+	struct ring_seg seg[MERGE_MAX + RING_SEGS_MAX];
 	struct virtio_net_hdr_mrg_rxbuf h = { 0 };
 	uint16_t head[MERGE_MAX];
 	uint32_t room[MERGE_MAX];
@@ -86,7 +86,7 @@ static uint32_t deliver_chain(
 		int walked;
 
 		*drop = DP_DROP_tx_buffer_small;
-		if (n == MERGE_MAX || s.n > RING_SEGS_MAX || (n && !r->mergeable))
+		if (n == MERGE_MAX || s.n > MERGE_MAX || (n && !r->mergeable))
 			return 0;
 		if (ring_avail(r, (uint16_t)(at + n + 1)) <= at + n) {
 			*drop = r->fault ? DP_DROP_tx_bad_ring : DP_DROP_tx_ring_full;

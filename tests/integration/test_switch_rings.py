@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lanyard-switch against rings of every legal layout, and of every illegal one, under traffic."""
+import os
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import harness
+from harness import Case, wait_until
+from ringclient import (EVENT_IDX, INDIRECT, MERGEABLE, MQ, VERSION_1, RingClient)
+
+MAC = ["02:00:00:00:00:0%d" % i for i in range(10)]
+ALL = "ff:ff:ff:ff:ff:ff"
+MODERN = VERSION_1 | INDIRECT
+
+
+class Rings(Case):
+    def make(self, ports, cpus=None, mtu=1500, queues=1, mergeable=True, poll="adaptive"):
+        args = ["--cpus", cpus] if cpus else []
+        self.sw = self.switch("--poll", poll, *args)
+        self.sw.call("network_add", name="lan", mtu=mtu)
+        for i in range(ports):
+            self.sw.call("port_add", name=f"p{i}", network="lan", socket=self.path(f"p{i}"),
+                         queues=queues, mergeable=mergeable)
+
+    def client(self, i, **kw):
+        c = RingClient(self.path(f"p{i}"), env=self.env, **kw)
+        self.addCleanup(c.stop)
+        self.assertTrue(c.hello["ok"], c.hello)
+        return c
+
+    def drops(self, port):
+        return {k: n for k, n in self.sw.port(port)["drops"].items() if n}
+
+    def exchange(self, a, b, layout, size, n=20, seq=0):
+        """n frames from a to b; b checks every byte."""
+        before = b.do("receive 0 0")["got"]
+        sent = a.send(MAC[2], MAC[1], size, layout, n, seq)
+        self.assertTrue(sent["ok"], (layout, size, sent))
+        got = b.receive(0, 0)
+        if got["got"] - before < n:
+            got = b.receive(n - (got["got"] - before))
+        self.assertEqual((n, 0, ""), (got["got"] - before, got["bad"], got["why"]),
+                         (layout, size, self.drops("p0"), self.drops("p1")))
+
+
+class Layouts(Rings):
+    """Each way to lay out a sent frame, into each way to post receive buffers."""
+
+    def layouts(self, features, receive):
+        self.make(2, mtu=9000)
+        for rx in receive:
+            with self.subTest(rx=rx, features=hex(features)):
+                a = self.client(0, features=features)
+                b = self.client(1, features=features, rx=rx)
+                b.send(ALL, MAC[2])
+                a.receive(1)
+                for layout in ("one", "two", "chain", "indirect", "mixed"):
+                    for size in (14, 18, 60, 64, 65, 116, 128, 1514, 9014):
+                        # 71 buffers of 128 bytes a frame, of 256
+                        n = 3 if rx == "small" and size > 9000 else 20
+                        self.exchange(a, b, layout, size, n, seq=size * 1000)
+                a.stop()
+                b.stop()
+                wait_until(lambda: {p["state"] for p in self.sw.stats()["ports"]} == {"waiting"},
+                           5, "both ports to be free")
+        self.assertEqual({}, self.drops("p0"))
+        self.assertEqual({}, self.drops("p1"))
+
+    def test_mergeable(self):
+        self.layouts(MODERN | MERGEABLE, ("one", "two", "chain", "indirect", "small"))
+
+    def test_not_mergeable(self):
+        self.layouts(MODERN, ("one", "two", "chain", "indirect"))
+
+    def test_event_idx(self):
+        self.layouts(MODERN | MERGEABLE | EVENT_IDX, ("one", "small"))
+
+    def test_two_regions(self):
+        """Buffers that lie across two memory regions."""
+        self.make(2, mtu=9000)
+        a = self.client(0, features=MODERN | MERGEABLE, regions=2)
+        b = self.client(1, features=MODERN | MERGEABLE, regions=2)
+        b.send(ALL, MAC[2])
+        for layout in ("one", "chain", "indirect"):
+            for _ in range(4):
+                self.exchange(a, b, layout, 9014, n=100)
+
+    def test_frames_that_are_refused(self):
+        self.make(2)
+        a, b = self.client(0), self.client(1)
+        b.send(ALL, MAC[2])
+        a.receive(1)
+        cases = [  # size, source, ethertype, reason
+            (10, MAC[1], 0, "rx_runt"),
+            (1515, MAC[1], 0, "rx_oversize"),
+            (1519, MAC[1], 0x8100, "rx_oversize"),
+            (60, "01:00:00:00:00:01", 0, "rx_bad_source"),
+            (60, "00:00:00:00:00:00", 0, "rx_bad_source"),
+        ]
+        want = {}
+        for size, src, ethertype, reason in cases:
+            self.assertTrue(a.send(MAC[2], src, size, "one", 3, 0, 0, ethertype)["ok"])
+            want[reason] = want.get(reason, 0) + 3
+            self.assertEqual(want, self.drops("p0"))
+        self.assertTrue(a.send(MAC[1], MAC[1])["ok"])
+        want["rx_same_port"] = 1
+        self.assertEqual(want, self.drops("p0"))
+        # A tag's four bytes are no part of the MTU.
+        a.send(MAC[2], MAC[1], 1518, "one", 1, 0, 0, 0x8100)
+        self.assertTrue(b.receive(1)["ok"])
+        p = self.sw.port("p0")
+        self.assertEqual(p["rx"]["frames"], sum(want.values()) + 1)
+        self.assertEqual({}, self.drops("p1"))
+
+    def test_receiver_without_room(self):
+        self.make(3)
+        a = self.client(0)
+        b = self.client(1, features=MODERN, rx="small")  # 128 bytes, not to be merged
+        b.send(ALL, MAC[2])
+        self.assertTrue(a.send(MAC[2], MAC[1], 1000, "one", 5)["ok"])
+        self.assertEqual({"tx_buffer_small": 5}, self.drops("p1"))
+        self.assertTrue(a.send(MAC[2], MAC[1], 100, "one", 256)["ok"])
+        self.assertTrue(a.send(MAC[2], MAC[1], 100, "one", 7)["ok"])
+        self.assertEqual({"tx_buffer_small": 5, "tx_ring_full": 7}, self.drops("p1"))
+        self.assertEqual(256, b.receive(256)["n"])
+        b.stop()
+        wait_until(lambda: self.sw.port("p1")["state"] == "waiting", 5, "p1 to be free")
+        self.assertTrue(a.send(MAC[2], MAC[1], 100, "one", 3)["ok"])
+        self.assertEqual(3, self.drops("p1")["tx_port_down"])
+        self.assertTrue(a.send(ALL, MAC[1], 100, "one", 2)["ok"])
+        self.assertEqual({"rx_no_receiver": 2}, {k: v for k, v in self.drops("p0").items()})
+
+
+ATTACKS = {  # way: what the reason must hold
+    "loop": "loop", "self_loop": "loop", "address": "outside the guest's memory",
+    "address_end": "outside the guest's memory", "wrap": "overflows", "length": "outside",
+    "next": "next index", "short": "shorter than the virtio-net header",
+    "direction": "direction", "head": "beyond the table", "index_jump": "index moved",
+    "indirect_nested": "inside an indirect", "indirect_part": "indirect table",
+    "indirect_long": "indirect table", "indirect_next": "also has a next",
+    "indirect_loop": "loop", "rx_read_only": "direction", "rx_address": "outside",
+    "rx_index_jump": "index moved",
+}
+
+
+class Malformed(Rings):
+    """A guest that writes nonsense loses its port, with a reason; the others notice nothing."""
+
+    def attacks(self, cpus):
+        self.make(4, cpus=cpus)
+        good, sink = self.client(0), self.client(1)
+        sink.send(ALL, MAC[2])
+        good.receive(1)
+        bad = self.client(2)
+        for name, reason in ATTACKS.items():
+            with self.subTest(attack=name):
+                bad.send(ALL, MAC[3])  # it works, and is known
+                self.assertEqual("up", self.sw.port("p2")["state"])
+                good.begin(f"run {MAC[2]} {MAC[1]} 60 one 60")
+                sink.begin(f"run {MAC[1]} {MAC[2]} 1514 chain 60")
+                self.assertTrue(bad.do(f"attack {name}")["ok"])
+                if name.startswith("rx_"):
+                    time.sleep(0.005)
+                    other = self.client(3)
+                    other.send(MAC[3], MAC[4])
+                    other.stop()
+                p = wait_until(lambda: next(
+                    (p for p in self.sw.stats()["ports"]
+                     if p["name"] == "p2" and p["state"] == "disabled"), None), 5,
+                    "the port to be disabled")
+                self.assertIn(reason, p["reason"])
+                for c in (good, sink):
+                    done = c.reply(20)
+                    self.assertTrue(done["ok"], done)
+                    self.assertEqual((0, ""), (done["bad"], done["why"]))
+                    self.assertGreater(done["n"], 0)
+                # For the others the port is down; a frame to it is counted so.
+                before = self.drops("p2").get("tx_port_down", 0)
+                self.assertTrue(good.send(MAC[3], MAC[1], n=4)["ok"])
+                self.assertEqual(before + 4, self.drops("p2")["tx_port_down"])
+                # A reset of the driver mends it.
+                self.assertTrue(bad.do("restart")["ok"])
+                p = self.sw.port("p2")
+                self.assertEqual(("up", None), (p["state"], p["reason"]))
+        self.assertFalse([d for d in ("rx_runt", "rx_segments") if d in self.drops("p0")])
+
+    def test_one_worker(self):
+        self.attacks(None)
+
+    def test_two_workers(self):
+        self.attacks("0,1")
+
+    def test_reconnection_mends(self):
+        self.make(2)
+        bad = self.client(0)
+        bad.do("attack loop")
+        wait_until(lambda: self.sw.port("p0")["state"] == "disabled", 5, "p0 to be disabled")
+        self.assertIn("disabled", self.sw.text())
+        self.assertTrue(bad.do("reconnect")["ok"])
+        p = self.sw.port("p0")
+        self.assertEqual(("up", None, 2), (p["state"], p["reason"], p["connects"]))
+
+    def test_bad_ring_base(self):
+        """A front end that starts a ring where the ring can't be."""
+        self.make(1)
+        c = self.client(0)
+        c.do("attack used_index")
+        c.do("restart_kept")
+        p = self.sw.port("p0")
+        self.assertEqual("disabled", p["state"])
+        self.assertIn("start index", p["reason"])
+
+
+class Life(Rings):
+    """Front ends that come and go, and change their minds, under traffic."""
+
+    def test_changes_under_traffic(self):
+        for cpus in (None, "0,1"):
+            self.make(2, cpus=cpus)
+            a, b = self.client(0), self.client(1)
+            b.send(ALL, MAC[2])
+            a.receive(1)
+            for what in ("callfds", "memtable", "callfds", "regions 2", "memtable", "regions 1",
+                         "memtable", "restart"):
+                a.begin(f"run {MAC[2]} {MAC[1]} 200 two 40")
+                self.assertTrue(b.do(what)["ok"], what)
+                done = a.reply(20)
+                self.assertTrue(done["ok"], (what, done))
+                got = b.receive(0, 20)
+                self.assertEqual((0, ""), (got["bad"], got["why"]), what)
+            # And it still works, without loss.
+            self.exchange(a, b, "one", 60, n=200)
+            a.stop()
+            b.stop()
+            self.sw.stop()
+
+    def test_call_fds_lose_nothing(self):
+        self.make(2)
+        a, b = self.client(0), self.client(1)
+        b.send(ALL, MAC[2])
+        a.receive(1)
+        b.do("interrupts on")
+        for _ in range(20):
+            self.assertTrue(b.do("callfds")["ok"])
+            # The new one is told at once of what it may have missed.
+            self.assertGreaterEqual(b.do("calls")["n"], 2)
+            self.exchange(a, b, "one", 60, n=16)
+        self.assertEqual({}, self.drops("p1"))
+
+    def test_killed_under_traffic(self):
+        for cpus in (None, "0,1"):
+            self.make(3, cpus=cpus)
+            a, b = self.client(0), self.client(1)
+            b.send(ALL, MAC[2])
+            a.receive(1)
+            for _ in range(5):
+                c = RingClient(self.path("p2"), env=self.env)
+                self.addCleanup(c.stop)
+                c.begin(f"run {MAC[2]} {MAC[5]} 1514 chain 2000")
+                a.begin(f"run {MAC[5]} {MAC[1]} 1514 one 100")
+                b.begin(f"run {MAC[1]} {MAC[2]} 60 one 100")
+                time.sleep(0.05)
+                c.kill()
+                for x in (a, b):
+                    done = x.reply(20)
+                    self.assertTrue(done["ok"], done)
+                wait_until(lambda: self.sw.port("p2")["state"] == "waiting", 5, "p2 to be free")
+            self.exchange(a, b, "one", 60, n=200)
+            a.stop()
+            b.stop()
+            self.sw.stop()
+
+    def test_second_front_end_is_turned_away(self):
+        self.make(1)
+        a = self.client(0)
+        c = RingClient(self.path("p0"), env=self.env)
+        self.addCleanup(c.stop)
+        self.assertFalse(c.hello["ok"])
+        p = self.sw.port("p0")
+        self.assertEqual(("up", 1, a.proc.pid), (p["state"], p["connects"], p["vhost_pid"]))
+
+    def test_port_del_under_traffic(self):
+        self.make(3)
+        a, b = self.client(0), self.client(1)
+        b.send(ALL, MAC[2])
+        a.receive(1)
+        b.begin(f"run {MAC[1]} {MAC[2]} 60 one 300")
+        time.sleep(0.05)
+        self.sw.call("port_del", name="p1")
+        self.assertFalse(os.path.exists(self.path("p1")))
+        # It was learnt; it is not known any more.
+        self.assertEqual([], [e for e in self.sw.call("fdb")["entries"] if e["port"] == "p1"])
+        b.kill()
+        self.sw.call("port_add", name="p1", network="lan", socket=self.path("p1"))
+        b = self.client(1)
+        b.send(ALL, MAC[2])
+        self.exchange(a, b, "one", 60, n=100)
+
+    def test_switch_restart(self):
+        """kill -9 and start again: a front end goes on from where its rings are."""
+        self.make(2)
+        a, b = self.client(0), self.client(1)
+        b.send(ALL, MAC[2])
+        self.exchange(a, b, "one", 60, n=100)
+        self.sw.kill()
+        self.make(2)
+        self.assertTrue(a.do("reconnect_kept")["ok"])
+        self.assertTrue(b.do("reconnect_kept")["ok"])
+        b.send(ALL, MAC[2])
+        self.exchange(a, b, "one", 60, n=200)
+
+
+if __name__ == "__main__":
+    harness.main()
