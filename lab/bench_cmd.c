@@ -204,6 +204,7 @@ static void print_head(const struct bench_cmd *b)
 	print_placement(b);
 	for (size_t i = 0; b->existed && i < b->lab->n_warnings; i++)
 		report_wrap(b->out, b->table.width, 8, "  ! ", b->lab->warnings[i]);
+	fflush(b->out);
 	json_decref(m);
 }
 
