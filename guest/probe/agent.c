@@ -135,6 +135,8 @@ static bool keys_known(struct call *c, int obj, const char *const *known)
 	return true;
 }
 
+static const struct failure reply_too_long = { RPC_FAILED, CLASS_FAILED, ERRNO_E2BIG,
+	"the reply is longer than a line of 65536 bytes: ask for one flow, \"flow\": id" };
 static const struct failure unknown_key = { RPC_INVALID_PARAMS, CLASS_REQUEST, ERRNO_EINVAL,
 	"unknown key in the parameters" };
 
@@ -226,10 +228,6 @@ static void put_flow(struct json_out *o, const struct traffic_flow *f, bool hist
 
 static const struct failure *put_status(struct call *c, bool histogram, uint64_t only)
 {
-	static const struct failure too_long = {
-		RPC_FAILED, CLASS_FAILED, ERRNO_E2BIG,
-		"the histograms don't fit into a line of 65536 bytes: ask for one flow, \"flow\": id"
-	};
 	struct agent *a = c->a;
 	struct json_out *o = &c->out;
 
@@ -260,7 +258,7 @@ static const struct failure *put_status(struct call *c, bool histogram, uint64_t
 	json_close(o, ']');
 	json_member_u64(o, "halts", a->ops->halts(a->ctx));
 	json_close(o, '}');
-	return o->overflow ? &too_long : NULL;
+	return o->overflow ? &reply_too_long : NULL;
 }
 
 static const struct failure *status_params(struct call *c, bool *histogram, uint64_t *only)
@@ -417,7 +415,7 @@ static const struct failure *add_flows(struct call *c, int list)
 		struct traffic_flow_spec s = { 0 };
 		const char *why, *bad;
 
-		if (c->doc.tok[i].kind != JSON_OBJECT) {
+		if (c->doc.tok[i].kind != JTOK_OBJECT) {
 			set_flow_field(a, k, NULL);
 			return invalid(&f, "expected an object");
 		}
@@ -452,7 +450,7 @@ static const struct failure *method_start(struct call *c)
 	int i, list;
 
 	if (c->params < 0 || (list = json_find(&c->doc, c->params, "flows")) < 0 ||
-		c->doc.tok[list].kind != JSON_ARRAY) {
+		c->doc.tok[list].kind != JTOK_ARRAY) {
 		set_field(a, "flows");
 		return invalid(&f, "expected an array of flows");
 	}
@@ -509,15 +507,15 @@ static const struct failure *open_request(struct call *c, size_t *method, bool *
 	const struct json_doc *d = &c->doc;
 	int i;
 
-	if (d->tok[0].kind != JSON_OBJECT)
+	if (d->tok[0].kind != JTOK_OBJECT)
 		return &not_object;
 	i = json_find(d, 0, "id");
 	*notification = i < 0;
 	if (i >= 0) {
 		const struct json_tok *t = &d->tok[i];
-		size_t quote = t->kind == JSON_STRING;
+		size_t quote = t->kind == JTOK_STRING;
 
-		if (t->kind != JSON_STRING && t->kind != JSON_NUMBER && t->kind != JSON_NULL)
+		if (t->kind != JTOK_STRING && t->kind != JTOK_NUMBER && t->kind != JTOK_NULL)
 			return &bad_id;
 		c->id = d->text + t->at - quote;
 		c->id_len = t->len + 2 * quote;
@@ -534,7 +532,7 @@ static const struct failure *open_request(struct call *c, size_t *method, bool *
 	if (i < 0 || *method == sizeof(methods) / sizeof(methods[0]))
 		return &no_method;
 	c->params = json_find(d, 0, "params");
-	if (c->params >= 0 && d->tok[c->params].kind != JSON_OBJECT)
+	if (c->params >= 0 && d->tok[c->params].kind != JTOK_OBJECT)
 		return &bad_params;
 	if (c->params >= 0 && d->tok[c->params].n && !methods[*method].params)
 		return &unknown_key;
@@ -562,9 +560,14 @@ size_t agent_handle(struct agent *a, const char *line, size_t len, char *reply, 
 	}
 	if (notification)
 		return 0;
-	if (f)
-		return reply_error(reply, cap, c.id, c.id_len, f, a->field);
-	return reply_end(&c.out);
+	if (!f) {
+		size_t n = reply_end(&c.out);
+
+		if (n)
+			return n;
+		f = &reply_too_long;
+	}
+	return reply_error(reply, cap, c.id, c.id_len, f, a->field);
 }
 
 size_t agent_line_too_long(char *reply, size_t cap)

@@ -104,7 +104,7 @@ static int read_string(struct reader *r)
 	int c;
 
 	r->at++;
-	t = token(r, JSON_STRING);
+	t = token(r, JTOK_STRING);
 	if (!t)
 		return -1;
 	while ((c = peek(r)) != '"') {
@@ -140,7 +140,7 @@ static int read_digits(struct reader *r)
 
 static int read_number(struct reader *r)
 {
-	struct json_tok *t = token(r, JSON_NUMBER);
+	struct json_tok *t = token(r, JTOK_NUMBER);
 
 	if (!t)
 		return -1;
@@ -187,11 +187,11 @@ static int read_scalar(struct reader *r)
 	case '"':
 		return read_string(r);
 	case 't':
-		return read_word(r, JSON_TRUE, "true");
+		return read_word(r, JTOK_TRUE, "true");
 	case 'f':
-		return read_word(r, JSON_FALSE, "false");
+		return read_word(r, JTOK_FALSE, "false");
 	case 'n':
-		return read_word(r, JSON_NULL, "null");
+		return read_word(r, JTOK_NULL, "null");
 	default:
 		if (peek(r) == '-' || is_digit(peek(r)))
 			return read_number(r);
@@ -236,7 +236,7 @@ static int read_key(struct reader *r)
 static int open_container(struct reader *r, enum expect *next)
 {
 	bool object = peek(r) == '{';
-	struct json_tok *t = token(r, object ? JSON_OBJECT : JSON_ARRAY);
+	struct json_tok *t = token(r, object ? JTOK_OBJECT : JTOK_ARRAY);
 
 	if (!t)
 		return -1;
@@ -267,7 +267,7 @@ static enum expect value_done(struct reader *r)
 
 static int read_step(struct reader *r, enum expect *next)
 {
-	bool object = r->depth && r->d->tok[r->open[r->depth - 1]].kind == JSON_OBJECT;
+	bool object = r->depth && r->d->tok[r->open[r->depth - 1]].kind == JTOK_OBJECT;
 	int c = peek(r), end = object ? '}' : ']';
 
 	if (*next == COMMA_OR_END) {
@@ -318,7 +318,7 @@ bool json_is(const struct json_doc *d, int i, const char *s)
 	const struct json_tok *t = &d->tok[i];
 	size_t n = __builtin_strlen(s);
 
-	return t->kind == JSON_STRING && t->len == n && !__builtin_memcmp(d->text + t->at, s, n);
+	return t->kind == JTOK_STRING && t->len == n && !__builtin_memcmp(d->text + t->at, s, n);
 }
 
 int json_find(const struct json_doc *d, int obj, const char *key)
@@ -326,7 +326,7 @@ int json_find(const struct json_doc *d, int obj, const char *key)
 	const struct json_tok *t = &d->tok[obj];
 	int i = obj + 1;
 
-	if (t->kind != JSON_OBJECT)
+	if (t->kind != JTOK_OBJECT)
 		return -1;
 	for (unsigned k = 0; k < t->n; k++) {
 		if (json_is(d, i, key))
@@ -341,7 +341,7 @@ bool json_u64(const struct json_doc *d, int i, uint64_t max, uint64_t *v)
 	const struct json_tok *t = &d->tok[i];
 	uint64_t n = 0;
 
-	if (t->kind != JSON_NUMBER)
+	if (t->kind != JTOK_NUMBER)
 		return false;
 	for (unsigned k = 0; k < t->len; k++) {
 		int c = d->text[t->at + k];
@@ -358,15 +358,15 @@ bool json_u64(const struct json_doc *d, int i, uint64_t max, uint64_t *v)
 
 bool json_bool(const struct json_doc *d, int i, bool *v)
 {
-	*v = d->tok[i].kind == JSON_TRUE;
-	return *v || d->tok[i].kind == JSON_FALSE;
+	*v = d->tok[i].kind == JTOK_TRUE;
+	return *v || d->tok[i].kind == JTOK_FALSE;
 }
 
 bool json_str(const struct json_doc *d, int i, char *out, size_t size)
 {
 	const struct json_tok *t = &d->tok[i];
 
-	if (t->kind != JSON_STRING || t->len >= size)
+	if (t->kind != JTOK_STRING || t->len >= size)
 		return false;
 	for (unsigned k = 0; k < t->len; k++)
 		if (d->text[t->at + k] == '\\')

@@ -15,13 +15,13 @@
 #define JSON_TEXT_MAX  65535 /* tokens hold 16-bit places */
 
 enum json_kind {
-	JSON_OBJECT,
-	JSON_ARRAY,
-	JSON_STRING,
-	JSON_NUMBER,
-	JSON_TRUE,
-	JSON_FALSE,
-	JSON_NULL
+	JTOK_OBJECT,
+	JTOK_ARRAY,
+	JTOK_STRING,
+	JTOK_NUMBER,
+	JTOK_TRUE,
+	JTOK_FALSE,
+	JTOK_NULL
 };
 
 /* A token. The members of an object are key, value, key, value ...; a value's tokens are

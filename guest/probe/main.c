@@ -29,8 +29,8 @@
 
 #define PAUSE_FRAMES 1024 /* a polite flat-out sender pauses after so many, so long: a ring's */
 #define PAUSE_US     100  /* worth, and what somebody needs to wake and take them */
-#define MARGIN_US    20 /* a polite sender asks to be woken so long before a frame is due */
-#define SPIN_US      50 /* rings empty for so long: sleep; "spin_us=" on the command line */
+#define MARGIN_US    20   /* a polite sender asks to be woken so long before a frame is due */
+#define SPIN_US      50   /* rings empty for so long: sleep; "spin_us=" on the command line */
 
 struct probe {
 	bool lanyard; /* the machine is lanyard-vmm's */
