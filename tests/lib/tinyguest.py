@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests of a few instructions, as PVH ELF files, written by hand: what the VMM does with a guest that
+powers off, resets, crashes or starts a second CPU is tested with them, without the probe.
+
+Code is 32-bit, entered at BASE with paging off. write_elf() makes good images and, by its arguments,
+the bad ones that the VMM must refuse.
+"""
+import struct
+
+BASE = 0x100000
+
+HLT = b"\xf4\xeb\xfd"  # hlt; jmp back to it
+
+
+def out8(port, value):
+    """mov dx, port; mov al, value; out dx, al"""
+    return b"\x66\xba" + struct.pack("<H", port) + b"\xb0" + bytes([value]) + b"\xee"
+
+
+def puts(text, port=0x3F8):
+    return b"".join(out8(port, c) for c in text.encode())
+
+
+def store32(addr, value):
+    """mov dword [addr], value"""
+    return b"\xc7\x05" + struct.pack("<II", addr, value)
+
+
+def delay(rounds):
+    """mov ecx, rounds; loop $"""
+    return b"\xb9" + struct.pack("<I", rounds) + b"\xe2\xfe"
+
+
+POWER_OFF = out8(0x600, 0x34) + HLT
+RESET_CF9 = out8(0xCF9, 6) + HLT
+RESET_KBD = out8(0x64, 0xFE) + HLT
+TRIPLE_FAULT = b"\x0f\x0b"  # ud2, and there is no IDT
+
+# In a loop: wait for a byte on COM2, send it back on COM2 and show it on COM1.
+ECHO = bytes.fromhex(
+    "66bafd02"  # 0: mov dx, 0x2fd
+    "ec"        #    in al, dx
+    "a801"      #    test al, 1
+    "74f7"      #    jz 0
+    "66baf802"  #    mov dx, 0x2f8
+    "ec"        #    in al, dx
+    "ee"        #    out dx, al
+    "66baf803"  #    mov dx, 0x3f8
+    "ee"        #    out dx, al
+    "ebea"      #    jmp 0
+)
+
+# In a loop: take what waits on COM2 by one rep insb, and send it back by one rep outsb.
+STRING_ECHO = bytes.fromhex(
+    "66ba1806"    # 0: mov dx, 0x618
+    "ed"          #    in eax, dx         how many bytes
+    "85c0"        #    test eax, eax
+    "74f7"        #    jz 0
+    "89c3"        #    mov ebx, eax
+    "bf00002000"  #    mov edi, 0x200000
+    "89c1"        #    mov ecx, eax
+    "66baf802"    #    mov dx, 0x2f8
+    "fc"          #    cld
+    "f36c"        #    rep insb
+    "be00002000"  #    mov esi, 0x200000
+    "89d9"        #    mov ecx, ebx
+    "f36e"        #    rep outsb
+    "ebdc"        #    jmp 0
+)
+
+# The first CPU starts the second by INIT and SIPI to 0x8000, where real-mode code says "2":
+# mov dx,0x3f8 (ba f8 03); mov al,'2' (b0 32); out dx,al (ee); hlt (f4); jmp -3 (eb fd)
+_AP = bytes.fromhex("baf803b032eef4ebfd909090")
+SECOND_CPU = (
+    b"".join(store32(0x8000 + i, struct.unpack_from("<I", _AP, i)[0]) for i in range(0, 12, 4))
+    + store32(0xFEE000F0, 0x1FF)
+    + store32(0xFEE00310, 1 << 24)
+    + store32(0xFEE00300, 0x4500)
+    + delay(1000)
+    + store32(0xFEE00300, 0x4608)
+    + puts("1")
+    + HLT
+)
+
+# Writes the TSC to COM1 in binary, low byte first, and halts.
+TSC = bytes.fromhex("0f31" "89d3" "66baf803" + "eec1e808" * 4 + "89d8" + "eec1e808" * 4) + HLT
+
+
+def elf(code, paddr=BASE, note=True, machine=62, memsz=None, magic=b"\x7fELF", entry=None):
+    """An ELF-64 with one segment of code at paddr and, if note, the PVH note."""
+    note_bytes = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", paddr if entry is None else entry)
+    header = 64 + 2 * 56
+    note_off = header
+    code_off = (note_off + len(note_bytes) + 15) & ~15
+    eh = magic + bytes([2, 1, 1]) + bytes(9)
+    eh += struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, paddr, 64, 0, 0, 64, 56, 2 if note else 1,
+                      0, 0, 0)
+    load = struct.pack("<IIQQQQQQ", 1, 7, code_off, paddr, paddr, len(code),
+                       memsz or max(len(code), 4096), 16)
+    notes = struct.pack("<IIQQQQQQ", 4, 4, note_off, 0, 0, len(note_bytes), len(note_bytes), 4)
+    image = eh + load + (notes if note else bytes(56)) + note_bytes
+    return image + bytes(code_off - len(image)) + code
+
+
+def write_elf(path, code, **kwargs):
+    with open(path, "wb") as f:
+        f.write(elf(code, **kwargs))
+    return path
