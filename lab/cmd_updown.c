@@ -15,8 +15,9 @@ static double seconds_since(uint64_t ns)
 	return (double)(clock_now_ns() - ns) / (double)NS_PER_S;
 }
 
-static int print_up(const struct cmd_args *a, const char *name, bool was_up, double took_s)
+static int print_up(const struct cmd_args *a, const char *name, enum lab_was was, double took_s)
 {
+	static const char *const words[] = { "down", "broken", "up" };
 	struct err e = { 0 };
 	json_t *warnings;
 	struct lab *l;
@@ -32,15 +33,16 @@ static int print_up(const struct cmd_args *a, const char *name, bool was_up, dou
 		warnings = json_array();
 		for (size_t i = 0; i < l->n_warnings; i++)
 			json_array_append_new(warnings, json_string(l->warnings[i]));
-		cmd_print_json(json_pack("{s:i, s:s, s:s, s:b, s:I, s:f, s:o}", "version", 1, "lab",
-			name, "dir", l->dir, "was_up", was_up, "up_since_s", (json_int_t)t,
+		cmd_print_json(json_pack("{s:i, s:s, s:s, s:s, s:I, s:f, s:o}", "version", 1, "lab",
+			name, "dir", l->dir, "was", words[was], "up_since_s", (json_int_t)t,
 			"took_s", took_s, "warnings", warnings));
-	} else if (was_up) {
+	} else if (was == LAB_WAS_UP) {
 		printf("lab %s is up already since %s: nothing to do\n", name, when);
 	} else if (!(a->given & CMD_QUIET)) {
-		printf("lab %s is up (%.2f s); next: lanyard status %s, lanyard bench %s, lanyard "
+		printf("lab %s is %s (%.2f s); next: lanyard status %s, lanyard bench %s, lanyard "
 		       "down %s\n",
-			name, took_s, name, name, name);
+			name, was == LAB_WAS_BROKEN ? "whole again" : "up", took_s, name, name,
+			name);
 	}
 	lab_free(l);
 	return 0;
@@ -52,15 +54,15 @@ int cmd_up(const struct cmd_args *a)
 	uint64_t began = clock_now_ns();
 	struct topology *t;
 	struct err e = { 0 };
-	bool was_up;
+	enum lab_was was;
 	int status;
 
 	if (topology_load(a->arg[0], &t, &e))
 		return lab_fail(&e);
-	if (lab_up(t, &o, &was_up, &e))
+	if (lab_up(t, &o, &was, &e))
 		status = lab_fail(&e);
 	else
-		status = print_up(a, t->lab, was_up, seconds_since(began));
+		status = print_up(a, t->lab, was, seconds_since(began));
 	topology_free(t);
 	return status;
 }

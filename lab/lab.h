@@ -48,13 +48,19 @@ struct lab_opts {
 	bool quiet; /* no progress lines; warnings are still told */
 };
 
+/* How lab_up found the lab. Who brings one up for a while takes down only what was down. */
+enum lab_was {
+	LAB_WAS_DOWN,
+	LAB_WAS_BROKEN, /* something in it had died and was started again */
+	LAB_WAS_UP,     /* nothing had to be done */
+};
+
 /*
  * Brings the topology's lab up. A lab that is up from the same topology (its traffic may differ)
  * is left alone, dead processes of it are started again. A step that fails, and SIGINT, SIGTERM
- * or SIGHUP meanwhile (-EINTR), undo everything that this call did. *was_up (may be NULL) says
- * that nothing had to be done: who brings a lab up for a while must not take that one down.
+ * or SIGHUP meanwhile (-EINTR), undo everything that this call did. was may be NULL.
  */
-int lab_up(const struct topology *t, const struct lab_opts *o, bool *was_up, struct err *e);
+int lab_up(const struct topology *t, const struct lab_opts *o, enum lab_was *was, struct err *e);
 
 /* Undoes what the record says, not to be interrupted. A lab that is not up is no error: *was_down
  * (may be NULL) says so. */

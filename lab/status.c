@@ -247,9 +247,9 @@ static json_t *lab_head(const struct lab *l)
 			"or lanyard down %s",
 			l->plan->file, l->name);
 	else if (dead.n)
-		snprintf(why, sizeof why, "%s died: lanyard up %s starts %s again",
-			strs_join(&dead, names, sizeof names), l->plan->file,
-			dead.n == 1 ? "it" : "them");
+		snprintf(why, sizeof why, "%s %s gone; lanyard up %s starts %s again",
+			strs_join(&dead, names, sizeof names), dead.n == 1 ? "is" : "are",
+			l->plan->file, dead.n == 1 ? "it" : "them");
 	j = json_pack("{s:i, s:s, s:s, s:o, s:I, s:s, s:s}", "version", STATUS_VERSION, "lab",
 		l->name, "state", state, "why", text_or_null(why), "up_since_s",
 		(json_int_t)l->plan->up_since_s, "file", l->plan->file, "dir", l->dir);

@@ -228,8 +228,8 @@ static void print_nic_notes(const json_t *node, FILE *out)
 			fprintf(out, "NIC %s needs a reset by its guest's driver\n",
 				str(n, "port"));
 		if (num(n, "reconnects") > 0)
-			fprintf(out, "NIC %s reconnected %s times\n", str(n, "port"),
-				count(n, "reconnects", text));
+			fprintf(out, "NIC %s reconnected %s time%s\n", str(n, "port"),
+				count(n, "reconnects", text), num(n, "reconnects") > 1 ? "s" : "");
 	}
 }
 

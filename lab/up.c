@@ -81,7 +81,29 @@ static int check_same(const struct plan *want, const struct plan *have, struct e
 		have->lab, when, have->file, have->lab);
 }
 
-/* Makes PLANNED again what has died, and what has to be looked at again; the number of dead. */
+/* One process of a lab that was up: its pidfd, or its step PLANNED again. Whether it is gone. */
+static bool repair_process(struct session *s, struct step *st)
+{
+	st->pidfd = daemon_open(st->proc);
+	if (st->pidfd >= 0 && st->state == STEP_DONE)
+		return false;
+	if (st->state == STEP_BEGUN) /* a repair that crashed: its pid may be unknown */
+		steps_ops[st->kind].undo(&s->carry, st, NULL);
+	if (st->state != STEP_PLANNED)
+		progress_warn(&s->progress, "%s%s died; starting it again",
+			st->kind == STEP_VM ? "VM " : "the switch",
+			st->kind == STEP_VM ? st->name : "");
+	fd_close(&st->pidfd);
+	st->proc = (struct proc_id){ 0 };
+	st->state = STEP_PLANNED;
+	return true;
+}
+
+/*
+ * Makes PLANNED again what has died, what lived in it, and what has to be looked at again; the
+ * number of steps to run. The agent of a guest that lives is left alone: it has one client at a
+ * time, and `bench` may be that.
+ */
 static size_t plan_repair(struct session *s, struct plan *p)
 {
 	bool switch_died = false;
@@ -89,42 +111,40 @@ static size_t plan_repair(struct session *s, struct plan *p)
 
 	for (size_t i = 0; i < p->n_steps; i++) {
 		struct step *st = &p->steps[i];
+		const struct step *vm;
 
-		if (st->kind == STEP_SWITCH || st->kind == STEP_VM) {
-			st->pidfd = daemon_open(st->proc);
-			if (st->pidfd >= 0 && st->state == STEP_DONE)
-				continue;
-			switch_died |= st->kind == STEP_SWITCH;
-			if (st->state == STEP_BEGUN) /* a repair that crashed: pid unknown */
-				steps_ops[st->kind].undo(&s->carry, st, NULL);
-			if (st->state != STEP_PLANNED)
-				progress_warn(&s->progress, "%s%s died; starting it again",
-					st->kind == STEP_VM ? "VM " : "the switch",
-					st->kind == STEP_VM ? st->name : "");
-			fd_close(&st->pidfd);
-			st->proc = (struct proc_id){ 0 };
-			st->state = STEP_PLANNED;
-			n++;
-		} else if (st->kind == STEP_NETWORK || st->kind == STEP_PORT) {
+		switch (st->kind) {
+		case STEP_SWITCH:
+			switch_died = repair_process(s, st);
+			break;
+		case STEP_VM:
+			repair_process(s, st);
+			break;
+		case STEP_NETWORK:
+		case STEP_PORT:
 			if (switch_died)
 				st->state = STEP_PLANNED;
-			n += st->state != STEP_DONE;
-		} else if (st->kind == STEP_GUEST || st->kind == STEP_LINKS) {
-			n += st->state != STEP_DONE;
+			break;
+		case STEP_GUEST:
+			vm = plan_find(p, STEP_VM, st->name);
+			if (vm && vm->state == STEP_PLANNED)
+				st->state = STEP_PLANNED;
+			break;
+		case STEP_LINKS:
+			if (n)
+				st->state = STEP_PLANNED;
+			break;
+		default:
+			break;
 		}
-	}
-	for (size_t i = 0; n && i < p->n_steps; i++) {
-		struct step *st = &p->steps[i];
-
-		if (st->kind == STEP_GUEST || st->kind == STEP_LINKS)
-			st->state = STEP_PLANNED;
+		n += st->state != STEP_DONE;
 	}
 	return n;
 }
 
 /* The lab is up from `have`: repair it if needed. */
-static int up_again(
-	struct session *s, const struct plan *want, struct plan *have, bool *was_up, struct err *e)
+static int up_again(struct session *s, const struct plan *want, struct plan *have,
+	enum lab_was *was, struct err *e)
 {
 	int r = check_same(want, have, e);
 	struct step *folder = plan_find(have, STEP_FOLDER, NULL);
@@ -132,7 +152,7 @@ static int up_again(
 	if (r)
 		return r;
 	s->carry.plan = have;
-	*was_up = plan_repair(s, have) == 0;
+	*was = plan_repair(s, have) ? LAB_WAS_BROKEN : LAB_WAS_UP;
 	/* The traffic list may have changed: the copy is what `bench LAB` reads. */
 	snprintf(have->file, sizeof have->file, "%s", want->file);
 	if (folder)
@@ -166,8 +186,8 @@ static int clear_half_made(struct session *s, struct plan *have, struct err *e)
 	return r ? r : folder_lock(&s->folder, s->paths.run, have->lab, true, e);
 }
 
-static int up_locked(
-	struct session *s, const struct topology *t, struct plan *want, bool *was_up, struct err *e)
+static int up_locked(struct session *s, const struct topology *t, struct plan *want,
+	enum lab_was *was, struct err *e)
 {
 	struct plan have = { 0 };
 	int r = s->folder.fd >= 0 ? record_read(s->folder.fd, &have, e) : -ENOENT;
@@ -179,7 +199,7 @@ static int up_locked(
 	if (r && r != -ENOENT)
 		goto out;
 	if (!r && have.up_since_s) {
-		r = up_again(s, want, &have, was_up, e);
+		r = up_again(s, want, &have, was, e);
 		goto out;
 	}
 	if (!r)
@@ -200,17 +220,17 @@ out:
 	return r;
 }
 
-int lab_up(const struct topology *t, const struct lab_opts *o, bool *was_up, struct err *e)
+int lab_up(const struct topology *t, const struct lab_opts *o, enum lab_was *was, struct err *e)
 {
 	struct plan want = { 0 };
 	struct err own = { 0 };
-	bool ignored;
+	enum lab_was ignored;
 	struct session s;
 	int r;
 
 	e = e ? e : &own;
-	was_up = was_up ? was_up : &ignored;
-	*was_up = false;
+	was = was ? was : &ignored;
+	*was = LAB_WAS_DOWN;
 	r = session_begin(&s, o, true, e);
 	if (r)
 		return r;
@@ -222,7 +242,7 @@ int lab_up(const struct topology *t, const struct lab_opts *o, bool *was_up, str
 			r = 0;
 	}
 	if (!r)
-		r = up_locked(&s, t, &want, was_up, e);
+		r = up_locked(&s, t, &want, was, e);
 	plan_clear(&want);
 	session_end(&s);
 	return r;

@@ -145,8 +145,9 @@ class UpDown(LabCase):
 
     def test_json(self):
         up = json.loads(self.lanyard("up", self.topology, "-j", "-q").stdout)
-        self.assertEqual((1, "pair", False), (up["version"], up["lab"], up["was_up"]))
-        self.assertTrue(json.loads(self.lanyard("up", self.topology, "-j").stdout)["was_up"])
+        self.assertEqual((1, "pair", "down"), (up["version"], up["lab"], up["was"]))
+        up = json.loads(self.lanyard("up", self.topology, "-j").stdout)
+        self.assertEqual("up", up["was"])
         labs = json.loads(self.lanyard("status", "-j").stdout)["labs"]
         self.assertEqual([("pair", "up", 2)], [(s["lab"], s["state"], s["nodes"]) for s in labs])
         down = json.loads(self.lanyard("down", "pair", "-j").stdout)
@@ -344,13 +345,13 @@ class Repair(LabCase):
         status = self.status()
         self.assertEqual(("degraded", "died"), (status["state"], status["switch"]["state"]))
         self.assertIn("killed, or crashed; its log ends with: ", status["switch"]["reason"])
-        self.assertIn("the switch died: lanyard up ", status["why"])
+        self.assertIn("the switch is gone; lanyard up ", status["why"])
         self.clear_trace()
         up = self.lanyard("up", self.topology)
         self.assertIn("the switch died; starting it again", up.stderr)
         self.assertEqual([
             "switch info", "switch network_add lan", "switch port_add a.0",
-            "switch port_add b.0", "vmm/a hello", "vmm/b hello", "switch stats"], self.trace())
+            "switch port_add b.0", "switch stats"], self.trace())
         self.assertEqual(vms, [self.pid_of("vm", name) for name in "ab"])
         self.assertEqual("up", self.status()["state"])
         self.lanyard("down", "pair")
@@ -362,9 +363,11 @@ class Repair(LabCase):
         status = self.status()
         self.assertEqual(["died", "running"], [n["state"] for n in status["nodes"]])
         self.clear_trace()
-        self.lanyard("up", self.topology)
+        up = json.loads(self.lanyard("up", self.topology, "-j").stdout)
+        self.assertEqual("broken", up["was"])
         self.assertEqual(switch, self.pid_of("switch"))
-        self.assertNotIn("switch network_add lan", self.trace())
+        self.assertEqual(["vmm/a hello", "switch stats"],
+                         [t for t in self.trace() if t != "switch info"])
         self.assertEqual(["running"] * 2, [n["state"] for n in self.status()["nodes"]])
         self.lanyard("down", "pair")
 
