@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/topology.md and docs/results.md against the programs: examples are valid, no key is missing."""
+import json
+import os
+import re
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import harness  # noqa: E402
+
+
+def doc(name):
+    with open(os.path.join(harness.ROOT, "docs", name)) as f:
+        return f.read()
+
+
+def keys_of(value, under=()):
+    """Every key of a document, but for names that users or the switch gave."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if under[-1:] not in (("guests",), ("drops",)):
+                yield key
+            if key not in ("topology", "workers"):
+                yield from keys_of(inner, under + (key,))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys_of(inner, under)
+
+
+class Docs(harness.Case):
+    def test_examples_are_valid(self):
+        examples = re.findall(r"```json\n(.*?)```", doc("topology.md"), re.S)
+        self.assertGreaterEqual(len(examples), 3)
+        for i, text in enumerate(examples):
+            path = self.path(f"example{i}.json")
+            with open(path, "w") as f:
+                f.write(text)
+            self.lanyard("validate", path)
+
+    def known(self, topology):
+        """The keys that an object takes: the sentence about an unknown one lists them."""
+        path = self.path("unknown.json")
+        with open(path, "w") as f:
+            json.dump(topology, f)
+        stderr = self.lanyard("validate", path, status=2).stderr
+        self.assertIn('unknown key "zzzzzzzz"', stderr)
+        return re.search(r"\(known: (.*)\)", stderr).group(1).split(", ")
+
+    def test_every_topology_key_is_documented(self):
+        nic = {"network": "lan"}
+        vm = {"kind": "vm", "nics": [nic]}
+        good = {"version": 1, "lab": "t", "networks": {"lan": {}}, "nodes": {"a": vm}}
+        unknown = {"zzzzzzzz": 1}
+        found = set()
+        for bad in (dict(good, **unknown), dict(good, switch=unknown),
+                    dict(good, networks={"lan": unknown}),
+                    dict(good, nodes={"a": dict(vm, **unknown)}),
+                    dict(good, nodes={"a": dict(vm, nics=[dict(nic, **unknown)])}),
+                    dict(good, traffic=[unknown])):
+            found.update(self.known(bad))
+        self.assertGreater(len(found), 20)
+        text = doc("topology.md")
+        self.assertEqual([], [key for key in sorted(found) if f"`{key}`" not in text])
+
+    def test_every_result_key_is_documented(self):
+        path = os.path.join(harness.TOPOLOGIES, "loop.json")
+        done = self.lanyard("bench", path, "--seconds", "0.1", "--histogram", "--json", "-")
+        text = doc("results.md")
+        found = set(keys_of(json.loads(done.stdout)))
+        self.assertIn("cycles_per_frame", found)
+        self.assertEqual([], [key for key in sorted(found) if f"`{key}`" not in text])
+
+
+if __name__ == "__main__":
+    harness.main()
