@@ -78,15 +78,18 @@ int eal_start(uint32_t memory_mb, bool *huge, struct err *e)
 	lcores_arg(lcores, sizeof(lcores));
 	snprintf(mem, sizeof(mem), "%u", mb);
 	argv[argc++] = "lanyard-switch";
-	argv[argc++] = "--in-memory";
 	argv[argc++] = "--no-pci";
 	argv[argc++] = "--no-telemetry";
 	argv[argc++] = "--log-level=*:error";
 	argv[argc++] = lcores;
 	argv[argc++] = "-m";
 	argv[argc++] = mem;
-	if (!*huge)
-		argv[argc++] = "--no-huge";
+	if (*huge) {
+		argv[argc++] = "--in-memory";
+	} else {
+		argv[argc++] = "--no-huge"; /* which EAL does not take together with the other */
+		argv[argc++] = "--no-shconf";
+	}
 	argv[argc] = NULL;
 	rte_openlog_stream(stderr);
 	if (rte_eal_init(argc, argv) < 0)

@@ -20,8 +20,18 @@
 #include "vswitch/methods.h"
 #include "vswitch/options.h"
 
-static void on_stop(void *arg, uint32_t events)
+/* Why the loop ended: the log's last line. */
+static const char *stop_cause = "its event loop ended";
+
+static void on_shutdown(void *arg, uint32_t events)
 {
+	stop_cause = "asked by shutdown";
+	loop_stop(arg);
+}
+
+static void on_signal(void *arg, uint32_t events)
+{
+	stop_cause = events == SIGINT ? "SIGINT" : "SIGTERM";
 	loop_stop(arg);
 }
 
@@ -41,7 +51,7 @@ static int serve(struct sw *sw, struct loop *l, const char *control, struct err 
 	struct rpc_server *server = NULL;
 	int ret = -ENOMEM;
 
-	service.stop_timer = loop_add_timer(l, UINT64_MAX / 4, 0, on_stop, l);
+	service.stop_timer = loop_add_timer(l, UINT64_MAX / 4, 0, on_shutdown, l);
 	if (!service.stop_timer || !loop_add_timer(l, NS_PER_S, NS_PER_S, on_tick, sw) ||
 		!loop_add_fd(l, sw->shared.fault_fd, EPOLLIN, on_fault, sw)) {
 		err_set(e, ret, "no memory for the event loop");
@@ -72,8 +82,8 @@ static int run(const struct sw_options *o, struct err *e)
 	if (!sw)
 		return err_set(e, -ENOMEM, "no memory for the switch");
 	l = loop_new(e);
-	if (!l || !loop_add_signal(l, SIGTERM, on_stop, l) ||
-		!loop_add_signal(l, SIGINT, on_stop, l)) {
+	if (!l || !loop_add_signal(l, SIGTERM, on_signal, l) ||
+		!loop_add_signal(l, SIGINT, on_signal, l)) {
 		ret = err_set(e, -ENOMEM, "no event loop");
 		goto out;
 	}
@@ -113,6 +123,6 @@ int main(int argc, char **argv)
 		log_error("ended: %s", e.text);
 		return e.class ? (int)e.class : ERR_FAILED;
 	}
-	log_info("ended: it was asked to");
+	log_info("ended: %s", stop_cause);
 	return 0;
 }

@@ -229,7 +229,7 @@ static struct sw_port *port_new(const struct sw_port_config *c, uint16_t net, ui
 	p->mergeable = c->mergeable;
 	p->queues = c->queues;
 	p->net = net;
-	p->vid = -1;
+	p->vid = p->conn_fd = -1;
 	return p;
 }
 

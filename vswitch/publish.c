@@ -253,6 +253,8 @@ static void ring_make(
 		p->in[i / 2] = in;
 		if (r->kick_fd >= 0 && dp_worker_watch(&sw->workers[in->worker], r->kick_fd))
 			fd_close(&r->kick_fd); /* no eventfd: then it is looked at by time */
+		if (sw->shared.busy)
+			ring_disarm(r);
 	} else {
 		struct dp_outq *out = q;
 

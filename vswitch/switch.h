@@ -43,10 +43,11 @@ struct sw_port {
 	struct dp_port *dp;
 
 	/* The front end, if there is one. */
-	int vid;                    /* librte_vhost's number of the connection; -1: none */
-	pid_t pid;                  /* of the peer; 0: unknown */
-	bool running;               /* librte_vhost says that the device is started */
-	bool mem_ok;                /* the memory table is whole */
+	int vid;      /* librte_vhost's number of the connection; -1: none */
+	int conn_fd;  /* its socket, librte_vhost's: only to be looked at; -1: unknown */
+	pid_t pid;    /* of the peer; 0: unknown */
+	bool running; /* librte_vhost says that the device is started */
+	bool mem_ok;  /* the memory table is whole */
 	bool enabled[SW_RINGS_MAX]; /* by SET_VRING_ENABLE */
 	uint64_t features;
 	uint64_t connects, kicks;

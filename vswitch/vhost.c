@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/virtio_net.h>
+#include <poll.h>
 #include <rte_vhost.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,19 +119,36 @@ static pid_t peer_pid(int fd, const char *path)
 	return cred.pid;
 }
 
-/* librte_vhost keeps the connection's fd to itself, so it is looked for among all of ours. */
-static pid_t port_peer_pid(const struct sw_port *p)
+/* librte_vhost keeps a connection's fd to itself, so it is looked for among all of ours; the
+ * port's earlier one is not meant. -1: not found. */
+static int port_peer_find(const struct sw_port *p, pid_t *pid)
 {
 	DIR *dir = opendir("/proc/self/fd");
 	struct dirent *de;
-	pid_t pid = 0;
+	int found = -1;
 
-	while (dir && pid == 0 && (de = readdir(dir)))
-		if (de->d_name[0] != '.')
-			pid = peer_pid(atoi(de->d_name), p->socket);
+	*pid = 0;
+	while (dir && found < 0 && (de = readdir(dir))) {
+		int fd = de->d_name[0] == '.' ? -1 : atoi(de->d_name);
+
+		if (fd < 0 || fd == p->conn_fd)
+			continue;
+		*pid = peer_pid(fd, p->socket);
+		if (*pid)
+			found = fd;
+	}
 	if (dir)
 		closedir(dir);
-	return pid;
+	return found;
+}
+
+/* Whether the port's front end has hung up, which librte_vhost may find out only after it has
+ * accepted its successor. */
+static bool port_peer_gone(const struct sw_port *p)
+{
+	struct pollfd pfd = { .fd = p->conn_fd, .events = POLLRDHUP };
+
+	return p->conn_fd >= 0 && poll(&pfd, 1, 0) == 1;
 }
 
 static enum rte_vhost_msg_result before_message(int vid, void *arg)
@@ -213,31 +231,6 @@ static const struct rte_vhost_user_extern_ops message_hooks = {
 	.post_msg_handle = after_message,
 };
 
-/* A front end has connected. A port has one at a time. */
-static int on_connect(int vid)
-{
-	struct sw_port *p = port_enter(vid);
-	int ret = -1;
-
-	if (!p)
-		return -1;
-	if (p->vid >= 0) {
-		log_warn("port %s: a second front end on %s was turned away (the first is pid %d)",
-			p->name, p->socket, (int)p->pid);
-	} else if (rte_vhost_extern_callback_register(vid, &message_hooks, NULL) == 0) {
-		p->vid = vid;
-		p->pid = port_peer_pid(p);
-		p->connects++;
-		p->running = p->mem_ok = false;
-		p->features = 0;
-		memset(p->enabled, 0, sizeof(p->enabled));
-		log_info("port %s: connected to pid %d", p->name, (int)p->pid);
-		ret = 0;
-	}
-	port_leave();
-	return ret;
-}
-
 static void port_stop(struct sw_port *p)
 {
 	sw_port_sync(the_switch, p, true);
@@ -246,18 +239,60 @@ static void port_stop(struct sw_port *p)
 	__atomic_store_n(&p->dp->fault, RING_OK, __ATOMIC_RELAXED);
 }
 
+static void port_connected(struct sw_port *p, int vid)
+{
+	pid_t pid;
+
+	p->conn_fd = port_peer_find(p, &pid);
+	p->pid = pid;
+	p->vid = vid;
+	p->connects++;
+	p->running = p->mem_ok = false;
+	p->features = 0;
+	memset(p->enabled, 0, sizeof(p->enabled));
+	log_info("port %s: connected to pid %d", p->name, (int)p->pid);
+}
+
+static void port_disconnected(struct sw_port *p)
+{
+	port_stop(p);
+	p->vid = p->conn_fd = -1;
+	p->pid = 0;
+	log_info("port %s: disconnected", p->name);
+}
+
+/* A front end has connected. A port has one at a time. */
+static int on_connect(int vid)
+{
+	struct sw_port *p = port_enter(vid);
+	int ret = -1, old_fd;
+
+	if (!p)
+		return -1;
+	old_fd = p->conn_fd;
+	if (p->vid >= 0 && port_peer_gone(p)) {
+		port_disconnected(p);
+		p->conn_fd = old_fd; /* still open: not to be found again */
+	}
+	if (p->vid >= 0)
+		log_warn("port %s: a second front end on %s was turned away (the first is pid %d)",
+			p->name, p->socket, (int)p->pid);
+	else
+		ret = rte_vhost_extern_callback_register(vid, &message_hooks, NULL);
+	if (ret == 0)
+		port_connected(p, vid);
+	port_leave();
+	return ret;
+}
+
 static void on_disconnect(int vid)
 {
 	struct sw_port *p = port_enter(vid);
 
 	if (!p)
 		return;
-	if (p->vid == vid) {
-		port_stop(p);
-		p->vid = -1;
-		p->pid = 0;
-		log_info("port %s: disconnected", p->name);
-	}
+	if (p->vid == vid)
+		port_disconnected(p);
 	port_leave();
 }
 

@@ -8,6 +8,7 @@
  *	send DST SRC LEN LAYOUT COUNT SEQ [PAIR] [TYPE]	waits until the switch has taken them all
  *	receive COUNT TIMEOUT_MS	until COUNT more came; says how many, and what was wrong
  *	run DST SRC LEN LAYOUT MS	sends flat out and receives meanwhile
+ *	macs DST SRC COUNT	sends from COUNT addresses
  *	attack NAME | restart | restart_kept | reconnect | reconnect_kept
  *	regions 1|2 | memtable | callfds
  *	calls			how often the switch wrote the call fds since the last time
@@ -143,6 +144,28 @@ static void do_run(struct rc *c, const char *args)
 	reply(drain(c, deadline_ms(MOVE_TIMEOUT_MS)), c, sent);
 }
 
+/* COUNT frames, each from another source address, counted up from SRC. */
+static void do_macs(struct rc *c, const char *args)
+{
+	uint64_t until = deadline_ms(MOVE_TIMEOUT_MS);
+	struct rc_frame f = { .len = 60 };
+	char dst[32], src[32];
+	unsigned n, sent = 0;
+
+	if (sscanf(args, "%31s %31s %u", dst, src, &n) != 3 || ether_mac_parse(dst, &f.dst) ||
+		ether_mac_parse(src, &f.src))
+		exit(2);
+	while (sent < n && clock_now_ns() < until) {
+		f.src.b[4] = (uint8_t)(sent >> 8);
+		f.src.b[5] = (uint8_t)sent;
+		if (rc_send(c, 0, RC_ONE, &f) == 0)
+			sent++;
+		else if (rc_receive(c) == 0)
+			sched_yield();
+	}
+	reply(drain(c, until) && sent == n, c, sent);
+}
+
 static uint64_t calls_take(struct rc_ring *r)
 {
 	return fd_event_take(r->call_fd);
@@ -211,6 +234,8 @@ static void command(struct rc *c, char *line)
 		do_receive(c, args);
 	else if (strcmp(line, "run") == 0)
 		do_run(c, args);
+	else if (strcmp(line, "macs") == 0)
+		do_macs(c, args);
 	else if (strcmp(line, "calls") == 0)
 		do_calls(c);
 	else if (strcmp(line, "interrupts") == 0)

@@ -60,7 +60,6 @@ enum ring_fault ring_init(struct ring *r, const struct ring_config *c)
 bool ring_wants_notify(struct ring *r)
 {
 	uint16_t old = r->signalled, event;
-	bool valid = r->signalled_valid;
 
 	/* The guest arms its wish, then looks at used->idx; we publish used->idx, then look at its
 	 * wish: with both stores ahead of both loads, one of us sees the other. */
@@ -70,8 +69,7 @@ bool ring_wants_notify(struct ring *r)
 			VRING_AVAIL_F_NO_INTERRUPT);
 	event = __atomic_load_n(ring_used_event(r), __ATOMIC_RELAXED);
 	r->signalled = r->used_done;
-	r->signalled_valid = true;
-	return !valid || vring_need_event(event, r->used_done, old);
+	return vring_need_event(event, r->used_done, old);
 }
 
 void ring_arm(struct ring *r)

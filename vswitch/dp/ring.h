@@ -78,8 +78,8 @@ struct ring {
 	uint16_t avail_seen; /* the guest's index when it was last read */
 	uint16_t used_next;  /* the next used entry to fill */
 	uint16_t used_done;  /* used->idx as published */
-	uint16_t signalled;  /* used index at the last decision to notify */
-	bool signalled_valid;
+	uint16_t signalled;  /* used index at the last decision to notify; the guest is told once
+			      * when the ring goes into service */
 	bool armed;            /* the guest's kicks are wanted */
 	uint32_t mem_hint;     /* the region that the last address was in */
 	enum ring_fault fault; /* worker: w once, control: r (relaxed) */
