@@ -216,6 +216,12 @@ static int vm_make_loop(struct vm *vm, struct err *e)
 	vm->int_handler = loop_add_signal(vm->loop, SIGINT, vm_signal, vm);
 	if (!vm->event_handler || !vm->term_handler || !vm->int_handler)
 		return err_set(e, -ENOMEM, "event loop: out of memory");
+	return 0;
+}
+
+/* Last of all sockets: who can connect to it finds the others too. */
+static int vm_make_control(struct vm *vm, struct err *e)
+{
 	vm->rpc = rpc_server_new(vm->loop, vm->opt->control, vm_methods, vm, e);
 	return vm->rpc ? 0 : e->code;
 }
@@ -233,7 +239,7 @@ int vm_start(struct vm *vm, const struct vmm_options *opt, struct err *e)
 		(err = vm_make_serial(vm, e)) || (err = vm_make_nics(vm, e)) ||
 		(err = vcpus_new(&vm->vcpus, &vm->kvm, opt->vcpus, opt->cpus, opt->n_cpus,
 			 &vm_vcpu_ops, vm, e)) ||
-		(err = vm_load(vm, e)))
+		(err = vm_load(vm, e)) || (err = vm_make_control(vm, e)))
 		return err;
 	for (unsigned i = 0; i < vm->n_nics; i++)
 		nic_wait_first(vm->nics[i], FIRST_CONNECT_MS);
