@@ -28,13 +28,14 @@
 #define LAYOUT_BARS64_SLOT 0x100000ull /* a function's share: 1 MiB */
 
 /* Ports. */
-#define PORT_COM2        0x2f8
-#define PORT_COM1        0x3f8
-#define PORT_KBD_CMD     0x64
-#define PORT_RESET       0xcf9
-#define PORT_SLEEP       0x600
-#define PORT_SLEEP_S5    0x34 /* ACPI 6.4, 4.8.3.7: SLP_TYP 5, SLP_EN */
-#define PORT_UART_COUNTS 0x610
+#define PORT_COM2         0x2f8
+#define PORT_COM1         0x3f8
+#define PORT_KBD_CMD      0x64
+#define PORT_RESET        0xcf9
+#define PORT_SLEEP        0x600
+#define PORT_SLEEP_S5     0x34 /* ACPI 6.4, 4.8.3.7: SLP_TYP 5, SLP_EN */
+#define PORT_UART_COUNTS  0x610
+#define PORT_UART_STRINGS 0x620
 
 #define IRQ_COM2 3
 #define IRQ_COM1 4

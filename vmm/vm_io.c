@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The map of ports and of device memory: who answers a vCPU's access. Addresses: layout.h. */
+#include <assert.h>
 #include <string.h>
 
+#include "base/wire.h"
 #include "vmm/layout.h"
 #include "vmm/uart.h"
 #include "vmm/vm.h"
+
+struct uart_string {
+	le64_t addr;
+	le32_t len;     /* bytes; when done: bytes moved */
+	le32_t receive; /* 0: from memory to the line */
+};
+static_assert(sizeof(struct uart_string) == 16, "docs/control.md");
 
 static void serial_ports(
 	struct vm *vm, uint16_t port, uint8_t *data, unsigned size, unsigned count, bool out)
@@ -26,6 +35,39 @@ static void count_ports(
 
 	for (unsigned i = 0; !out && i < count; i++)
 		memcpy(data + (size_t)i * size, &n, size < 4 ? size : 4);
+}
+
+/*
+ * A string for a serial line, in one exit (an `outsb` is an exit a byte on many a KVM). The guest
+ * writes the address of a struct uart_string to the port; `len` says afterwards how much was moved.
+ */
+static void string_ports(
+	struct vm *vm, uint16_t port, uint8_t *data, unsigned size, unsigned count, bool out)
+{
+	struct serial *s = port & 8 ? vm->com2 : vm->com1;
+	struct uart_string *u, r;
+	uint32_t at, n;
+	void *bytes;
+
+	if (!out)
+		memset(data, 0xff, (size_t)size * count);
+	if (!out || size != 4 || count != 1)
+		return;
+	memcpy(&at, data, sizeof(at));
+	u = gmem_at(&vm->mem, (gpa_t){ at }, sizeof(*u));
+	if (!u)
+		return;
+	memcpy(&r, u, sizeof(r));
+	n = le32_get(r.receive) ? serial_rx_count(s) : serial_tx_room(s);
+	if (n > le32_get(r.len))
+		n = le32_get(r.len);
+	bytes = gmem_at(&vm->mem, (gpa_t){ le64_get(r.addr) }, n);
+	if (!bytes)
+		n = 0;
+	if (n)
+		serial_pio(s, 0, bytes, n, !le32_get(r.receive));
+	r.len = le32_of(n);
+	memcpy(u, &r, sizeof(r));
 }
 
 static void machine_event(struct vm *vm, enum vm_event event)
@@ -70,6 +112,7 @@ static const struct {
 	{ PORT_COM2, PORT_COM2 + UART_PORTS - 1, serial_ports },
 	{ PORT_COM1, PORT_COM1 + UART_PORTS - 1, serial_ports },
 	{ PORT_UART_COUNTS, PORT_UART_COUNTS + 15, count_ports },
+	{ PORT_UART_STRINGS, PORT_UART_STRINGS + 15, string_ports },
 	{ PORT_SLEEP, PORT_SLEEP, sleep_port },
 	{ PORT_RESET, PORT_RESET, reset_port },
 	{ PORT_KBD_CMD, PORT_KBD_CMD, keyboard_port },

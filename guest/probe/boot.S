@@ -141,10 +141,11 @@ probe_start:
 	pushq $probe_main
 	iretq
 
-/* #UD. From ring 3 with PROBE_GATE in r11: a service; may change rax, rcx, rdx, rsi, rdi, r8. */
+/* #UD. From ring 3 with PROBE_GATE in r11: a service; may change rax, rcx, rdx, rsi, rdi, r8; clears r11. */
 gate:
 	cmpl $PROBE_GATE, %r11d
 	jne 1f
+	xorl %r11d, %r11d /* or a stray ud2 soon after were taken for a call */
 	addq $2, (%rsp)
 	jmp *gate_table(, %rax, 8)
 1:	pushq $0
@@ -197,6 +198,10 @@ gate_out16:
 	movl %r8d, %eax
 	outw %ax, %dx
 	iretq
+gate_out32:
+	movl %r8d, %eax
+	outl %eax, %dx
+	iretq
 gate_halt:
 	cli
 	hlt
@@ -241,7 +246,7 @@ fault:
 	.balign 8
 gate_table:
 	.quad gate_out, gate_insb, gate_outsb, gate_sleep, gate_wrmsr, gate_in32, gate_out16
-	.quad gate_halt, gate_in8
+	.quad gate_halt, gate_in8, gate_out32
 	.globl probe_start_info
 probe_start_info:
 	.long 0

@@ -14,18 +14,18 @@
 /* Interrupts so far, by vector and in all. Ring 0: w. */
 extern volatile uint32_t irq_count[256], irq_total;
 
-#define GATE(service, out, ...)                                                                 \
-	({                                                                                      \
-		uint64_t rax_ = (service), rcx_ = 0, rdx_ = 0, rsi_ = 0, rdi_ = 0;              \
-		register uint64_t r8_ asm("r8") = 0;                                            \
-		register uint64_t r11_ asm("r11") = PROBE_GATE;                                 \
-		__VA_ARGS__;                                                                    \
-		asm volatile(                                                                   \
-			"ud2"                                                                   \
-			: "+a"(rax_), "+c"(rcx_), "+d"(rdx_), "+S"(rsi_), "+D"(rdi_), "+r"(r8_) \
-			: "r"(r11_)                                                             \
-			: "memory", "cc");                                                      \
-		out;                                                                            \
+#define GATE(service, out, ...)                                                            \
+	({                                                                                 \
+		uint64_t rax_ = (service), rcx_ = 0, rdx_ = 0, rsi_ = 0, rdi_ = 0;         \
+		register uint64_t r8_ asm("r8") = 0;                                       \
+		register uint64_t r11_ asm("r11") = PROBE_GATE;                            \
+		__VA_ARGS__;                                                               \
+		asm volatile("ud2"                                                         \
+			     : "+a"(rax_), "+c"(rcx_), "+d"(rdx_), "+S"(rsi_), "+D"(rdi_), \
+			     "+r"(r8_), "+r"(r11_)                                         \
+			     : "r"(r11_)                                                   \
+			     : "memory", "cc");                                            \
+		out;                                                                       \
 	})
 
 /* Writes n bytes to ports: entries port << 8 | byte. n is not 0. */
@@ -54,6 +54,11 @@ static inline uint32_t cpu_in32(uint16_t port)
 static inline void cpu_out16(uint16_t port, uint16_t v)
 {
 	GATE(GATE_OUT16, (void)0, rdx_ = port, r8_ = v);
+}
+
+static inline void cpu_out32(uint16_t port, uint32_t v)
+{
+	GATE(GATE_OUT32, (void)0, rdx_ = port, r8_ = v);
 }
 
 static inline void cpu_insb(uint16_t port, void *buf, size_t n)

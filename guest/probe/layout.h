@@ -48,6 +48,6 @@
 #define GATE_OUT16 6 /* rdx: port, r8: value */
 #define GATE_HALT  7 /* for ever */
 #define GATE_IN8   8 /* rdx: port; eax: value */
-#define GATE_MAX   9
+#define GATE_OUT32 9 /* rdx: port, r8: value */
 
 #endif

@@ -29,6 +29,7 @@
 
 #define PAUSE_FRAMES 1024 /* a polite flat-out sender pauses after so many, so long: a ring's */
 #define PAUSE_US     100  /* worth, and what somebody needs to wake and take them */
+#define RETRY_US     2000 /* a client that doesn't read, a device that doesn't restart */
 #define MARGIN_US    20   /* a polite sender asks to be woken so long before a frame is due */
 #define SPIN_US      50   /* rings empty for so long: sleep; "spin_us=" on the command line */
 
@@ -41,7 +42,8 @@ struct probe {
 	uint64_t halts;
 	uint64_t spin_tsc; /* rings empty for so long: sleep */
 	struct share share;
-	uint64_t pause_tsc, polite_margin_tsc;
+	uint64_t pause_tsc, polite_margin_tsc, retry_tsc; /* spans */
+	uint64_t reply_retry, device_retry[NICS_MAX];     /* TSC: not before */
 	uint64_t pause_at; /* frames sent: a polite flat-out sender pauses when there are more */
 
 	char line[AGENT_LINE_MAX];
@@ -141,6 +143,17 @@ static void print_banner(const struct probe *p, uint64_t since)
 	serial_write(o.buf, o.len);
 }
 
+/* For the tests: "fault=ADDRESS" on the command line reads there, "fault=0" executes nonsense. */
+static void provoke_fault(void)
+{
+	uint64_t at = mem_cmdline_u64("fault=", UINT64_MAX);
+
+	if (!at)
+		asm volatile("ud2");
+	else if (at != UINT64_MAX)
+		mmio_get32((const volatile void *)at);
+}
+
 static struct probe *start(void)
 {
 	uint64_t begin = cpu_tsc();
@@ -168,12 +181,14 @@ static struct probe *start(void)
 	p->pause_tsc = tsc_hz / 1000000 * PAUSE_US;
 	p->polite_margin_tsc = tsc_hz / 1000000 * MARGIN_US;
 	share_init(&p->share, tsc_hz, cpu_tsc());
+	p->retry_tsc = tsc_hz / 1000000 * RETRY_US;
 	p->agent.ops = &agent_ops;
 	p->agent.ctx = p;
 	p->agent.engine = p->engine;
 	open_nics(p);
 	traffic_engine_seed(p->engine, p->n_nics ? ether_mac_u64(p->nic[0]->port.mac) : 0);
 	print_banner(p, begin);
+	provoke_fault();
 	return p;
 }
 
@@ -199,15 +214,20 @@ static void agent_byte(struct probe *p, char c)
 
 /* Sends a piece of the reply, or reads a piece of the next request: one exit or two. True if
  * there was something to do. */
-static bool agent_poll(struct probe *p)
+static bool agent_poll(struct probe *p, uint64_t now)
 {
 	static char buf[1024];
 	static size_t at, n; /* bytes read and not yet used */
+	size_t sent;
 
 	if (p->reply_sent < p->reply_len) {
-		p->reply_sent +=
-			serial_agent_write(p->reply + p->reply_sent, p->reply_len - p->reply_sent);
-		return true;
+		if (now < p->reply_retry)
+			return false;
+		sent = serial_agent_write(p->reply + p->reply_sent, p->reply_len - p->reply_sent);
+		p->reply_sent += sent;
+		if (!sent)
+			p->reply_retry = now + p->retry_tsc;
+		return sent;
 	}
 	if (p->agent.shutdown)
 		power_off(p->lanyard);
@@ -223,27 +243,44 @@ static bool agent_poll(struct probe *p)
 	return true;
 }
 
-static void events_poll(struct probe *p)
+static void events_poll(struct probe *p, uint64_t now)
 {
+	for (uint32_t i = 0; i < p->n_nics; i++) {
+		struct vnet *v = p->nic[i];
+
+		if (!vnet_has_event(v) || now < p->device_retry[i])
+			continue;
+		vnet_events(v);
+		if (v->broken) /* its restart failed */
+			p->device_retry[i] = now + p->retry_tsc;
+	}
+}
+
+/* When something has to be tried again that no interrupt announces: the earlier of it and `at`. */
+static uint64_t retry_time(const struct probe *p, uint64_t at)
+{
+	uint64_t t = p->reply_sent < p->reply_len ? p->reply_retry : 0;
+
 	for (uint32_t i = 0; i < p->n_nics; i++)
-		if (vnet_has_event(p->nic[i]))
-			vnet_events(p->nic[i]);
+		if (p->nic[i]->broken && (!t || p->device_retry[i] < t))
+			t = p->device_retry[i];
+	return t && (!at || t < at) ? t : at;
 }
 
 /* Sleeps if nothing has come up since; wake_tsc: when to be back, 0: no matter. */
 static void sleep(struct probe *p, bool tx, uint64_t wake_tsc)
 {
 	uint32_t irqs = irq_total;
-	bool quiet = !serial_agent_waits();
+	bool quiet = p->reply_sent < p->reply_len || !serial_agent_waits();
 
 	barrier();
 	for (uint32_t i = 0; i < p->n_nics; i++) {
-		quiet = quiet && !vnet_has_event(p->nic[i]);
+		quiet = quiet && (p->nic[i]->broken || !vnet_has_event(p->nic[i]));
 		quiet = vnet_arm(p->nic[i], tx) && quiet;
 	}
 	if (quiet) {
 		p->halts++;
-		timer_sleep(irqs, wake_tsc);
+		timer_sleep(irqs, retry_time(p, wake_tsc));
 		share_slept(&p->share, cpu_tsc());
 	}
 	for (uint32_t i = 0; i < p->n_nics; i++)
@@ -293,9 +330,9 @@ void probe_main(void)
 		bool busy = traffic_engine_poll(p->engine);
 		uint64_t now;
 
-		busy |= agent_poll(p);
-		events_poll(p);
 		now = cpu_tsc();
+		busy |= agent_poll(p, now);
+		events_poll(p, now);
 		share_round(&p->share, now);
 		if (busy) {
 			idle_since = 0;

@@ -17,19 +17,25 @@
 #define LSR_DATA  0x01
 #define LSR_EMPTY 0x20
 
-/* docs/control.md: how many bytes COM2 holds, and how many may be sent to it. */
-#define COM2_HOLDS 0x618
-#define COM2_ROOM  0x61c
+/* docs/control.md: the address of a struct uart_string moves a string in one exit. */
+#define COM1_STRING 0x620
+#define COM2_STRING 0x628
+#define STRING_MAX  4096 /* at once: the VMM copies while we wait */
 
-#define FIFO_LEN   16
-#define STRING_MAX 1024 /* that lanyard-vmm takes in one exit */
+struct uart_string {
+	uint64_t address;
+	uint32_t length; /* in: at most; out: moved */
+	uint32_t receive;
+};
+
+#define FIFO_LEN 16
 
 #define IOAPIC       0xfec00000ull
 #define IOAPIC_DATA  0x10
 #define IOAPIC_REDIR 0x10
 #define COM2_PIN     3
 
-static bool strings; /* lanyard-vmm: ports COM2_HOLDS and COM2_ROOM are there */
+static bool strings; /* this is lanyard-vmm's machine */
 static uint32_t seen;
 
 static void ioapic_write(uint32_t reg, uint32_t v)
@@ -56,17 +62,32 @@ void serial_init(bool lanyard)
 	seen = irq_count[VEC_COM2] - 1; /* look once: bytes may have come before the interrupt */
 }
 
+/* Returns how many bytes were moved. */
+static size_t string_move(uint16_t port, const void *buf, size_t n, bool receive)
+{
+	static struct uart_string s;
+
+	s = (struct uart_string){ (uintptr_t)buf, n < STRING_MAX ? (uint32_t)n : STRING_MAX,
+		receive };
+	barrier();
+	cpu_out32(port, (uint32_t)(uintptr_t)&s);
+	return s.length;
+}
+
 void serial_write(const char *s, size_t n)
 {
 	while (n) {
 		size_t k = n < FIFO_LEN ? n : FIFO_LEN;
 
-		if (!strings)
+		if (strings) {
+			k = string_move(COM1_STRING, s, n, false);
+			if (!k) /* the console's reader is slow, or there is none: drop the rest */
+				return;
+		} else {
 			while (!(cpu_in8(COM1 + UART_LSR) & LSR_EMPTY))
 				cpu_relax();
-		else
-			k = n < STRING_MAX ? n : STRING_MAX;
-		cpu_outsb(COM1, s, k);
+			cpu_outsb(COM1, s, k);
+		}
 		s += k;
 		n -= k;
 	}
@@ -110,19 +131,12 @@ static size_t taken(char *buf, size_t n)
 
 size_t serial_agent_read(char *buf, size_t n)
 {
-	size_t there;
-
 	/* Before the look: what comes after it counts again. */
 	seen = irq_count[VEC_COM2];
 	barrier();
 	if (strings) {
-		there = cpu_in32(COM2_HOLDS);
-		if (n > there)
-			n = there;
-		if (!n)
-			return 0;
-		cpu_insb(COM2, buf, n);
-		return taken(buf, n);
+		n = string_move(COM2_STRING, buf, n, true);
+		return n ? taken(buf, n) : 0;
 	}
 	if (!(cpu_in8(COM2 + UART_LSR) & LSR_DATA))
 		return 0;
@@ -133,18 +147,12 @@ size_t serial_agent_read(char *buf, size_t n)
 
 size_t serial_agent_write(const char *buf, size_t n)
 {
-	size_t room = FIFO_LEN;
-
-	if (strings) {
-		room = cpu_in32(COM2_ROOM);
-		if (room > STRING_MAX)
-			room = STRING_MAX;
-	} else if (!(cpu_in8(COM2 + UART_LSR) & LSR_EMPTY)) {
-		room = 0;
-	}
-	if (n > room)
-		n = room;
-	if (n)
-		cpu_outsb(COM2, buf, n);
+	if (strings)
+		return string_move(COM2_STRING, buf, n, false);
+	if (!(cpu_in8(COM2 + UART_LSR) & LSR_EMPTY))
+		return 0;
+	if (n > FIFO_LEN)
+		n = FIFO_LEN;
+	cpu_outsb(COM2, buf, n);
 	return n;
 }

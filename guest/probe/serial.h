@@ -2,8 +2,8 @@
 /*
  * COM1, the console, and COM2, the agent's channel. COM2's receive interrupt counts itself; the
  * main loop compares the count (serial_agent_waits), so an idle channel costs no port access.
- * Under lanyard-vmm strings move in one exit (docs/control.md, "bytes waiting"); on other
- * machines by the 16550's own rules, 16 bytes at a time.
+ * Under lanyard-vmm a string moves in one exit (docs/control.md, "strings"); on other machines by
+ * the 16550's own rules, 16 bytes at a time, and an exit a byte.
  */
 #ifndef LANYARD_PROBE_SERIAL_H
 #define LANYARD_PROBE_SERIAL_H
