@@ -92,8 +92,11 @@ static int run(const struct sw_options *o, struct err *e)
 		goto out;
 	ret = sw_init(sw, o, eal_tsc_hz(), e);
 	sw->huge = huge;
-	if (ret == 0)
+	if (ret == 0) {
+		sw_bell_start(&sw->bell, o->control);
 		ret = serve(sw, l, o->control, e);
+		sw_bell_stop(&sw->bell);
+	}
 	sw_fini(sw);
 	eal_stop();
 out:

@@ -19,6 +19,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "vswitch/bell.h"
 #include "vswitch/dp/view.h"
 #include "vswitch/dp/worker.h"
 
@@ -70,6 +71,7 @@ struct sw {
 	uint32_t n_workers;
 	uint64_t started_ns;
 	bool huge;
+	struct sw_bell bell; /* control thread */
 };
 
 struct sw_options {

@@ -362,6 +362,7 @@ int sw_vhost_start(struct sw *sw, const struct sw_port *p, struct err *e)
 		rte_vhost_driver_unregister(p->socket);
 		return ret;
 	}
+	sw_bell_ring(&sw->bell);
 	return 0;
 }
 
