@@ -446,7 +446,7 @@ static void test_values(void **state)
 	topology_free(t);
 	/* A byte order mark is passed over, and is no column. */
 	char *text = make_text(0, ""), *marked = calloc(1, 8192);
-	sprintf(marked, "\xef\xbb\xbf%s", text);
+	snprintf(marked, 8192, "\xef\xbb\xbf%s", text);
 	assert_int_equal(topology_parse("t.json", marked, strlen(marked), &t, &e), 0);
 	topology_free(t);
 	free(text);
@@ -511,23 +511,27 @@ static void test_groups(void **state)
 static void test_too_many_flows(void **state)
 {
 	for (int n = 32; n <= 33; n++) {
-		char text[8192] = "", *p = text;
+		char *text = NULL;
+		size_t len;
+		FILE *f = open_memstream(&text, &len);
 		struct topology *t;
 		struct err e = { 0 };
 
 		for (size_t i = 0; i + 1 < N_LINES; i++)
-			p += sprintf(p, "%s\n", base_lines[i]);
-		p += sprintf(p, "\"traffic\": [\n");
+			fprintf(f, "%s\n", base_lines[i]);
+		fprintf(f, "\"traffic\": [\n");
 		for (int i = 0; i < n; i++)
-			p += sprintf(p, "%s{ \"name\": \"n%d\", \"group\": \"g\", " AB " }\n",
+			fprintf(f, "%s{ \"name\": \"n%d\", \"group\": \"g\", " AB " }\n",
 				i ? "," : " ", i);
-		sprintf(p, "] }");
+		fprintf(f, "] }");
+		fclose(f);
 		assert_int_equal(topology_parse("t.json", text, strlen(text), &t, &e),
 			n == 32 ? 0 : -EINVAL);
 		if (n == 33)
 			assert_string_equal(e.text,
 				"t.json:40:2: traffic \"n32\": node \"a\" would send and receive 33 "
 				"flows at once; a guest has 32 at most");
+		free(text);
 		topology_free(t);
 	}
 }
