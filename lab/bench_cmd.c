@@ -22,34 +22,12 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "lab/bench_run.h"
+#include "lab/bench_cmd.h"
 #include "lab/lab.h"
 #include "lab/report.h"
 
 #define WIDTH_DEFAULT 100
 #define WIDTH_MIN     60
-
-struct bench_cmd {
-	/* as asked */
-	struct bench_opts opts;
-	const char *arg, *json;
-	bool quiet, all_flows, histogram;
-	/* at work */
-	FILE *out; /* of the table */
-	int json_fd;
-	bool existed; /* the lab was there before us: it stays */
-	struct topology *own_topology;
-	const struct topology *t;
-	struct lab *lab;
-	struct bench_plan plan;
-	struct bench_env env;
-	struct report_table table;
-	uint64_t began_ns;
-	time_t began;
-	/* found */
-	json_t *trials, *networks;
-	size_t n_missed;
-};
 
 static volatile sig_atomic_t stop; /* handler: w, all: r */
 
@@ -158,13 +136,6 @@ static unsigned terminal_width(FILE *out)
 	return ws.ws_col < WIDTH_MIN ? WIDTH_MIN : ws.ws_col;
 }
 
-static const char *text_of(const json_t *j, const char *key)
-{
-	const char *s = json_string_value(json_object_get(j, key));
-
-	return s ? s : "unknown";
-}
-
 /* Who runs where, a CPU at a time: "CPU 1: a/vcpu0, b/vcpu0 (shared)". */
 static void print_placement(const struct bench_cmd *b)
 {
@@ -195,10 +166,10 @@ static void print_head(const struct bench_cmd *b)
 	json_t *m = report_machine("/proc");
 	json_int_t n_cpus = json_integer_value(json_object_get(m, "cpus"));
 
-	fprintf(b->out, "lab %s: %s, %lld CPUs, Linux %s\n", b->t->lab, text_of(m, "cpu_model"),
-		(long long)n_cpus, text_of(m, "kernel"));
-	fprintf(b->out, "  switch %s, %s, %s\n", text_of(b->env.info, "version"),
-		text_of(b->env.info, "dpdk"),
+	fprintf(b->out, "lab %s: %s, %lld CPUs, Linux %s\n", b->t->lab, bench_text(m, "cpu_model"),
+		(long long)n_cpus, bench_text(m, "kernel"));
+	fprintf(b->out, "  switch %s, %s, %s\n", bench_text(b->env.info, "version"),
+		bench_text(b->env.info, "dpdk"),
 		json_is_true(json_object_get(b->env.info, "huge")) ? "huge pages"
 								   : "no huge pages");
 	print_placement(b);
@@ -221,7 +192,7 @@ static void print_idle_networks(const struct bench_cmd *b)
 		if (!json_is_true(json_object_get(net, "takes_part")))
 			fprintf(b->out,
 				"network %s, which takes no part: %lld frames in, %lld out\n",
-				text_of(net, "name"), (long long)rx, (long long)tx);
+				bench_text(net, "name"), (long long)rx, (long long)tx);
 	}
 }
 
@@ -238,84 +209,7 @@ static void print_end(const struct bench_cmd *b)
 	fflush(b->out);
 }
 
-/* ---- the JSON document ---- */
-
-static json_t *guests_json(const struct bench_cmd *b)
-{
-	json_t *j = json_object();
-
-	for (size_t i = 0; b->env.hello && i < b->t->n_nodes; i++)
-		if (b->env.hello[i])
-			json_object_set_new(j, b->t->nodes[i].name,
-				json_pack("{s:s, s:s}", "guest", text_of(b->env.hello[i], "guest"),
-					"version", text_of(b->env.hello[i], "version")));
-	return j;
-}
-
-static json_t *placement_json(const struct bench_cmd *b)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; b->lab && i < b->lab->n_cpus; i++)
-		json_array_append_new(list,
-			json_pack("{s:s, s:i}", "who", b->lab->cpus[i].who, "cpu",
-				b->lab->cpus[i].cpu));
-	return list;
-}
-
-static json_t *topology_json(const struct bench_cmd *b)
-{
-	char path[LAB_PATH_MAX];
-	const char *file = b->own_topology ? b->own_topology->file : NULL;
-
-	if (!file)
-		file = b->lab ? lab_file(b->lab, path, "topology.json") : "";
-	json_t *j = json_load_file(file, 0, NULL);
-	return j ? j : json_null();
-}
-
-static json_t *machine_json(const struct bench_cmd *b)
-{
-	json_t *m = report_machine("/proc");
-
-	json_object_set_new(
-		m, "tsc_hz", report_number(b->env.tsc_hz > 0 ? b->env.tsc_hz : 0.0 / 0.0));
-	return m;
-}
-
-static json_t *document(struct bench_cmd *b, const struct err *e)
-{
-	json_t *j = json_object(), *warnings = json_array();
-	char when[32];
-	struct tm tm;
-
-	strftime(when, sizeof(when), "%FT%TZ", gmtime_r(&b->began, &tm));
-	for (size_t i = 0; b->lab && i < b->lab->n_warnings; i++)
-		json_array_append_new(warnings, json_string(b->lab->warnings[i]));
-	json_object_set_new(j, "version", json_integer(REPORT_VERSION));
-	json_object_set_new(j, "kind", json_string("bench"));
-	json_object_set_new(j, "lab", json_string(b->t->lab));
-	json_object_set_new(j, "began", json_string(when));
-	json_object_set_new(
-		j, "took_s", report_number((double)(clock_now_ns() - b->began_ns) / 1e9));
-	json_object_set_new(j, "complete", json_boolean(!e));
-	json_object_set_new(j, "error", e ? json_string(e->text) : json_null());
-	json_object_set_new(j, "missed", json_integer((json_int_t)b->n_missed));
-	json_object_set_new(j, "lanyard", json_string(LANYARD_VERSION));
-	json_object_set_new(j, "machine", machine_json(b));
-	json_object_set_new(j, "switch", b->env.info ? json_incref(b->env.info) : json_null());
-	json_object_set_new(j, "guests", guests_json(b));
-	json_object_set_new(j, "placement", placement_json(b));
-	json_object_set_new(j, "warnings", warnings);
-	json_object_set_new(j, "options",
-		json_pack("{s:i, s:o, s:s?}", "rounds", (int)b->opts.rounds, "seconds",
-			report_number(b->opts.seconds > 0 ? b->opts.seconds : 0.0 / 0.0), "only",
-			b->opts.only));
-	json_object_set_new(j, "topology", topology_json(b));
-	json_object_set(j, "trials", b->trials);
-	json_object_set_new(j, "networks", b->networks ? json_incref(b->networks) : json_null());
-	return j;
-}
+/* ---- the results ---- */
 
 /* Opened before anything is measured: a path that can't be written is found out then. */
 static int open_json(struct bench_cmd *b, struct err *e)
@@ -337,7 +231,7 @@ static int write_json(struct bench_cmd *b, const struct err *failed, struct err 
 
 	if (b->json_fd < 0 || !b->t)
 		return 0;
-	json_t *doc = document(b, failed);
+	json_t *doc = bench_document(b, failed);
 	char *text = json_dumps(doc, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
 	json_decref(doc);
 	if (!text)

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A run of `lanyard bench`: between bench_cmd.c, which does it, and bench_doc.c, which writes it
+ * down. */
+#ifndef LANYARD_LAB_BENCH_CMD_H
+#define LANYARD_LAB_BENCH_CMD_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <time.h>
+#include <jansson.h>
+
+#include "lab/bench_run.h"
+#include "lab/lab.h"
+#include "lab/report.h"
+
+struct bench_cmd {
+	/* as asked */
+	struct bench_opts opts;
+	const char *arg, *json;
+	bool quiet, all_flows, histogram;
+	/* at work */
+	FILE *out; /* of the table */
+	int json_fd;
+	bool existed; /* the lab was there before us: it stays */
+	struct topology *own_topology;
+	const struct topology *t;
+	struct lab *lab;
+	struct bench_plan plan;
+	struct bench_env env;
+	struct report_table table;
+	uint64_t began_ns;
+	time_t began;
+	/* found */
+	json_t *trials, *networks;
+	size_t n_missed;
+};
+
+/* The JSON document (docs/results.md); failed: why it is not complete, or NULL. */
+json_t *bench_document(const struct bench_cmd *b, const struct err *failed);
+
+/* A string of a reply, or "unknown". */
+const char *bench_text(const json_t *j, const char *key);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is to be said about a round: faults of its flows, frames unaccounted for, leaks. Pure. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab/bench_parts.h"
+
+/* Paced senders may be this much slower than asked before a warning says so. */
+#define RATE_TOLERANCE 0.01
+#define LATE_WARN_US   1000.0
+
+int bench_round_warn(struct bench_round *r, const char *fmt, ...)
+{
+	char **list = realloc(r->warnings, (r->n_warnings + 1) * sizeof(*list));
+	va_list ap;
+
+	if (!list)
+		return -ENOMEM;
+	r->warnings = list;
+	va_start(ap, fmt);
+	int n = vasprintf(&list[r->n_warnings], fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return -ENOMEM;
+	r->n_warnings++;
+	return 0;
+}
+
+static char *flow_name(const struct topology *t, const struct bench_flow *f, char *out, size_t size)
+{
+	snprintf(out, size, "%s.%zu > %s.%zu", t->nodes[f->from.node].name, f->from.nic,
+		t->nodes[f->to.node].name, f->to.nic);
+	return out;
+}
+
+/* Flows that show one fault, of which the worst is named: a dozen flows make no dozen warnings. */
+struct tally {
+	size_t n, worst;
+	double badness;
+};
+
+static void tally_add(struct tally *y, size_t flow, double badness)
+{
+	if (!(badness > 0))
+		return;
+	if (!y->n++ || badness > y->badness) {
+		y->worst = flow;
+		y->badness = badness;
+	}
+}
+
+/* "a.0 > b.0" or "3 of 12 flows, a.0 > b.0 most". */
+static char *tally_name(const struct topology *t, const struct bench_trial *x,
+	const struct tally *y, char *out, size_t size)
+{
+	char name[2 * TOPO_NAME_MAX + 32];
+
+	flow_name(t, &x->flows[y->worst], name, sizeof(name));
+	if (y->n == 1)
+		snprintf(out, size, "%s", name);
+	else
+		snprintf(out, size, "%zu of %zu flows, %s most", y->n, x->n_flows, name);
+	return out;
+}
+
+/* The faults that flows may have: how bad one is (0 or NaN: not at all), and what is said. */
+enum fault { SENT_NOTHING, SLOW, LATE, CORRUPT, TWICE, STALE, TOO_MANY, CLOCK, N_FAULTS };
+
+static double fault_badness(
+	enum fault fault, const struct bench_flow *f, const struct bench_flow_result *r)
+{
+	double wanted = (double)f->rate_mfps / 1000;
+
+	switch (fault) {
+	case SENT_NOTHING:
+		return r->sent == 0;
+	case SLOW: /* the part of the rate that was not kept */
+		return wanted > 0 && r->sent_fps < wanted * (1 - RATE_TOLERANCE)
+			? 1 - r->sent_fps / wanted
+			: 0;
+	case LATE:
+		return wanted > 0 && r->late_max_us > LATE_WARN_US ? r->late_max_us / 1000 : 0;
+	case CORRUPT:
+		return (double)r->corrupt;
+	case TWICE:
+		return (double)r->duplicated;
+	case STALE:
+		return (double)r->stale;
+	case TOO_MANY:
+		return -(double)r->lost;
+	case CLOCK: /* a time stamp from the future shows as a huge difference */
+		return r->latency.max_us > 3.6e9;
+	default:
+		return 0;
+	}
+}
+
+static void say_fault(struct bench_round *r, enum fault fault, const char *who, double badness)
+{
+	switch (fault) {
+	case SENT_NOTHING:
+		bench_round_warn(r, "%s: the sender sent nothing", who);
+		break;
+	case SLOW:
+		bench_round_warn(r,
+			"%s: sent %.3g%% less than the rate asked for: too few CPUs, or more than the "
+			"path takes",
+			who, badness * 100);
+		break;
+	case LATE:
+		bench_round_warn(r,
+			"%s: sent up to %.3g ms late: something else had the CPU, so the frames came in "
+			"bursts",
+			who, badness);
+		break;
+	case CORRUPT:
+		bench_round_warn(r, "%s: %.0f frames arrived corrupt", who, badness);
+		break;
+	case TWICE:
+		bench_round_warn(r, "%s: %.0f frames arrived twice", who, badness);
+		break;
+	case STALE:
+		bench_round_warn(r,
+			"%s: %.0f frames came so late that they may have come twice: they count as "
+			"received",
+			who, badness);
+		break;
+	case TOO_MANY:
+		bench_round_warn(r, "%s: %.0f more frames were received than sent", who, badness);
+		break;
+	case CLOCK:
+		bench_round_warn(r, "%s: latency of hours: the guests' clocks differ", who);
+		break;
+	default:
+		break;
+	}
+}
+
+static void warn_flows(const struct topology *t, const struct bench_trial *x, struct bench_round *r)
+{
+	char who[2 * TOPO_NAME_MAX + 96];
+
+	for (enum fault fault = 0; fault < N_FAULTS; fault++) {
+		struct tally y = { 0 };
+
+		for (size_t i = 0; i < x->n_flows; i++)
+			tally_add(&y, i, fault_badness(fault, &x->flows[i], &r->flow[i]));
+		if (!y.n)
+			continue;
+		tally_name(t, x, &y, who, sizeof(who));
+		say_fault(r, fault, who, y.badness);
+	}
+}
+
+static void warn_ports(const json_t *stats, struct bench_round *r)
+{
+	const json_t *port;
+	size_t i;
+
+	json_array_foreach (json_object_get(stats, "ports"), i, port) {
+		const char *state = json_string_value(json_object_get(port, "state"));
+		const char *reason = json_string_value(json_object_get(port, "reason"));
+
+		if (state && strcmp(state, "disabled") == 0)
+			bench_round_warn(r, "port %s is disabled: %s",
+				json_string_value(json_object_get(port, "name")),
+				reason ? reason : "no reason given");
+	}
+}
+
+void bench_round_judge(const struct topology *t, const struct bench_trial *x,
+	const struct bench_raw *raw, struct bench_round *r)
+{
+	warn_flows(t, x, r);
+	if (r->sw.flooded)
+		bench_round_warn(r,
+			"%llu frames were flooded: an address was forgotten during the trial "
+			"(ageing_s), or never learnt",
+			(unsigned long long)r->sw.flooded);
+	if (r->sw.rx_frames != r->sent)
+		bench_round_warn(r,
+			"the guests say they sent %llu frames, the switch counted %llu from them",
+			(unsigned long long)r->sent, (unsigned long long)r->sw.rx_frames);
+	if (r->unexplained > 0)
+		bench_round_warn(r,
+			"%lld frames were LOST WITHOUT A REASON: sent, not received, and counted as "
+			"dropped nowhere",
+			(long long)r->unexplained);
+	for (size_t i = 0; i < r->n_nets; i++)
+		if (r->net[i].rx_frames + r->net[i].tx_frames && !bench_net_takes_part(t, x, i))
+			bench_round_warn(r,
+				"network %s takes no part, but saw %llu frames from its guests and %llu to "
+				"them",
+				t->networks[i].name, (unsigned long long)r->net[i].rx_frames,
+				(unsigned long long)r->net[i].tx_frames);
+	warn_ports(raw->stats_after, r);
+}
