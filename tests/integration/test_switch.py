@@ -379,7 +379,7 @@ class TestpmdMatrix(Case):
 
     FRAMES = 1_000_000
 
-    def run_one(self, vdev, queues, mergeable=True):
+    def run_one(self, vdev, queues, mergeable=True, args=(), size=64):
         sw = self.switch()
         sw.call("network_add", name="lan")
         for i in range(2):
@@ -389,11 +389,11 @@ class TestpmdMatrix(Case):
                 f"queue_size=1024,{vdev}" for i in range(2)]
         pmd = self.start_testpmd(
             *devs, args=(f"--rxq={queues}", f"--txq={queues}", "--total-num-mbufs=16384",
-                         f"--eth-peer=0,{MAC[1]}", f"--eth-peer=1,{MAC[0]}", "--burst=32"))
+                         f"--eth-peer=0,{MAC[1]}", f"--eth-peer=1,{MAC[0]}", "--burst=32", *args))
         # A closed loop: what is sent first goes round, and no ring can overflow. Frames of a
         # first turn teach the switch both addresses.
         pmd.command("set fwd mac")
-        pmd.command("start tx_first 1")
+        pmd.command("start tx_first 4")
         frames = lambda: [p["rx"]["frames"] for p in sw.stats()["ports"]]
         wait_until(lambda: min(frames()) > 1000, 20, "the frames to go round")
         first = {p["name"]: p for p in sw.stats()["ports"]}
@@ -406,17 +406,19 @@ class TestpmdMatrix(Case):
         self.assertEqual({p: {} for p in last},
                          {p: {k: n for k, n in last[p]["drops"].items() if n} for p in last})
         self.assertEqual([first[p]["flooded"] for p in last], [last[p]["flooded"] for p in last])
-        self.assertLessEqual(sum(p["flooded"] for p in last.values()), 64)
+        self.assertLessEqual(sum(p["flooded"] for p in last.values()), 256 * queues)
         self.assertEqual([queues] * 2, [p["queues"] for p in last.values()])
         # Every frame that came in went out.
         self.assertEqual(last["p0"]["rx"]["frames"] + last["p1"]["rx"]["frames"],
                          last["p0"]["tx"]["frames"] + last["p1"]["tx"]["frames"])
         got = [pmd.stats(i) for i in range(2)]
         for i in range(2):
-            self.assertEqual(last[f"p{i}"]["tx"]["frames"], got[i]["RX-packets"])
+            # What was on its way when testpmd stopped looking lies in its rings.
+            unread = last[f"p{i}"]["tx"]["frames"] - got[i]["RX-packets"]
+            self.assertTrue(0 <= unread <= 2 * 128 * queues, unread)
             self.assertEqual(last[f"p{i}"]["rx"]["frames"], got[i]["TX-packets"])
         print(f"figure: testpmd {vdev} {queues} pair(s): "
-              f"{w['busy_cycles'] / w['frames']:.0f} busy cycles a frame of 64 B")
+              f"{w['busy_cycles'] / w['frames']:.0f} busy cycles a frame of {size} B")
         return last["p0"]["features"]
 
     def test_mergeable(self):
@@ -431,6 +433,13 @@ class TestpmdMatrix(Case):
 
     def test_two_pairs_not_mergeable(self):
         self.run_one("mrg_rxbuf=0,in_order=0,packed_vq=0", 2)
+
+    def test_indirect(self):
+        """Frames that testpmd holds in several mbufs: indirect tables to us, merged buffers back."""
+        self.assertIn("INDIRECT_DESC", self.run_one(
+            "mrg_rxbuf=1,in_order=0,packed_vq=0", 1, size=1004, args=(
+                "--mbuf-size=512", "--enable-scatter", "--tx-offloads=0x8000",
+                "--txpkts=334,333,333")))
 
     def test_vectorized(self):
         self.run_one("mrg_rxbuf=0,in_order=0,packed_vq=0,vectorized=1", 1)

@@ -204,7 +204,8 @@ class Testpmd(Daemon):
 
     def __init__(self, vdevs, log, args=(), eal=(), env=None):
         prefix = f"lanyard{os.getpid()}-{os.path.basename(log)}"
-        argv = ["dpdk-testpmd", "--no-pci", "--in-memory", "--single-file-segments",
+        # Its output is a file: without stdbuf it would come 4 KiB at a time.
+        argv = ["stdbuf", "-oL", "dpdk-testpmd", "--no-pci", "--in-memory", "--single-file-segments",
                 "--no-telemetry", "-l", "0-1", "-m", "256", f"--file-prefix={prefix}", *eal]
         argv += [f"--vdev={v}" for v in vdevs]
         argv += ["--", "-i", "--no-lsc-interrupt", *args]
@@ -232,7 +233,12 @@ class Testpmd(Daemon):
 
     def stats(self, port):
         """{'RX-packets': n, ...} of show port stats."""
-        words = self.command(f"show port stats {port}").replace(":", " ").split()
+        # The prompt that ends a command may be the one before it: wait for the last line.
+        since = len(self.text())
+        self.proc.stdin.write(f"show port stats {port}\n".encode())
+        self.proc.stdin.flush()
+        self.wait_text("Tx-bps", 20, since)
+        words = self.text()[since:].replace(":", " ").split()
         out = {}
         for key, value in zip(words, words[1:]):
             if key.startswith(("RX-", "TX-")) and value.isdigit():
