@@ -296,6 +296,27 @@ static uint64_t frames_sent(const struct probe *p)
 	return n;
 }
 
+static bool is_own_mac(const struct probe *p, struct ether_mac mac)
+{
+	for (uint32_t i = 0; i < p->n_nics; i++)
+		if (ether_mac_u64(p->nic[i]->port.mac) == ether_mac_u64(mac))
+			return true;
+	return false;
+}
+
+/* Sends flat out, and not only to itself. */
+static bool floods_others(const struct probe *p)
+{
+	for (uint32_t i = 0; i < p->engine->n_flows; i++) {
+		const struct traffic_flow *f = &p->engine->flow[i];
+
+		if (f->spec.role == TRAFFIC_SEND && f->started && !f->done && !f->spec.rate_mfps &&
+			!is_own_mac(p, f->spec.peer))
+			return true;
+	}
+	return false;
+}
+
 /* A polite flat-out sender: after a ring of frames, let somebody receive them. */
 static void pause_sender(struct probe *p, uint64_t now)
 {
@@ -336,7 +357,7 @@ void probe_main(void)
 		share_round(&p->share, now);
 		if (busy) {
 			idle_since = 0;
-			if (p->share.polite && !traffic_engine_next(p->engine))
+			if (p->share.polite && floods_others(p))
 				pause_sender(p, now);
 			continue;
 		}

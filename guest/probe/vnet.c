@@ -94,8 +94,8 @@ static void write_features(volatile struct virtio_common *c, uint64_t f)
 	mmio_put32(&c->driver_feature, (uint32_t)(f >> 32));
 }
 
-/* The size of queue i, as a power of two that we use: at most VNET_QUEUE_MAX. 0: none. */
-static uint16_t offered_size(struct vnet *v, uint16_t i)
+/* The size of queue i, as a power of two that we use, at most max. 0: none. */
+static uint16_t offered_size(struct vnet *v, uint16_t i, uint16_t max)
 {
 	uint16_t n, size = 1;
 
@@ -103,7 +103,7 @@ static uint16_t offered_size(struct vnet *v, uint16_t i)
 	n = mmio_get16(&v->common->queue_size);
 	if (!n)
 		return 0;
-	while (size * 2 <= n && size < VNET_QUEUE_MAX)
+	while (size * 2 <= n && size < max)
 		size *= 2;
 	return size;
 }
@@ -277,8 +277,8 @@ bool vnet_open(struct vnet *v, uint32_t slot, uint32_t n, size_t budget, const c
 	if (!negotiate(v, why))
 		return false;
 	read_identity(v);
-	rx = offered_size(v, RX);
-	tx = offered_size(v, TX);
+	rx = offered_size(v, RX, VNET_RX_MAX);
+	tx = offered_size(v, TX, VNET_TX_MAX);
 	*why = "it has no queues, or they are too small";
 	if (rx < VNET_QUEUE_MIN || tx < VNET_QUEUE_MIN)
 		return false;

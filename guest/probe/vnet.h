@@ -27,7 +27,10 @@
 #include "guest/probe/virtio.h"
 #include "traffic/port.h"
 
-#define VNET_QUEUE_MAX  1024 /* descriptors used at most, whatever the device offers */
+/* Descriptors used at most, whatever the device offers. Fewer to transmit than to receive: what is
+ * in one probe's transmit ring fits into another's, or its own other NIC's, receive ring. */
+#define VNET_RX_MAX     1024
+#define VNET_TX_MAX     512
 #define VNET_QUEUE_MIN  16
 #define VNET_RX_TAKE    256 /* receive buffers held at most between two releases */
 #define VNET_RX_FLUSH   32  /* given back so many at a time, or when nothing comes in */
