@@ -31,19 +31,29 @@ static int interrupted(struct carry *c, struct err *e)
 	return err_set(e, -EINTR, "interrupted by SIG%s", sigabbrev_np((int)si.ssi_signo));
 }
 
+/* Says how, and shows the end of its log; its exit status, if it tells whose fault it was, is
+ * ours as well. */
 static int died(struct carry *c, const struct step *s, struct err *e)
 {
 	struct strs tail = { 0 };
-	char fate[64];
+	const char *last, *word;
+	char fate[64], text[128];
+	int status = daemon_fate(s->pidfd, fate, sizeof fate);
 
-	daemon_fate(s->pidfd, fate, sizeof fate);
 	daemon_log_tail(s->log, QUOTED_LINES, &tail);
-	err_set(e, -ECHILD, "%s%s %s%s%s", s->kind == STEP_SWITCH ? "the switch" : "VM ",
-		s->kind == STEP_SWITCH ? "" : s->name, fate,
-		tail.n ? "; its log ends with: " : "; its log is empty",
-		tail.n ? tail.v[tail.n - 1] : "");
-	progress_end(c->progress, PROGRESS_FAILED,
-		s->kind == STEP_SWITCH ? "the switch died:" : "a VM died:");
+	last = tail.n ? tail.v[tail.n - 1] : "";
+	word = daemon_last_word(last);
+	snprintf(text, sizeof text, "%s%s %s", s->kind == STEP_SWITCH ? "the switch" : "VM ",
+		s->kind == STEP_SWITCH ? "" : s->name, fate);
+	if (word)
+		err_set(e, -ECHILD, "%s: %s", text, word);
+	else if (tail.n)
+		err_set(e, -ECHILD, "%s; its log ends with: %s", text, daemon_log_text(last));
+	else
+		err_set(e, -ECHILD, "%s; its log is empty", text);
+	if (e && (status == ERR_REQUEST || status == ERR_HOST))
+		e->class = (enum err_class)status;
+	progress_end(c->progress, PROGRESS_FAILED, text);
 	for (size_t i = 0; i < tail.n; i++)
 		progress_quote(c->progress, tail.v[i]);
 	strs_free(&tail);

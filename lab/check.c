@@ -121,7 +121,7 @@ static int check_guests(const struct topology *t, const struct plan *p, struct e
 
 static int check_memory(const struct topology *t, const struct host *h, struct err *e)
 {
-	uint64_t have = h->mem_available + h->huge_free * HOST_HUGE_SIZE, sum = 0;
+	uint64_t have = (h->mem_available + h->huge_free * HOST_HUGE_SIZE) >> 20 << 20, sum = 0;
 	char a[16], b[16];
 
 	for (size_t i = 0; i < t->n_nodes; i++) {

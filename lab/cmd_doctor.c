@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/units.h"
 #include "lab/cmd.h"
 #include "lab/host.h"
 #include "lab/paths.h"
@@ -122,12 +121,11 @@ static void examine_cpus(const struct patient *p, struct finding *f)
 
 static void examine_memory(const struct patient *p, struct finding *f)
 {
-	char a[16], b[16];
 	bool enough = p->host.mem_available >= 512ull << 20;
 
 	say(f, enough ? GOOD : POORER, enough ? "" : "end what needs most (ps aux --sort=-rss)",
-		"%s of %s available", units_format_size(p->host.mem_available >> 20 << 20, a),
-		units_format_size(p->host.mem_total >> 20 << 20, b));
+		"%.1f of %.1f GiB available", (double)p->host.mem_available / (1u << 30),
+		(double)p->host.mem_total / (1u << 30));
 }
 
 static void examine_tsc(const struct patient *p, struct finding *f)

@@ -91,7 +91,10 @@ int cmd_plan(const struct cmd_args *a)
 
 	paths_read(&paths);
 	host_read("", &host);
-	if (topology_load(a->arg[0], &t, &e) || plan_make(t, &host, &paths, &p, &e)) {
+	if (topology_load(a->arg[0], &t, &e))
+		return lab_fail(&e);
+	lab_mark_taken(&host, t->lab);
+	if (plan_make(t, &host, &paths, &p, &e)) {
 		status = lab_fail(&e);
 		goto out;
 	}

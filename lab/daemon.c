@@ -19,11 +19,13 @@
 #include "base/fd.h"
 #include "base/rpc.h"
 
-#define ASK_MS   2000 /* for the reply to stop or shutdown */
-#define END_MS   3000 /* from the reply to the end */
-#define TERM_MS  2000
-#define KILL_MS  2000
-#define TAIL_MAX (16 << 10) /* bytes of a log that are looked at for its last lines */
+#define ASK_MS    2000 /* for the reply to stop or shutdown */
+#define END_MS    3000 /* from the reply to the end */
+#define TERM_MS   2000
+#define KILL_MS   2000
+#define LAST_WORD "ended: "
+#define STAMP_LEN 24
+#define TAIL_MAX  (16 << 10) /* bytes of a log that are looked at for its last lines */
 
 static int spawn(char *const argv[], const char *log, pid_t *pid)
 {
@@ -204,17 +206,35 @@ void daemon_each(
 		closedir(d);
 }
 
-char *daemon_fate(int pidfd, char *out, size_t size)
+int daemon_fate(int pidfd, char *out, size_t size)
 {
 	siginfo_t si = { 0 };
 
+	snprintf(out, size, "ended");
 	if (waitid(P_PIDFD, (id_t)pidfd, &si, WEXITED | WNOHANG | WNOWAIT) < 0 || !si.si_pid)
-		snprintf(out, size, "ended");
-	else if (si.si_code == CLD_EXITED)
-		snprintf(out, size, "ended with status %d", si.si_status);
-	else
+		return -1;
+	if (si.si_code != CLD_EXITED) {
 		snprintf(out, size, "was killed by SIG%s", sigabbrev_np(si.si_status));
-	return out;
+		return -1;
+	}
+	snprintf(out, size, "ended with status %d", si.si_status);
+	return si.si_status;
+}
+
+const char *daemon_log_text(const char *line)
+{
+	/* "2026-11-22T17:47:10.123Z warn  text": see base/log.h */
+	if (strlen(line) < STAMP_LEN + 7 || line[10] != 'T' || line[STAMP_LEN - 1] != 'Z')
+		return line;
+	line = strchr(line + STAMP_LEN + 1, ' ');
+	return line ? line + strspn(line, " ") : "";
+}
+
+const char *daemon_last_word(const char *line)
+{
+	const char *text = daemon_log_text(line);
+
+	return strncmp(text, LAST_WORD, strlen(LAST_WORD)) ? NULL : text + strlen(LAST_WORD);
 }
 
 void daemon_log_tail(const char *log, size_t n, struct strs *out)

@@ -36,10 +36,17 @@ int daemon_find(const char *control, struct proc_id *id);
 void daemon_each(
 	const char *dir, void (*fn)(struct proc_id id, const char *control, void *arg), void *arg);
 
-/* "was killed by SIGKILL", "ended with status 1": if it was our child, else "ended". To out. */
-char *daemon_fate(int pidfd, char *out, size_t size);
+/* "was killed by SIGKILL", "ended with status 1" if it was our child, else "ended"; to out.
+ * Returns the status, or -1 if it was another end or isn't known. */
+int daemon_fate(int pidfd, char *out, size_t size);
 
 /* The last n lines of the log that aren't empty. */
 void daemon_log_tail(const char *log, size_t n, struct strs *out);
+
+/* What a log line says: without time and level. */
+const char *daemon_log_text(const char *line);
+
+/* Why the daemon ended, if the line is its last word ("ended: ...", docs/control.md); or NULL. */
+const char *daemon_last_word(const char *line);
 
 #endif

@@ -17,8 +17,9 @@
 
 struct host_cpu {
 	int cpu;
-	int core; /* the lowest CPU of its SMT siblings */
-	int node; /* NUMA node */
+	int core;  /* the lowest CPU of its SMT siblings */
+	int node;  /* NUMA node */
+	int taken; /* by how many workers and vCPUs of other labs (lab_mark_taken) */
 };
 
 struct host {

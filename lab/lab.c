@@ -98,6 +98,35 @@ void lab_list(struct strs *names)
 		qsort(names->v, names->n, sizeof *names->v, by_name);
 }
 
+static void mark_plan(struct host *h, const struct plan *p)
+{
+	for (size_t i = 0; i < p->place.n; i++) {
+		for (size_t j = 0; j < h->n_cpus; j++)
+			h->cpus[j].taken += h->cpus[j].cpu == p->place.cpus[i].cpu;
+	}
+}
+
+void lab_mark_taken(struct host *h, const char *except)
+{
+	struct strs names = { 0 };
+	struct paths paths;
+
+	paths_read(&paths);
+	lab_list(&names);
+	for (size_t i = 0; i < names.n; i++) {
+		struct folder f = FOLDER_CLOSED;
+		struct plan p = { 0 };
+
+		if (strcmp(names.v[i], except) != 0 &&
+			folder_open(&f, paths.run, names.v[i], NULL) == 0 &&
+			record_read(f.fd, &p, NULL) == 0)
+			mark_plan(h, &p);
+		plan_clear(&p);
+		folder_close(&f);
+	}
+	strs_free(&names);
+}
+
 char *lab_file(const struct lab *l, char *out, const char *fmt, ...)
 {
 	va_list ap;

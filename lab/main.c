@@ -16,7 +16,7 @@ static const struct cmd cmds[] = {
 	{ "validate", "TOPOLOGY", "Check a topology file; no root, no change.", CMD_JSON, 1, 1,
 		.fn = cmd_validate },
 	{ "plan", "TOPOLOGY",
-		"Show what `up` would do on this host, what `down` would undo, and who would run on "
+		"Show what `up` would do; also what `down` would undo, and who would run on "
 		"which CPU; no root, no change.",
 		CMD_JSON, 1, 1, .fn = cmd_plan },
 	{ "graph", "TOPOLOGY", "Draw a topology, as DOT text for graphviz (| dot -Tsvg).", 0, 1, 1,
@@ -28,13 +28,14 @@ static const struct cmd cmds[] = {
 	{ "down", "LAB|--all", "Take a lab down and leave the host as it was.",
 		CMD_JSON | CMD_QUIET | CMD_ALL, 0, 1, .fn = cmd_down },
 	{ "status", "[LAB]", "Show all labs, or one in detail.", CMD_JSON, 0, 1, .fn = cmd_status },
-	{ "bench", "TOPOLOGY|LAB", "Run a topology's traffic and measure it.", .raw = lab_cmd_bench },
+	{ "bench", "TOPOLOGY|LAB", "Run a topology's traffic and measure it.",
+		.raw = lab_cmd_bench },
 	{ "console", "LAB/NODE", "Talk to a guest's console; Ctrl-] ends.", 0, 1, 1,
 		.fn = cmd_console },
 	{ "logs", "LAB[/PART]", "Print logs: all, or those of PART: switch, NODE, or NODE.console.",
 		CMD_FOLLOW, 1, 1, .fn = cmd_logs },
-	{ "doctor", "", "Say what this host lacks, and the command that mends each.", CMD_JSON, 0,
-		0, .fn = cmd_doctor },
+	{ "doctor", "", "Say what this host lacks, and what mends it.", CMD_JSON, 0, 0,
+		.fn = cmd_doctor },
 	{ "version", "", "Print the version.", CMD_JSON, 0, 0, .fn = cmd_version },
 };
 
@@ -104,7 +105,7 @@ static void usage(FILE *to)
 		char left[40];
 
 		snprintf(left, sizeof left, "%s %s", cmds[i].name, cmds[i].args_doc);
-		fprintf(to, "  %-24s %.*s\n", left, (int)strcspn(cmds[i].doc, ".:;,"), cmds[i].doc);
+		fprintf(to, "  %-24s %.*s\n", left, (int)strcspn(cmds[i].doc, ".:;"), cmds[i].doc);
 	}
 	fputs("\nlanyard COMMAND --help says more of one.\n"
 	      "Exit status: 0 done; 1 it failed; 2 the request is wrong; 3 this host can't;\n"

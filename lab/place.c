@@ -40,7 +40,7 @@ static uint64_t cost(const struct state *st, size_t i)
 	const struct use *u = &st->cpu[i], *core = &st->core[hc->core % TOPO_CPUS_MAX];
 	uint64_t v = u->workers & 0xff;
 
-	v = v << 16 | (u->vcpus & 0xffff);
+	v = v << 16 | ((u->vcpus + (unsigned)hc->taken) & 0xffff);
 	v = v << 1 | (hc->node != st->home);
 	v = v << 8 | (core->workers & 0xff);
 	v = v << 16 | (core->vcpus & 0xffff);
@@ -170,6 +170,26 @@ static void warn_smt(const struct host *h, const struct placement *p, struct str
 	}
 }
 
+static void warn_taken(const struct host *h, const struct placement *p, struct strs *w)
+{
+	struct strs cpus = { 0 };
+	char names[256];
+
+	for (size_t i = 0; i < h->n_cpus; i++) {
+		bool ours = false;
+
+		for (size_t j = 0; j < p->n; j++)
+			ours |= p->cpus[j].cpu == h->cpus[i].cpu;
+		if (ours && h->cpus[i].taken)
+			strs_add(&cpus, "%d", h->cpus[i].cpu);
+	}
+	if (cpus.n)
+		strs_add(w,
+			"another lab that is up uses CPU%s %s too: figures of both will be lower",
+			cpus.n > 1 ? "s" : "", strs_join(&cpus, names, sizeof names));
+	strs_free(&cpus);
+}
+
 int place_cpus(const struct topology *t, const struct host *h, struct placement *p, struct strs *w,
 	struct err *e)
 {
@@ -200,6 +220,7 @@ int place_cpus(const struct topology *t, const struct host *h, struct placement 
 	}
 	warn_shared(h, p, w);
 	warn_smt(h, p, w);
+	warn_taken(h, p, w);
 out:
 	free(st.cpu);
 	free(st.core);

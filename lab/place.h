@@ -6,10 +6,12 @@
  * to the workers (every frame passes through them), then to vCPUs in the topology's order, each
  * time the best CPU by these rules, in this order:
  *
- *	1. no worker on it		5. no worker on its core
- *	2. fewest vCPUs on it		6. fewest vCPUs on its core
- *	3. on the home NUMA node	7. not the host's first CPU, if CPUs are to spare
- *					8. lowest number
+ *	1. no worker of ours on it
+ *	2. fewest vCPUs, and takers of other labs, on it
+ *	3. on the home NUMA node
+ *	4. no worker, 5. fewest vCPUs on its core
+ *	6. not the host's first CPU, if CPUs are to spare
+ *	7. lowest number
  *
  * The home node is that of the first CPU named for a worker, or the one with most CPUs unnamed.
  */

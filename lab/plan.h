@@ -22,7 +22,7 @@
 /*      kind       name in the record */
 #define STEP_KINDS(X)                                                                      \
 	X(FOLDER, "folder")       /* the run folder, 0700, with its lock */                \
-	X(HUGEPAGES, "hugepages") /* as many as guests and switch need */                         \
+	X(HUGEPAGES, "hugepages") /* as many as guests and switch need */                  \
 	X(SWITCH, "switch")       /* the process, until it answers */                      \
 	X(NETWORK, "network")                                                              \
 	X(PORT, "port")                                                                    \
@@ -86,6 +86,9 @@ struct plan {
 int plan_make(const struct topology *t, const struct host *h, const struct paths *paths,
 	struct plan *p, struct err *e);
 void plan_clear(struct plan *p);
+
+/* Counts in h->cpus[].taken who runs where in labs that are up, but `except`. */
+void lab_mark_taken(struct host *h, const char *except);
 
 /* The first step of that kind and name (NULL: any name), or NULL. */
 struct step *plan_find(const struct plan *p, enum step_kind kind, const char *name);

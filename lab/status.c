@@ -12,8 +12,7 @@
 #include "lab/lab.h"
 #include "lab/plan.h"
 
-#define ASK_MS   1000
-#define FAREWELL "ended: " /* docs/control.md: a daemon's last log line */
+#define ASK_MS 1000
 
 static json_t *text_or_null(const char *s)
 {
@@ -47,7 +46,7 @@ static json_t *ask(const char *socket, const char *method, char *why, size_t why
  */
 static json_t *process_status(const struct step *s)
 {
-	const char *state = "running", *farewell = NULL;
+	const char *state = "running", *word;
 	char reason[1200] = "";
 	struct strs tail = { 0 };
 	struct stat st;
@@ -57,13 +56,14 @@ static json_t *process_status(const struct step *s)
 		state = "planned";
 	} else if (!proc_is_alive(s->proc)) {
 		daemon_log_tail(s->log, 1, &tail);
-		farewell = tail.n ? strstr(tail.v[0], FAREWELL) : NULL;
-		state = farewell ? "ended" : "died";
-		if (farewell)
-			snprintf(reason, sizeof reason, "%s", farewell + strlen(FAREWELL));
+		word = tail.n ? daemon_last_word(tail.v[0]) : NULL;
+		state = word ? "ended" : "died";
+		if (word)
+			snprintf(reason, sizeof reason, "%s", word);
 		else
 			snprintf(reason, sizeof reason, "killed, or crashed; its log %s%s",
-				tail.n ? "ends with: " : "is empty", tail.n ? tail.v[0] : "");
+				tail.n ? "ends with: " : "is empty",
+				tail.n ? daemon_log_text(tail.v[0]) : "");
 	}
 	j = json_pack("{s:s, s:o, s:i, s:s, s:s}", "state", state, "reason", text_or_null(reason),
 		"pid", (int)s->proc.pid, "control", s->socket, "log", s->log);

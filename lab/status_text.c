@@ -121,7 +121,7 @@ static void print_nodes(const json_t *doc, FILE *out, int width)
 
 static void print_ports(const json_t *doc, FILE *out, int width)
 {
-	struct table t = { .head = "PORT|NETWORK|MAC|STATE|>RX|>TX|>DROPPED" };
+	struct table t = { .head = "PORT|NETWORK|MAC|STATE|>FROM NIC|>TO NIC|>DROPPED" };
 	const json_t *p;
 	size_t i;
 

@@ -235,6 +235,7 @@ int lab_up(const struct topology *t, const struct lab_opts *o, enum lab_was *was
 	if (r)
 		return r;
 	host_read("", &s.host);
+	lab_mark_taken(&s.host, t->lab);
 	r = plan_make(t, &s.host, &s.paths, &want, e);
 	if (!r) {
 		r = folder_lock(&s.folder, s.paths.run, t->lab, false, e);

@@ -82,8 +82,11 @@ class LabCase(Case):
 
     def begin_up(self, **env):
         """`lanyard up` in the background."""
-        return subprocess.Popen([LANYARD, "up", self.topology], env={**self.env, **env},
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        up = subprocess.Popen([LANYARD, "up", self.topology], env={**self.env, **env},
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(up.wait, 30)
+        self.addCleanup(up.terminate)
+        return up
 
     def finish(self, proc, timeout_s=20):
         out, err = proc.communicate(timeout=timeout_s)
@@ -227,9 +230,8 @@ class Failures(LabCase):
         self.expect_undone("switch:stats=refuse", "refused")
 
     def test_dies_at_start(self):
-        self.expect_undone("switch:start=die", "the switch ended with status 7",
-                           "its log ends with: ", "told to die")
-        self.expect_undone("vmm/b:start=die", "VM b ended with status 7", "told to die")
+        self.expect_undone("switch:start=die", "the switch ended with status 7: told to die")
+        self.expect_undone("vmm/b:start=die", "VM b ended with status 7: told to die")
 
     def test_killed(self):
         self.expect_undone("switch:start=kill", "the switch was killed by SIGKILL",
@@ -250,7 +252,7 @@ class Failures(LabCase):
         for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self.clear_trace()
             up = self.begin_up(FAKE_FAIL="vmm/b:hello=refuse")
-            wait_until(lambda: "vmm/b hello" in self.trace(), 10, "the wait for b")
+            wait_until(lambda: "vmm/b hello" in self.trace(), 30, "the wait for b")
             up.send_signal(signo)
             status, _, err = self.finish(up)
             self.assertEqual(1, status)
@@ -259,7 +261,7 @@ class Failures(LabCase):
 
     def test_two_at_once(self):
         up = self.begin_up(FAKE_FAIL="vmm/b:hello=refuse")
-        wait_until(lambda: "vmm/b hello" in self.trace(), 10, "the wait for b")
+        wait_until(lambda: "vmm/b hello" in self.trace(), 30, "the wait for b")
         for command in (["up", self.topology], ["down", "pair"]):
             refused = self.lanyard(*command, status=1)
             self.assertIn(f"lab pair is being changed by another lanyard (pid {up.pid})",
@@ -272,7 +274,7 @@ class Failures(LabCase):
         """`up` killed while it waits; its daemons live on."""
         self.clear_trace()
         up = self.begin_up(FAKE_FAIL="vmm/b:hello=refuse")
-        wait_until(lambda: "vmm/b hello" in self.trace(), 10, "the wait for b")
+        wait_until(lambda: "vmm/b hello" in self.trace(), 30, "the wait for b")
         up.kill()
         self.finish(up)
         self.assertEqual(3, len(processes_with(self.lab_path(""))))
@@ -524,12 +526,12 @@ class Commands(LabCase):
         follow = subprocess.Popen([LANYARD, "logs", "-f", "pair"], env=self.env, text=True,
                                   stdout=subprocess.PIPE)
         self.lanyard("down", "pair")
-        out, _ = follow.communicate(timeout=10)  # ends with the lab
+        out, _ = follow.communicate(timeout=30)  # ends with the lab
         self.assertEqual(0, follow.returncode)
         self.assertIn("ended: asked by stop", out)
 
     def read_until(self, fd, text):
-        out, deadline = b"", time.monotonic() + 5
+        out, deadline = b"", time.monotonic() + 20
         while text not in out:
             left = deadline - time.monotonic()
             self.assertTrue(left > 0 and select.select([fd], [], [], left)[0],
@@ -553,7 +555,7 @@ class Commands(LabCase):
                 os.write(master, ending)
             else:
                 console.send_signal(ending)
-            self.assertEqual(0 if ending == b"\x1d" else -ending, console.wait(5))
+            self.assertEqual(0 if ending == b"\x1d" else -ending, console.wait(20))
             self.assertEqual(before, termios.tcgetattr(slave))
         os.close(master)
         os.close(slave)

@@ -100,6 +100,31 @@ static void test_cases(void **state)
 	expect_cpus(&h, "2", NULL, two, 2, "2 3 1");
 }
 
+/* Another lab is up: its CPUs are taken last. */
+static void test_other_lab(void **state)
+{
+	static const int one[] = { 1 };
+	struct topology *t = make_topology(NULL, NULL, one, 1);
+	struct strs w = { 0 };
+	struct placement p;
+	struct host h;
+
+	make_host(&h, 5, 1, 1);
+	h.cpus[1].taken = h.cpus[2].taken = 1;
+	expect_cpus(&h, NULL, NULL, one, 1, "3 4");
+	h.cpus[3].taken = 1;
+	expect_cpus(&h, NULL, NULL, one, 1, "4 0");
+	h.cpus[0].taken = h.cpus[4].taken = 2;
+	assert_int_equal(place_cpus(t, &h, &p, &w, NULL), 0);
+	assert_int_equal(w.n, 1);
+	assert_string_equal(w.v[0],
+		"another lab that is up uses CPUs 1 and 2 too: figures of both "
+		"will be lower");
+	place_free(&p);
+	strs_free(&w);
+	topology_free(t);
+}
+
 static void test_warnings(void **state)
 {
 	static const int two[] = { 1, 1 }, four[] = { 1, 1, 1, 1 };
@@ -275,6 +300,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),
+		cmocka_unit_test(test_other_lab),
 		cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_named_cpu_missing),
 		cmocka_unit_test(test_all_shapes),
