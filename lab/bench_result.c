@@ -174,6 +174,21 @@ static int read_flow(const struct bench_flow *f, const struct bench_raw *raw,
 	return 0;
 }
 
+static void diff_cpus(const struct bench_raw *raw, struct bench_round *r)
+{
+	const struct bench_cpu_sample *b = raw->cpu_before, *a = raw->cpu_after;
+
+	for (size_t i = 0; i < r->n_cpus; i++) {
+		r->cpu[i] = (struct bench_cpu){ NAN, NAN };
+		/* Less than before: another process, or a thread of it has ended. */
+		if (!a || !b || !a[i].known || !b[i].known || a[i].run_ns < b[i].run_ns ||
+			a[i].waited_ns < b[i].waited_ns)
+			continue;
+		r->cpu[i].run_s = (double)(a[i].run_ns - b[i].run_ns) / 1e9;
+		r->cpu[i].waited_s = (double)(a[i].waited_ns - b[i].waited_ns) / 1e9;
+	}
+}
+
 int bench_round_make(const struct topology *t, const struct bench_trial *x,
 	const struct bench_raw *raw, struct bench_round *r, struct err *e)
 {
@@ -184,7 +199,9 @@ int bench_round_make(const struct topology *t, const struct bench_trial *x,
 	r->flow = calloc(x->n_flows, sizeof(*r->flow));
 	r->net = calloc(t->n_networks, sizeof(*r->net));
 	r->n_nets = t->n_networks;
-	if (!r->flow || !r->net) {
+	r->cpu = calloc(t->n_nodes + 1, sizeof(*r->cpu));
+	r->n_cpus = t->n_nodes + 1;
+	if (!r->flow || !r->net || !r->cpu) {
 		bench_round_free(r);
 		return err_set(e, -ENOMEM, "out of memory");
 	}
@@ -208,6 +225,7 @@ int bench_round_make(const struct topology *t, const struct bench_trial *x,
 	}
 	r->lost = (int64_t)(r->sent - r->received);
 	r->unexplained = r->lost - (int64_t)(r->sw.dropped + corrupt);
+	diff_cpus(raw, r);
 	bench_round_judge(t, x, raw, r);
 	return 0;
 }
@@ -221,6 +239,7 @@ void bench_round_free(struct bench_round *r)
 	free(r->warnings);
 	free(r->flow);
 	free(r->net);
+	free(r->cpu);
 	*r = (struct bench_round){ 0 };
 }
 

@@ -16,6 +16,7 @@
 #include <jansson.h>
 
 #include "base/err.h"
+#include "lab/bench_cpu.h"
 #include "lab/bench_plan.h"
 
 #define BENCH_L1_OVERHEAD 20 /* bytes a frame takes on a wire beyond itself: preamble 8, gap 12 */
@@ -61,12 +62,19 @@ struct bench_switch_result {
 	struct bench_drop drop[BENCH_DROPS_MAX]; /* those that grew */
 };
 
+/* Of the switch, or of a node's VMM; NaN where not known. waited_s: wanted a CPU, and had none. */
+struct bench_cpu {
+	double run_s, waited_s;
+};
+
 struct bench_round {
 	struct bench_flow_result *flow; /* as in the trial */
 	size_t n_flows;
 	struct bench_switch_result sw;
 	struct bench_net *net; /* as the topology's networks; differences over the trial */
 	size_t n_nets;
+	struct bench_cpu *cpu; /* of the switch, then of the nodes */
+	size_t n_cpus;
 	uint64_t sent, received;
 	int64_t lost, unexplained;     /* unexplained: lost, but neither dropped nor corrupt */
 	double sent_fps, received_fps; /* sums over the flows */
@@ -79,6 +87,7 @@ struct bench_round {
 struct bench_raw {
 	json_t **status;
 	json_t *stats_before, *stats_after;
+	const struct bench_cpu_sample *cpu_before, *cpu_after; /* n_nodes + 1; NULL: not known */
 	double tsc_hz;
 };
 

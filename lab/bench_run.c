@@ -433,8 +433,9 @@ static int add_histograms(
 	return 0;
 }
 
+/* cpu: samples of before, then of after. */
 static int measure(struct bench_env *env, const struct bench_trial *x, const char *label,
-	struct bench_raw *raw, bool *in_time, struct err *e)
+	struct bench_raw *raw, struct bench_cpu_sample *cpu, bool *in_time, struct err *e)
 {
 	bool started = false;
 	int rc;
@@ -446,6 +447,7 @@ static int measure(struct bench_env *env, const struct bench_trial *x, const cha
 	if (!rc && !(raw->stats_before = switch_stats(env, e)))
 		rc = -EIO;
 	if (!rc) {
+		bench_cpu_sample("/proc", env->t, env->info, raw->stats_before, cpu);
 		started = true;
 		rc = call_nodes(
 			env, x, bench_node_sends, "traffic_start", bench_params_send, NULL, e);
@@ -465,6 +467,9 @@ static int measure(struct bench_env *env, const struct bench_trial *x, const cha
 	if (!rc && !(raw->stats_after = switch_stats(env, e)))
 		rc = -EIO;
 	if (!rc)
+		bench_cpu_sample(
+			"/proc", env->t, env->info, raw->stats_after, cpu + env->t->n_nodes + 1);
+	if (!rc)
 		rc = call_nodes(env, x, takes_part, "traffic_status", NULL, raw->status, e);
 	if (!rc && env->histogram)
 		rc = add_histograms(env, x, raw->status, e);
@@ -479,18 +484,25 @@ int bench_run_trial(struct bench_env *env, const struct bench_trial *x, const ch
 	int rc = -ENOMEM;
 
 	raw.status = calloc(env->t->n_nodes, sizeof(*raw.status));
-	if (!raw.status)
-		return err_set(e, rc, "out of memory");
-	rc = measure(env, x, label, &raw, &in_time, e);
+	struct bench_cpu_sample *cpu = calloc(2 * (env->t->n_nodes + 1), sizeof(*cpu));
+	if (!raw.status || !cpu) {
+		err_set(e, rc, "out of memory");
+		goto out;
+	}
+	raw.cpu_before = cpu;
+	raw.cpu_after = cpu + env->t->n_nodes + 1;
+	rc = measure(env, x, label, &raw, cpu, &in_time, e);
 	if (!rc)
 		rc = bench_round_make(env->t, x, &raw, r, e);
 	if (!rc && !in_time)
 		bench_round_warn(r,
 			"a sender was still at it %llu s after its time, and was stopped",
 			FINISH_TIMEOUT_NS / NS_PER_S);
-	for (size_t i = 0; i < env->t->n_nodes; i++)
+out:
+	for (size_t i = 0; raw.status && i < env->t->n_nodes; i++)
 		json_decref(raw.status[i]);
 	free(raw.status);
+	free(cpu);
 	json_decref(raw.stats_before);
 	json_decref(raw.stats_after);
 	return rc;

@@ -11,6 +11,8 @@
 /* Paced senders may be this much slower than asked before a warning says so. */
 #define RATE_TOLERANCE 0.01
 #define LATE_WARN_US   1000.0
+/* A process that had no CPU for this part of the time in which it wanted one is spoken of. */
+#define WAITED_WARN 0.05
 
 int bench_round_warn(struct bench_round *r, const char *fmt, ...)
 {
@@ -155,6 +157,36 @@ static void warn_flows(const struct topology *t, const struct bench_trial *x, st
 	}
 }
 
+static double waited_share(const struct bench_cpu *c)
+{
+	double wanted = c->run_s + c->waited_s;
+
+	return wanted > 0 ? c->waited_s / wanted : 0; /* 0 for NaN too */
+}
+
+/* Noise of others on the machine: without this nobody could tell it from a slow switch. */
+static void warn_cpus(const struct topology *t, struct bench_round *r)
+{
+	size_t worst = 0, n = 0;
+
+	if (waited_share(&r->cpu[0]) > WAITED_WARN)
+		bench_round_warn(r,
+			"the switch had no CPU for %.0f%% of the time in which it wanted one: others "
+			"ran there, and its figures are worse for it",
+			waited_share(&r->cpu[0]) * 100);
+	for (size_t i = 1; i < r->n_cpus; i++) {
+		if (waited_share(&r->cpu[i]) <= WAITED_WARN)
+			continue;
+		if (!n++ || waited_share(&r->cpu[i]) > waited_share(&r->cpu[worst]))
+			worst = i;
+	}
+	if (n)
+		bench_round_warn(r,
+			"guest %s%s had no CPU for %.0f%% of the time in which it wanted one",
+			t->nodes[worst - 1].name, n > 1 ? ", and less so others," : "",
+			waited_share(&r->cpu[worst]) * 100);
+}
+
 static void warn_ports(const json_t *stats, struct bench_round *r)
 {
 	const json_t *port;
@@ -196,5 +228,6 @@ void bench_round_judge(const struct topology *t, const struct bench_trial *x,
 				"them",
 				t->networks[i].name, (unsigned long long)r->net[i].rx_frames,
 				(unsigned long long)r->net[i].tx_frames);
+	warn_cpus(t, r);
 	warn_ports(raw->stats_after, r);
 }

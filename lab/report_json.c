@@ -114,6 +114,18 @@ static json_t *net_json(const struct topology *t, size_t i, const struct bench_n
 		"dropped", count(n->dropped));
 }
 
+static json_t *cpus_json(const struct topology *t, const struct bench_round *r)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->n_cpus; i++)
+		json_array_append_new(list,
+			json_pack("{s:s, s:o, s:o}", "who", i ? t->nodes[i - 1].name : "switch",
+				"run_s", report_number(r->cpu[i].run_s), "waited_s",
+				report_number(r->cpu[i].waited_s)));
+	return list;
+}
+
 static json_t *round_json(
 	const struct topology *t, const struct bench_trial *x, const struct bench_round *r)
 {
@@ -140,6 +152,7 @@ static json_t *round_json(
 	json_object_set_new(j, "flows", flows);
 	json_object_set_new(j, "switch", switch_json(&r->sw));
 	json_object_set_new(j, "networks", nets);
+	json_object_set_new(j, "cpu", cpus_json(t, r));
 	json_object_set_new(j, "warnings", warnings);
 	return j;
 }

@@ -47,6 +47,40 @@ class Docs(harness.Case):
         self.assertIn('unknown key "zzzzzzzz"', stderr)
         return re.search(r"\(known: (.*)\)", stderr).group(1).split(", ")
 
+    def test_bad_topologies(self):
+        """Each with its sentence, its place and status 2, from each command that takes a topology.
+        (All sentences there are: tests/unit/test_config.c.)"""
+        a = '"a": { "kind": "vm", "nics": [ { "network": "lan" } ] }'
+        flow = '"name": "n", "from": "a.0", "to": "b.0"'
+
+        def text(a=a, traffic=""):
+            return ('{ "version": 1, "lab": "bad",\n"networks": { "lan": {} },\n"nodes": {\n' + a +
+                    ',\n"b": { "kind": "vm", "nics": [ { "network": "lan" } ] } },\n"traffic": [' +
+                    traffic + "] }\n")
+        bad = (
+            (text()[:-4], ":6:13: not valid JSON: ']' expected"),
+            (text(a.replace("nics", "nisc")), ':4:22: node "a": unknown key "nisc"; did you mean "nics"?'),
+            (text(a.replace('"lan"', '"lna"')), 'unknown network "lna"; did you mean "lan"?'),
+            (text(a.replace('"lan"', '"lan", "mac": "01:00:00:00:00:00"')), "is multicast"),
+            (text('"c": { "kind": "vm", "nics": [ { "network": "lan", "mac": "02:00:00:00:00:01" },'
+                  '{ "network": "lan", "mac": "02:00:00:00:00:01" } ] }'),
+             ':4:108: node "c", NIC 1: MAC address 02:00:00:00:00:01 is node "c", NIC 0'),
+            (text(a.replace('"vm"', '"vm", "memory": "64"')), 'size "64" has no unit'),
+            (text(a.replace('"vm"', '"vm", "memory": "0M"')), ':4:32: node "a": "memory" is 0'),
+            (text(traffic="{%s, \"rate\": \"10\"}" % flow), 'rate "10" has no unit'),
+            (text(traffic="{%s, \"frame\": 1519}" % flow),
+             "frames of 1519 bytes don't fit network \"lan\": with its MTU of 1500"))
+        path = self.path("bad.json")
+        for content, said in bad:
+            with open(path, "w") as f:
+                f.write(content)
+            for command in ("validate", "plan", "up", "bench"):
+                with self.subTest(said=said, command=command):
+                    stderr = self.lanyard(command, path, status=2).stderr
+                    self.assertIn(said, stderr)
+                    self.assertIn(path + ":", stderr)
+                    self.assertFalse(os.path.exists(self.path("bad")))
+
     def test_every_topology_key_is_documented(self):
         nic = {"network": "lan"}
         vm = {"kind": "vm", "nics": [nic]}

@@ -368,6 +368,30 @@ static void test_round_warns(void **state)
 	free_case(c);
 }
 
+/* A switch that others kept from its CPU, and two guests that share one. */
+static void test_round_cpus(void **state)
+{
+	struct trial_case *c = new_case(HEAD FLAT TAIL, sender(1, 10, 100000),
+		receiver(1, 10, 0, 0), stats(5, 0, 0, 0), stats(15, 10, 0, 0));
+	struct bench_cpu_sample before[4] = { { true, 5, 5 }, { true, 0, 0 }, { true, 0, 0 } };
+	struct bench_cpu_sample after[4] = { { true, 900000005, 100000005 },
+		{ true, 500000000, 500000000 }, { true, 600000000, 400000000 }, { true, 1, 1 } };
+	struct bench_round r;
+	struct err e = { 0 };
+
+	c->raw.cpu_before = before;
+	c->raw.cpu_after = after;
+	assert_int_equal(bench_round_make(c->t, &c->p.trials[0], &c->raw, &r, &e), 0);
+	print_warnings(&r);
+	assert_int_equal(r.n_cpus, 4);
+	assert_true(fabs(r.cpu[0].run_s - 0.9) < 1e-9 && fabs(r.cpu[0].waited_s - 0.1) < 1e-9);
+	assert_true(isnan(r.cpu[3].run_s)); /* not known before */
+	assert_true(has_warning(&r, "the switch had no CPU for 10% of the time"));
+	assert_true(has_warning(&r, "guest a, and less so others, had no CPU for 50% of the time"));
+	bench_round_free(&r);
+	free_case(c);
+}
+
 /* Nothing received: no rate, no latency, and no number made up for them. */
 static void test_round_empty(void **state)
 {
@@ -667,6 +691,50 @@ static void test_machine(void **state)
 	rmdir(dir);
 }
 
+/* Threads are summed; a process that isn't there, and one without schedstat, are not known. */
+static void test_cpu_read(void **state)
+{
+	static const char *const dirs[] = { "7", "7/task", "7/task/7", "7/task/8", "9", "9/task",
+		"9/task/9" };
+	char dir[] = "/tmp/lanyard-test-XXXXXX", path[256];
+
+	assert_non_null(mkdtemp(dir));
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, dirs[i]);
+		assert_int_equal(mkdir(path, 0700), 0);
+	}
+	write_file(dir, "7/task/7/schedstat", "1000 200 3\n");
+	write_file(dir, "7/task/8/schedstat", "50 1 3\n");
+	struct bench_cpu_sample s = bench_cpu_read(dir, 7);
+	assert_true(s.known);
+	assert_int_equal(s.run_ns, 1050);
+	assert_int_equal(s.waited_ns, 201);
+	assert_false(bench_cpu_read(dir, 8).known);
+	assert_false(bench_cpu_read(dir, 9).known);
+	/* A node's process is the peer of its port; "b" is not found in "bb.0". */
+	struct topology *t = make(HEAD TAIL);
+	struct bench_cpu_sample out[4];
+	json_t *info = js("{'pid': 9}");
+	json_t *peers = js("{'ports': [{'name': 'bb.0', 'vhost_pid': 7}, {'name': 'a.0', 'vhost_pid': "
+			   "null}, {'name': 'a.1', 'vhost_pid': 7}]}");
+	bench_cpu_sample(dir, t, info, peers, out);
+	assert_false(out[0].known);
+	assert_true(out[1].known);
+	assert_false(out[2].known);
+	json_decref(info);
+	json_decref(peers);
+	topology_free(t);
+	for (int k = 7; k <= 8; k++) {
+		snprintf(path, sizeof(path), "%s/7/task/%d/schedstat", dir, k);
+		unlink(path);
+	}
+	for (size_t i = sizeof(dirs) / sizeof(dirs[0]); i-- > 0;) {
+		snprintf(path, sizeof(path), "%s/%s", dir, dirs[i]);
+		rmdir(path);
+	}
+	assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -677,6 +745,7 @@ int main(void)
 		cmocka_unit_test(test_request_fits),
 		cmocka_unit_test(test_round),
 		cmocka_unit_test(test_round_warns),
+		cmocka_unit_test(test_round_cpus),
 		cmocka_unit_test(test_round_empty),
 		cmocka_unit_test(test_round_refuses),
 		cmocka_unit_test(test_median),
@@ -686,6 +755,7 @@ int main(void)
 		cmocka_unit_test(test_wrap),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_machine),
+		cmocka_unit_test(test_cpu_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lab/bench_cpu.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct bench_cpu_sample bench_cpu_read(const char *proc, pid_t pid)
+{
+	struct bench_cpu_sample s = { 0 };
+	char path[640];
+	struct dirent *d;
+
+	snprintf(path, sizeof(path), "%.256s/%d/task", proc, (int)pid);
+	DIR *dir = opendir(path);
+	if (!dir)
+		return s;
+	while ((d = readdir(dir))) {
+		uint64_t run, waited;
+		FILE *f;
+
+		if (d->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%.256s/%d/task/%.32s/schedstat", proc, (int)pid,
+			d->d_name);
+		f = fopen(path, "re");
+		if (!f)
+			continue; /* a thread that ended just now */
+		if (fscanf(f, "%" SCNu64 " %" SCNu64, &run, &waited) == 2) {
+			s.known = true;
+			s.run_ns += run;
+			s.waited_ns += waited;
+		}
+		fclose(f);
+	}
+	closedir(dir);
+	return s;
+}
+
+/* The process behind a node's first port that has one; 0: none has. */
+static pid_t node_pid(const struct topology *t, size_t node, const json_t *stats)
+{
+	const json_t *port;
+	size_t i;
+
+	json_array_foreach (json_object_get(stats, "ports"), i, port) {
+		const char *name = json_string_value(json_object_get(port, "name"));
+		size_t len = strlen(t->nodes[node].name);
+		json_int_t pid = json_integer_value(json_object_get(port, "vhost_pid"));
+
+		if (name && strncmp(name, t->nodes[node].name, len) == 0 && name[len] == '.' &&
+			pid > 0)
+			return (pid_t)pid;
+	}
+	return 0;
+}
+
+void bench_cpu_sample(const char *proc, const struct topology *t, const json_t *info,
+	const json_t *stats, struct bench_cpu_sample *out)
+{
+	pid_t pid = (pid_t)json_integer_value(json_object_get(info, "pid"));
+
+	memset(out, 0, (t->n_nodes + 1) * sizeof(*out));
+	if (pid > 0)
+		out[0] = bench_cpu_read(proc, pid);
+	for (size_t i = 0; i < t->n_nodes; i++) {
+		pid = node_pid(t, i, stats);
+		if (pid > 0)
+			out[i + 1] = bench_cpu_read(proc, pid);
+	}
+}
