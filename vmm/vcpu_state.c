@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/kvm.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -38,10 +39,24 @@ struct vcpu_state {
 	uint64_t msr[N_MSRS];
 };
 
-struct one_msr {
-	struct kvm_msrs head;
-	struct kvm_msr_entry entry;
+/* struct kvm_msrs with room for one. */
+union one_msr {
+	struct kvm_msrs m;
+	uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
 };
+
+/* Gets or sets one MSR by `request`; false if this KVM does not have it. */
+static bool msr_ioctl(int fd, unsigned long request, uint32_t index, uint64_t *value)
+{
+	union one_msr u = { .m.nmsrs = 1 };
+
+	u.m.entries[0].index = index;
+	u.m.entries[0].data = *value;
+	if (ioctl(fd, request, &u) != 1)
+		return false;
+	*value = u.m.entries[0].data;
+	return true;
+}
 
 static int state_ioctl(
 	int fd, unsigned long request, const char *name, const void *arg, struct err *e)
@@ -84,14 +99,9 @@ int vcpu_state_save(int fd, unsigned index, struct vcpu_state **out, struct err 
 		(err = STATE_IOCTL(fd, KVM_GET_MP_STATE, &s->mp, e)) ||
 		(err = STATE_IOCTL(fd, KVM_GET_VCPU_EVENTS, &s->events, e)))
 		return err;
-	for (unsigned i = 0; i < N_MSRS; i++) {
-		struct one_msr m = { .head.nmsrs = 1, .entry.index = saved_msrs[i] };
-
-		if (ioctl(fd, KVM_GET_MSRS, &m) != 1)
-			continue;
-		s->msr_mask |= 1ull << i;
-		s->msr[i] = m.entry.data;
-	}
+	for (unsigned i = 0; i < N_MSRS; i++)
+		if (msr_ioctl(fd, KVM_GET_MSRS, saved_msrs[i], &s->msr[i]))
+			s->msr_mask |= 1ull << i;
 	return 0;
 }
 
@@ -107,11 +117,10 @@ int vcpu_state_restore(int fd, const struct vcpu_state *s, struct err *e)
 		(err = STATE_IOCTL(fd, KVM_SET_DEBUGREGS, &s->debugregs, e)))
 		return err;
 	for (unsigned i = 0; i < N_MSRS; i++) {
-		struct one_msr m = { .head.nmsrs = 1,
-			.entry = { .index = saved_msrs[i], .data = s->msr[i] } };
+		uint64_t value = s->msr[i];
 
 		if (s->msr_mask & 1ull << i)
-			ioctl(fd, KVM_SET_MSRS, &m);
+			msr_ioctl(fd, KVM_SET_MSRS, saved_msrs[i], &value);
 	}
 	/* The local APIC after sregs, whose apic_base says which mode it is in. */
 	if ((err = STATE_IOCTL(fd, KVM_SET_LAPIC, &s->lapic, e)) ||

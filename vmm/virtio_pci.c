@@ -203,10 +203,11 @@ static uint64_t with_hi(uint64_t old, uint32_t hi)
 static void queue_field_write(struct virtio_pci *v, enum common_field f, uint32_t x)
 {
 	unsigned i = v->queue_select;
-	struct virtio_queue *q = &v->queue[i];
+	struct virtio_queue *q;
 
 	if (i >= v->n_queues)
 		return;
+	q = &v->queue[i];
 	if (f == QUEUE_VECTOR) {
 		q->vector = vector_checked(v, x);
 		v->ops->vector_set(v->arg, (int)i, q->vector);
@@ -279,10 +280,11 @@ static void common_field_write(struct virtio_pci *v, enum common_field f, uint32
 
 static uint32_t queue_field_read(const struct virtio_pci *v, enum common_field f)
 {
-	const struct virtio_queue *q = &v->queue[v->queue_select];
+	const struct virtio_queue *q;
 
 	if (v->queue_select >= v->n_queues)
 		return 0; /* 4.1.4.3.1: size 0 says that the queue is not there */
+	q = &v->queue[v->queue_select];
 	switch (f) {
 	case QUEUE_SIZE:
 		return q->size;

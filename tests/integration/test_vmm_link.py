@@ -324,7 +324,7 @@ class SwitchLink(LinkCase):
             self.vms["a"].call("reset")
             self.assertEqual("probe", self.agents["a"].call("hello")["guest"])
         self.assertEqual(10, self.vms["a"].call("info")["resets"])
-        self.assertEqual("up", self.sw.port("a.0")["state"])
+        wait_until(lambda: self.sw.port("a.0")["state"] == "up", 5, "the port to be up again")
         self.traffic()
         self.wait_flow()
 
