@@ -66,8 +66,6 @@ int lab_down(const char *name, const struct lab_opts *o, bool *was_down, struct 
 	} else if (!r) {
 		r = down_locked(&s, name, e);
 	}
-	for (size_t i = 0; i < s.foreign.n; i++)
-		progress_warn(&s.progress, "%s is not ours: left there", s.foreign.v[i]);
 	session_end(&s);
 	return r;
 }

@@ -144,6 +144,22 @@ bool folder_is_ours(const struct plan *p, const char *name)
 	return false;
 }
 
+/* Of a file of ours, by its name. A socket that somebody listens on isn't, nor a file in its place. */
+static int remove_ours(const struct folder *f, const char *name)
+{
+	static const char *const sockets[] = { ".sock", ".agent", ".console", ".vhost" };
+
+	for (size_t i = 0; i < sizeof sockets / sizeof sockets[0]; i++) {
+		char path[LAB_PATH_MAX + 256];
+
+		if (!ends_in(name, sockets[i]))
+			continue;
+		snprintf(path, sizeof path, "%s/%s", f->dir, name);
+		return fd_unix_clear_stale(path, NULL);
+	}
+	return unlinkat(f->fd, name, 0) < 0 ? -errno : 0;
+}
+
 void folder_remove(struct folder *f, const struct plan *p, struct strs *foreign)
 {
 	DIR *d = f->fd >= 0 ? fdopendir(dup(f->fd)) : NULL;
@@ -154,7 +170,7 @@ void folder_remove(struct folder *f, const struct plan *p, struct strs *foreign)
 
 		if (!strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, "lock"))
 			continue;
-		if (!folder_is_ours(p, name) || unlinkat(f->fd, name, 0) < 0)
+		if (!folder_is_ours(p, name) || remove_ours(f, name))
 			strs_add(foreign, "%s/%s", f->dir, name);
 	}
 	if (d)

@@ -89,7 +89,7 @@ void lab_list(struct strs *names)
 		struct stat st;
 
 		snprintf(path, sizeof path, "%s/%s/lock", paths.run, de->d_name);
-		if (de->d_name[0] != '.' && lstat(path, &st) == 0)
+		if (de->d_name[0] != '.' && (lstat(path, &st) == 0 || errno == EACCES))
 			strs_add(names, "%s", de->d_name);
 	}
 	if (d)

@@ -36,6 +36,8 @@ int session_begin(struct session *s, const struct lab_opts *o, bool interruptibl
 
 void session_end(struct session *s)
 {
+	for (size_t i = 0; i < s->foreign.n; i++)
+		progress_warn(&s->progress, "%s is not ours: left there", s->foreign.v[i]);
 	rpc_close(s->carry.sw);
 	folder_close(&s->folder);
 	fd_close(&s->carry.signal_fd);

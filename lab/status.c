@@ -292,8 +292,8 @@ json_t *status_all(void)
 		json_t *j;
 
 		if (lab_open(names.v[i], &l, &e)) {
-			j = json_pack("{s:s, s:s, s:s}", "lab", names.v[i], "state", "damaged",
-				"why", e.text);
+			j = json_pack("{s:s, s:s, s:s}", "lab", names.v[i], "state",
+				e.class == ERR_HOST ? "unknown" : "damaged", "why", e.text);
 		} else {
 			j = lab_head(l);
 			json_object_set_new(

@@ -22,7 +22,7 @@
 #define GUEST_MS 20000 /* to the agent's first answer: 0.1 s as a rule */
 #define LINKS_MS 10000
 #define CALL_MS  5000
-#define HELLO_MS 500 /* one try */
+#define TRY_MS   500 /* one try */
 #define PAUSE_MS 2   /* between tries */
 
 /* --- the run folder --- */
@@ -202,18 +202,20 @@ static void switch_forget(struct carry *c)
 	c->tsc_hz = 0;
 }
 
-/* Until `info` on the control socket gets an answer, which is returned. */
+/* Until `info` on the control socket gets an answer from that very process, which is returned. */
 static json_t *wait_info(struct carry *c, const struct step *s, const char *who, struct err *e)
 {
 	uint64_t deadline = clock_now_ns() + READY_MS * NS_PER_MS;
 
 	for (;;) {
-		struct rpc *r = rpc_connect(s->socket, CALL_MS, NULL);
-		json_t *info = r ? rpc_call(r, "info", NULL, CALL_MS, e) : NULL;
+		struct rpc *r = rpc_connect(s->socket, TRY_MS, NULL);
+		json_t *info = r ? rpc_call(r, "info", NULL, TRY_MS, NULL) : NULL;
 
 		rpc_close(r);
-		if (info)
+		/* Another's answer: ours is about to say that its socket is taken. */
+		if (json_integer_value(json_object_get(info, "pid")) == s->proc.pid)
 			return info;
+		json_decref(info);
 		if (carry_pause(c, PAUSE_MS, e))
 			return NULL;
 		if (clock_now_ns() > deadline) {
@@ -264,7 +266,7 @@ static int stop(struct carry *c, struct step *s, const char *method, const char 
 	if (forced)
 		progress_warn(c->progress, "%s did not end when asked: %s ended it", who, forced);
 	fd_close(&s->pidfd);
-	unlink(s->socket);
+	fd_unix_clear_stale(s->socket, NULL); /* not one that another listens on */
 	return 0;
 }
 
@@ -317,7 +319,7 @@ static int network_undo(struct carry *c, struct step *s, struct err *e)
 static int port_undo(struct carry *c, struct step *s, struct err *e)
 {
 	delete_from_switch(c, "port_del", s);
-	unlink(s->socket);
+	fd_unix_clear_stale(s->socket, NULL);
 	return 0;
 }
 
@@ -379,7 +381,7 @@ static int vm_undo(struct carry *c, struct step *s, struct err *e)
 	for (size_t i = 0; !r && i < 2; i++) {
 		char *path = lab_asprintf("%.*s.%s", (int)base, s->socket, ends[i]);
 
-		unlink(path);
+		fd_unix_clear_stale(path, NULL);
 		free(path);
 	}
 	return r;
@@ -401,8 +403,8 @@ static int guest_run(struct carry *c, struct step *s, struct err *e)
 		return info ? 0 : e->code;
 	}
 	for (;;) {
-		struct rpc *r = rpc_connect(s->socket, HELLO_MS, NULL);
-		json_t *hello = r ? rpc_call(r, "hello", NULL, HELLO_MS, NULL) : NULL;
+		struct rpc *r = rpc_connect(s->socket, TRY_MS, NULL);
+		json_t *hello = r ? rpc_call(r, "hello", NULL, TRY_MS, NULL) : NULL;
 
 		rpc_close(r);
 		json_decref(hello);

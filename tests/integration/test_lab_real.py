@@ -4,6 +4,7 @@ frames flow. What is left afterwards: nothing (harness.Case checks)."""
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -216,6 +217,27 @@ class Host(RealCase):
         return subprocess.run(["unshare", "-m", "sh", "-c", f'{prepare} && exec "$0" "$@"',
                                LANYARD, *args],
                               env=self.env, timeout=60, capture_output=True, text=True)
+
+    def test_socket_taken(self):
+        """Somebody else's socket, or a file, where one of ours is to be: said, and left alone."""
+        folder = os.path.join(self.labs, "pair")
+        for name, in_use in (("switch.sock", True), ("a.0.vhost", True), ("b.agent", True),
+                             ("switch.sock", False), ("b.0.vhost", False), ("a.sock", False)):
+            os.makedirs(folder)
+            path = os.path.join(folder, name)
+            with socket.socket(socket.AF_UNIX) as other:
+                if in_use:
+                    other.bind(path)
+                    other.listen()
+                else:
+                    with open(path, "w") as f:
+                        f.write("mine")
+                up = self.lanyard("up", os.path.join(TOPOLOGIES, "pair.json"), status=2)
+                self.assertIn(f"{path} is taken: ", up.stderr)
+                self.assertIn(f"warning: {path} is not ours: left there", up.stderr)
+                self.assertEqual([name], os.listdir(folder))
+            os.unlink(path)
+            os.rmdir(folder)
 
     def test_no_kvm(self):
         done = self.in_namespace("mount -t tmpfs none /dev && touch /dev/null", "up",
