@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
@@ -62,6 +64,24 @@ static void lcores_arg(char *out, size_t room)
 	out[at - 1] = ')';
 }
 
+/*
+ * EAL makes a folder for what its processes share, and leaves it. We share nothing: it is empty,
+ * and goes now rather than at the end, since a switch may be killed. Another's isn't empty.
+ */
+static void remove_runtime_dir(void)
+{
+	char dir[PATH_MAX];
+	char *slash;
+
+	snprintf(dir, sizeof(dir), "%s", rte_eal_get_runtime_dir());
+	rmdir(dir);
+	slash = strrchr(dir, '/');
+	if (slash) {
+		*slash = '\0';
+		rmdir(dir); /* .../dpdk */
+	}
+}
+
 int eal_start(uint32_t memory_mb, bool *huge, struct err *e)
 {
 	char lcores[4096], mem[16];
@@ -95,6 +115,7 @@ int eal_start(uint32_t memory_mb, bool *huge, struct err *e)
 	if (rte_eal_init(argc, argv) < 0)
 		return err_host(e, rte_errno ? -rte_errno : -EIO,
 			"DPDK's environment can't be started: %s", rte_strerror(rte_errno));
+	remove_runtime_dir();
 	return 0;
 }
 

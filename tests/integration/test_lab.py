@@ -415,8 +415,7 @@ class Commands(LabCase):
         for command in ("validate", "plan", "graph", "up", "down", "status", "console", "logs",
                         "doctor", "version"):
             self.assertIn(f"Usage: lanyard {command}", self.lanyard(command, "--help").stdout)
-            self.assertIn("Usage:", self.lanyard(command, "--nonsense", status=2).stderr +
-                          "Usage:")
+            self.assertIn("--nonsense", self.lanyard(command, "--nonsense", status=2).stderr)
         self.assertIn("TOPOLOGY is missing", self.lanyard("up", status=2).stderr)
         self.assertIn("one argument too many", self.lanyard("up", "a", "b", status=2).stderr)
         self.lanyard("down", status=2)

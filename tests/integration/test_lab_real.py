@@ -101,6 +101,8 @@ class Topologies(RealCase):
         self.lanyard("down", name)
         self.assertEqual(total, huge_free()[1])
         self.expect_nothing()
+        if not os.environ.get("LANYARD_TEST_SHARED_HOST"):
+            self.assertFalse(os.path.exists("/var/run/dpdk/rte"))
         self.assertIn("nothing to do", self.lanyard("down", name).stdout)
 
     def test_pair(self):
