@@ -33,8 +33,13 @@ static json_t *exits_info(const struct vm *vm)
 	for (unsigned k = 0; k < EXIT_MAX; k++) {
 		uint64_t sum = 0;
 
-		for (unsigned i = 0; i < vm->vcpus.n; i++)
-			sum += atomic_load_explicit(&vm->vcpus.v[i].exits[k], memory_order_relaxed);
+		for (unsigned i = 0; i < vm->vcpus.n; i++) {
+			const struct vcpu *v = &vm->vcpus.v[i];
+
+			sum += atomic_load_explicit(&v->exits[k], memory_order_relaxed);
+			if (k == EXIT_HLT) /* KVM deals with it, and counts */
+				sum += vcpu_stat_get(&v->halts);
+		}
 		json_object_set_new(o, vcpu_exit_names[k], json_integer((json_int_t)sum));
 	}
 	return o;

@@ -214,6 +214,7 @@ static int vcpu_new(struct vcpu *v, struct kvm *k, struct kvm_cpuid2 *cpuid, str
 	kvm_cpuid_for(k, cpuid, v->index, v->all->n);
 	if (ioctl(v->fd, KVM_SET_CPUID2, cpuid) < 0)
 		return err_host(e, -errno, "KVM_SET_CPUID2: %s", err_str(errno));
+	vcpu_stat_open(&v->halts, v->fd, "halt_exits");
 	return vcpu_state_save(v->fd, v->index, &v->initial, e);
 }
 
@@ -235,9 +236,11 @@ int vcpus_new(struct vcpus *all, struct kvm *k, unsigned n, const int *cpus, uns
 		goto out;
 	}
 	for (unsigned i = 0; i < n; i++)
-		all->v[i] = (struct vcpu){
-			.all = all, .index = i, .fd = -1, .cpu = n_cpus ? cpus[i % n_cpus] : -1
-		};
+		all->v[i] = (struct vcpu){ .all = all,
+			.index = i,
+			.fd = -1,
+			.halts.fd = -1,
+			.cpu = n_cpus ? cpus[i % n_cpus] : -1 };
 	for (unsigned i = 0; i < n && !err; i++)
 		err = vcpu_new(&all->v[i], k, cpuid, e);
 out:
@@ -265,6 +268,7 @@ void vcpus_free(struct vcpus *all)
 			pthread_join(v->thread, NULL);
 		if (v->run)
 			munmap(v->run, (size_t)all->kvm->run_bytes);
+		vcpu_stat_close(&v->halts);
 		fd_close(&v->fd);
 		free(v->initial);
 	}

@@ -19,6 +19,7 @@
 
 #include "base/err.h"
 #include "vmm/kvm.h"
+#include "vmm/vcpu_stats.h"
 
 /* Why the guest stopped running for us: the counters of `info`. */
 #define VCPU_EXITS(X)                       \
@@ -70,6 +71,7 @@ struct vcpu {
 	_Atomic pid_t tid;                /* vCPU: w, main: r */
 	_Atomic uint64_t exits[EXIT_MAX]; /* vCPU: w, main: r */
 	struct vcpu_state *initial;
+	struct vcpu_stat halts; /* KVM's count of HLTs */
 };
 
 struct vcpus {

@@ -17,7 +17,8 @@
 #include "base/units.h"
 #include "vmm/layout.h"
 
-#define FIRST_CONNECT_MS 50   /* how long the guest's start waits for a back end's features */
+#define FIRST_CONNECT_MS 50 /* how long the guest's start waits for a back end's features */
+#define RESETS_LOGGED    16
 #define NIC_RESET_MS     1500 /* then a back end that keeps the rings is cut off */
 
 static uint64_t host_bridge_read(void *arg, int bar, uint64_t off, unsigned len)
@@ -137,6 +138,12 @@ static void vm_end(struct vm *vm, int status, const char *reason)
 	loop_stop(vm->loop);
 }
 
+/* A guest that resets itself for ever must not fill the disk: the first few, then ever fewer. */
+static bool vm_log_reset(const struct vm *vm)
+{
+	return vm->resets <= RESETS_LOGGED || (vm->resets & (vm->resets - 1)) == 0;
+}
+
 int vm_reset(struct vm *vm, struct err *e)
 {
 	int err;
@@ -155,7 +162,8 @@ int vm_reset(struct vm *vm, struct err *e)
 	if (err)
 		return err;
 	vm->resets++;
-	log_info("%s: reset number %llu", vm->opt->name, (unsigned long long)vm->resets);
+	if (vm_log_reset(vm))
+		log_info("%s: reset number %llu", vm->opt->name, (unsigned long long)vm->resets);
 	vcpus_resume(&vm->vcpus);
 	return 0;
 }
@@ -188,9 +196,10 @@ static void vm_events(void *arg, uint32_t unused)
 	else if ((events & VM_EVENT_TRIPLE_FAULT) && vm_count_fault(vm))
 		vm_end(vm, 1, "the guest crashed (triple fault) more than 5 times in 10 s");
 	else if (events & (VM_EVENT_RESET | VM_EVENT_TRIPLE_FAULT)) {
-		log_info("%s: %s", vm->opt->name,
-			events & VM_EVENT_TRIPLE_FAULT ? "the guest crashed (triple fault)"
-						       : "the guest asked for a reset");
+		if (vm_log_reset(vm))
+			log_info("%s: %s", vm->opt->name,
+				events & VM_EVENT_TRIPLE_FAULT ? "the guest crashed (triple fault)"
+							       : "the guest asked for a reset");
 		if (vm_reset(vm, &e)) {
 			log_error("%s", e.text);
 			vm_end(vm, 1, "the reset failed");

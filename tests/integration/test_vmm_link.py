@@ -303,6 +303,20 @@ class SwitchLink(LinkCase):
         status = self.agents["b"].call("traffic_status", histogram=False)["flows"][0]
         self.assertEqual((0, 0), (status["corrupt"], status["duplicated"]))
 
+    def test_no_vmm_thread_on_the_data_path(self):
+        """Frames cost no exit to us: neither kicks nor interrupts pass through the process."""
+        self.traffic(20000)
+        self.wait_flow()
+        before = {n: self.vms[n].call("info")["exits"] for n in "ab"}
+        had = self.received()
+        time.sleep(1)
+        after = {n: self.vms[n].call("info")["exits"] for n in "ab"}
+        frames = self.received() - had
+        self.assertGreater(frames, 5000)
+        for n in "ab":
+            self.assertEqual(before[n]["mmio"], after[n]["mmio"])
+            self.assertLess(after[n]["io"] - before[n]["io"], 100)  # the agent's
+
     def test_kill_a_vmm(self):
         self.traffic()
         self.wait_flow()
