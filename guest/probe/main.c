@@ -30,6 +30,7 @@
 #define PAUSE_FRAMES 1024 /* a polite flat-out sender pauses after so many, so long: a ring's */
 #define PAUSE_US     100  /* worth, and what somebody needs to wake and take them */
 #define RETRY_US     2000 /* a client that doesn't read, a device that doesn't restart */
+#define NAP_US       100  /* a polite sender sleeps at least so long between two frames */
 #define MARGIN_US    20   /* a polite sender asks to be woken so long before a frame is due */
 #define SPIN_US      50   /* rings empty for so long: sleep; "spin_us=" on the command line */
 
@@ -42,8 +43,8 @@ struct probe {
 	uint64_t halts;
 	uint64_t spin_tsc; /* rings empty for so long: sleep */
 	struct share share;
-	uint64_t pause_tsc, polite_margin_tsc, retry_tsc; /* spans */
-	uint64_t reply_retry, device_retry[NICS_MAX];     /* TSC: not before */
+	uint64_t pause_tsc, polite_margin_tsc, nap_tsc, retry_tsc; /* spans */
+	uint64_t reply_retry, device_retry[NICS_MAX];              /* TSC: not before */
 	uint64_t pause_at; /* frames sent: a polite flat-out sender pauses when there are more */
 
 	char line[AGENT_LINE_MAX];
@@ -181,6 +182,7 @@ static struct probe *start(void)
 	p->pause_tsc = tsc_hz / 1000000 * PAUSE_US;
 	p->polite_margin_tsc = tsc_hz / 1000000 * MARGIN_US;
 	share_init(&p->share, tsc_hz, cpu_tsc());
+	p->nap_tsc = tsc_hz / 1000000 * NAP_US;
 	p->retry_tsc = tsc_hz / 1000000 * RETRY_US;
 	p->agent.ops = &agent_ops;
 	p->agent.ctx = p;
@@ -328,18 +330,24 @@ static void pause_sender(struct probe *p, uint64_t now)
 	sleep(p, false, now + p->pause_tsc);
 }
 
-/* Nothing to do for a while, or at once if polite: sleeps as long as the senders allow. */
+/*
+ * Nothing to do for a while, or at once if polite: sleeps as long as the senders allow. A polite
+ * sender whose frames are due in quick succession sends them in bunches: whoever spins from one to
+ * the next loses the CPU for milliseconds instead.
+ */
 static void idle(struct probe *p, uint64_t now)
 {
 	uint64_t next = traffic_engine_next(p->engine);
-	uint64_t margin = p->share.polite ? p->polite_margin_tsc : timer_margin();
+	bool polite = p->share.polite;
 
 	if (next == UINT64_MAX)
 		sleep(p, false, 0);
 	else if (next <= now) /* a sender that finds no room */
 		sleep(p, true, 0);
-	else if (next - now > margin)
-		sleep(p, false, next - margin);
+	else if (next - now > timer_margin())
+		sleep(p, false, next - (polite ? p->polite_margin_tsc : timer_margin()));
+	else if (polite)
+		sleep(p, false, now + p->nap_tsc > next ? now + p->nap_tsc : next);
 }
 
 void probe_main(void)
