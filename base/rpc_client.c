@@ -184,6 +184,9 @@ json_t *rpc_call(struct rpc *r, const char *method, json_t *params, int timeout_
 	text[len] = '\n';
 	rc = rpc_send(r, text, len + 1, deadline);
 	free(text);
+	/* A server that has no place for us says so and closes, maybe before we have asked. */
+	if (rc == -EPIPE)
+		rc = 0;
 	while (!rc && !mine && (line = rpc_read_line(r, deadline, &rc))) {
 		result = reply_result(line, id, &mine, e);
 		free(line);

@@ -240,7 +240,7 @@ static void print_row(const struct report_table *r, const struct row *row)
 }
 
 /* "10 k frames/s each", "1 Gbit/s each", "as fast as they go" */
-static void format_wish(const struct rate *rate, char *out)
+static void format_wish(const struct rate *rate, bool several, char *out)
 {
 	char n[16];
 
@@ -249,7 +249,8 @@ static void format_wish(const struct rate *rate, char *out)
 		return;
 	}
 	units_format_si((double)rate->value, n);
-	snprintf(out, CELL, "%s%s each", n, rate->kind == RATE_PPS ? "pps" : "bps");
+	snprintf(out, CELL, "%s%s%s", n, rate->kind == RATE_PPS ? "pps" : "bps",
+		several ? " each" : "");
 }
 
 static void print_section(struct report_table *r, const struct bench_trial *x, size_t n)
@@ -264,7 +265,7 @@ static void print_section(struct report_table *r, const struct bench_trial *x, s
 	if (x->group)
 		strcpy(wish, "a group, at once");
 	else
-		format_wish(&entry->rate, wish);
+		format_wish(&entry->rate, x->n_flows > 1, wish);
 	if (!x->group && entry->max_loss == 0)
 		strcpy(loss, ", none may be lost");
 	else if (!x->group && entry->max_loss > 0)

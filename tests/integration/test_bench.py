@@ -202,7 +202,7 @@ class Bench(harness.Case):
                             "--histogram", "--json", "-")
         doc = json.loads(done.stdout)
         self.check_document(doc)
-        self.assertIn("paced: 100 kpps each", done.stderr)
+        self.assertIn("paced: 100 kpps, 0.2 s", done.stderr)
         flow = doc["trials"][0]["rounds"][0]["flows"][0]
         self.assertEqual(flow["received"], sum(n for _, n in flow["latency_buckets_tsc"]))
 
@@ -229,10 +229,11 @@ class Bench(harness.Case):
             self.assertEqual(["loop"], self.labs_left())
         self.lanyard("down", "loop")
 
-    def begin(self):
-        """A bench that would take a minute; returns it once its first trial runs."""
+    def begin(self, *args, seconds="60"):
+        """A bench in the background; returns it once its first trial runs."""
         out = self.path("out.json")
-        argv = [harness.LANYARD, "bench", topology("loop"), "--seconds", "60", "--json", out]
+        argv = [harness.LANYARD, "bench", topology("loop"), "--seconds", seconds, "--json", out,
+                *args]
         p = subprocess.Popen(argv, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              text=True)
         self.addCleanup(lambda: (p.poll() is None and p.kill(), p.communicate()))
@@ -257,6 +258,15 @@ class Bench(harness.Case):
         self.assertFalse(doc["complete"])
         self.assertEqual([], doc["trials"])
         return stderr, doc
+
+    def test_two_at_once(self):
+        """The second one is told that the guest is taken; the first one doesn't notice."""
+        p, _ = self.begin("--only", "paced", seconds="3")
+        done = self.lanyard("bench", "loop", status=1)
+        self.assertIn("guest a: the agent channel is taken by another client", done.stderr)
+        stdout, stderr = p.communicate(timeout=60)
+        self.assertEqual(0, p.returncode, stderr)
+        self.assertIn("2 trials, 0 missed", stdout)
 
     def test_interrupted(self):
         for signo in (signal.SIGINT, signal.SIGTERM):

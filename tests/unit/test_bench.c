@@ -539,7 +539,7 @@ static void test_table(void **state)
 	char *text = print_trial(c, &r, 1, 100, false);
 	assert_string_equal(text,
 		"\n"
-		"paced: 1.00 Mpps each, 1 s, none may be lost\n"
+		"paced: 1.00 Mpps, 1 s, none may be lost\n"
 		"  frame  path        sent/s  recv/s Gbit/s    lost p50/us p99/us p99.9/us max/us "
 		"cyc/frame\n"
 		"!!   64  a.0 > b.0   1.00 M  1.00 M  0.512 <0.001%   2.00   8.00     8.50   9.00        "
@@ -584,7 +584,7 @@ static void test_table_sum(void **state)
 		"     64  6 flows     6.00 k  6.00 k  0.003       0   2.00   4.00     5.00   15.0       "
 		"200\n"));
 	assert_null(strstr(text, "a.0 > b.0"));
-	assert_non_null(strstr(text, "at most 0.1% may be lost"));
+	assert_non_null(strstr(text, "star: 1.00 kpps each, 5 s, at most 0.1% may be lost\n"));
 	free(text);
 	text = print_trial(c, &r, 1, 100, true);
 	assert_non_null(strstr(text, "6 flows"));
