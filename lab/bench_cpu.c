@@ -56,17 +56,21 @@ static pid_t node_pid(const struct topology *t, size_t node, const json_t *stats
 	return 0;
 }
 
+pid_t bench_cpu_pid(const struct topology *t, const json_t *info, const json_t *stats, size_t who)
+{
+	json_int_t pid = json_integer_value(json_object_get(info, "pid"));
+
+	if (who > 0)
+		return node_pid(t, who - 1, stats);
+	return pid > 0 ? (pid_t)pid : 0;
+}
+
 void bench_cpu_sample(const char *proc, const struct topology *t, const json_t *info,
 	const json_t *stats, struct bench_cpu_sample *out)
 {
-	pid_t pid = (pid_t)json_integer_value(json_object_get(info, "pid"));
+	for (size_t who = 0; who <= t->n_nodes; who++) {
+		pid_t pid = bench_cpu_pid(t, info, stats, who);
 
-	memset(out, 0, (t->n_nodes + 1) * sizeof(*out));
-	if (pid > 0)
-		out[0] = bench_cpu_read(proc, pid);
-	for (size_t i = 0; i < t->n_nodes; i++) {
-		pid = node_pid(t, i, stats);
-		if (pid > 0)
-			out[i + 1] = bench_cpu_read(proc, pid);
+		out[who] = pid ? bench_cpu_read(proc, pid) : (struct bench_cpu_sample){ 0 };
 	}
 }

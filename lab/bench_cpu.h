@@ -22,10 +22,11 @@ struct bench_cpu_sample {
 /* proc: "/proc", or a test's folder. A process that is gone is not known. */
 struct bench_cpu_sample bench_cpu_read(const char *proc, pid_t pid);
 
-/*
- * The switch at out[0], node i at out[i + 1]: out has n_nodes + 1 elements. The switch's pid is in
- * its `info`; those of VMMs are in its `stats`, as their vhost-user peers.
- */
+/* The switch's process (who 0), out of its `info`, or the VMM's of node who - 1, which is a
+ * vhost-user peer in the switch's `stats`. 0: not known. */
+pid_t bench_cpu_pid(const struct topology *t, const json_t *info, const json_t *stats, size_t who);
+
+/* All of them, the switch first: out has n_nodes + 1 elements. */
 void bench_cpu_sample(const char *proc, const struct topology *t, const json_t *info,
 	const json_t *stats, struct bench_cpu_sample *out);
 

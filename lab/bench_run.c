@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/proc.h"
 
 #define PATH_MAX_LEN      512
 #define CALL_TIMEOUT_MS   10000
@@ -305,19 +306,51 @@ static json_t *switch_stats(struct bench_env *env, struct err *e)
 	return stats;
 }
 
-static int run_time(
-	struct bench_env *env, const struct bench_trial *x, const char *label, struct err *e)
+/* Who is watched while nobody is asked: the switch, then the nodes' VMMs. */
+static struct proc_id *watch_new(struct bench_env *env, const json_t *stats)
+{
+	struct proc_id *ids = calloc(env->t->n_nodes + 1, sizeof(*ids));
+
+	for (size_t who = 0; ids && who <= env->t->n_nodes; who++) {
+		pid_t pid = bench_cpu_pid(env->t, env->info, stats, who);
+
+		if (!pid || proc_id_of(pid, &ids[who]))
+			ids[who].pid = 0;
+	}
+	return ids;
+}
+
+static int watch_check(const struct bench_env *env, const struct proc_id *ids, struct err *e)
+{
+	for (size_t who = 0; who <= env->t->n_nodes; who++) {
+		if (!ids[who].pid || proc_is_alive(ids[who]))
+			continue;
+		if (who == 0)
+			return err_set(e, -EPIPE, "the switch (pid %d) died during the trial",
+				(int)ids[who].pid);
+		return err_set(e, -EPIPE, "the VMM of guest %s (pid %d) died during the trial",
+			env->t->nodes[who - 1].name, (int)ids[who].pid);
+	}
+	return 0;
+}
+
+static int run_time(struct bench_env *env, const struct bench_trial *x, const char *label,
+	const json_t *stats, struct err *e)
 {
 	uint64_t start = clock_now_ns(), total = (uint64_t)(x->seconds * 1e9), done = 0;
-	int rc = 0;
+	struct proc_id *watched = watch_new(env, stats);
+	int rc = watched ? 0 : err_set(e, -ENOMEM, "out of memory");
 
 	while (done < total && !rc) {
 		uint64_t left = total - done;
 
 		tell(env, "%s: %.0f s left", label, (double)left / 1e9);
 		rc = sleep_ns(env, left < NS_PER_S ? left : NS_PER_S, e);
+		if (!rc)
+			rc = watch_check(env, watched, e);
 		done = clock_now_ns() - start;
 	}
+	free(watched);
 	return rc;
 }
 
@@ -453,7 +486,7 @@ static int measure(struct bench_env *env, const struct bench_trial *x, const cha
 			env, x, bench_node_sends, "traffic_start", bench_params_send, NULL, e);
 	}
 	if (!rc)
-		rc = run_time(env, x, label, e);
+		rc = run_time(env, x, label, raw->stats_before, e);
 	if (!rc) {
 		tell(env, "%s: collecting", label);
 		rc = finish_senders(env, x, raw->status, in_time, e);
