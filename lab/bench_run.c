@@ -2,211 +2,17 @@
 #include "lab/bench_run.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/proc.h"
 
-#define PATH_MAX_LEN      512
-#define CALL_TIMEOUT_MS   10000
 #define LEARN_TIMEOUT_NS  (15 * NS_PER_S)
 #define LEARN_AGAIN_NS    (300 * NS_PER_MS)
 #define FINISH_TIMEOUT_NS (5 * NS_PER_S)
 #define DRAIN_TIMEOUT_NS  (2 * NS_PER_S)
 #define DRAIN_POLL_NS     (30 * NS_PER_MS)
-#define TSC_TOLERANCE     0.001
-
-/* ---- calls to several agents at once ---- */
-
-struct call {
-	size_t node;
-	struct rpc *rpc;
-	const char *method;
-	json_t *params; /* stolen */
-	json_t *result;
-	struct err err;
-	pthread_t thread;
-	bool threaded;
-};
-
-static void *call_run(void *arg)
-{
-	struct call *c = arg;
-
-	c->result = rpc_call(c->rpc, c->method, c->params, CALL_TIMEOUT_MS, &c->err);
-	return NULL;
-}
-
-/* Runs all n, each on a thread of its own if there are several; 0, or the first one's error. The
- * results are the caller's either way. */
-static int call_all(struct bench_env *env, struct call *c, size_t n, struct err *e)
-{
-	int rc = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		c[i].rpc = env->agent[c[i].node];
-		c[i].threaded = n > 1 && pthread_create(&c[i].thread, NULL, call_run, &c[i]) == 0;
-		if (!c[i].threaded)
-			call_run(&c[i]);
-	}
-	for (size_t i = 0; i < n; i++) {
-		if (c[i].threaded)
-			pthread_join(c[i].thread, NULL);
-		if (c[i].result || rc)
-			continue;
-		rc = c[i].err.code ? c[i].err.code : -EIO;
-		if (e) {
-			*e = c[i].err;
-			e->class = ERR_FAILED; /* whatever the guest says: no fault of the user's */
-		}
-		err_prefix(e, "guest %s", env->t->nodes[c[i].node].name);
-	}
-	return rc;
-}
-
-static void calls_drop(struct call *c, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		json_decref(c[i].result);
-}
-
-typedef bool (*node_fn)(const struct bench_trial *x, size_t node);
-
-static bool takes_part(const struct bench_trial *x, size_t node)
-{
-	return bench_node_sends(x, node) || bench_node_receives(x, node);
-}
-
-/* Calls `method` at every node for which `which` holds, with the parameters that `params` makes
- * for it (NULL: none). status: where the results go by node (replacing), or NULL. */
-static int call_nodes(struct bench_env *env, const struct bench_trial *x, node_fn which,
-	const char *method,
-	json_t *(*params)(const struct topology *, const struct bench_trial *, size_t),
-	json_t **status, struct err *e)
-{
-	struct call *c = calloc(env->t->n_nodes, sizeof(*c));
-	size_t n = 0;
-
-	if (!c)
-		return err_set(e, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < env->t->n_nodes; i++) {
-		if (!env->agent[i] || !which(x, i))
-			continue;
-		c[n++] = (struct call){
-			.node = i,
-			.method = method,
-			.params = params ? params(env->t, x, i) : json_object(),
-		};
-	}
-	int rc = call_all(env, c, n, e);
-	for (size_t i = 0; i < n && !rc && status; i++) {
-		json_decref(status[c[i].node]);
-		status[c[i].node] = json_incref(c[i].result);
-	}
-	calls_drop(c, n);
-	free(c);
-	return rc;
-}
-
-/* ---- waiting ---- */
-
-static bool stopped(const struct bench_env *env)
-{
-	return env->stop && *env->stop;
-}
-
-static int interrupted(struct err *e)
-{
-	return err_set(e, -EINTR, "interrupted");
-}
-
-static void tell(struct bench_env *env, const char *fmt, ...)
-{
-	char text[256];
-	va_list ap;
-
-	if (!env->progress)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	env->progress(env->progress_ctx, text);
-}
-
-static int sleep_ns(const struct bench_env *env, uint64_t ns, struct err *e)
-{
-	struct timespec ts = { .tv_sec = (time_t)(ns / NS_PER_S),
-		.tv_nsec = (long)(ns % NS_PER_S) };
-
-	if (!stopped(env))
-		nanosleep(&ts, NULL);
-	return stopped(env) ? interrupted(e) : 0;
-}
-
-/* ---- opening ---- */
-
-static int open_agent(struct bench_env *env, size_t node, const char *path, struct err *e)
-{
-	env->agent[node] = rpc_connect(path, CALL_TIMEOUT_MS, e);
-	if (env->agent[node])
-		env->hello[node] = rpc_call(env->agent[node], "hello", NULL, CALL_TIMEOUT_MS, e);
-	if (!env->hello[node])
-		return err_prefix(e, "guest %s", env->t->nodes[node].name);
-	double hz = json_number_value(json_object_get(env->hello[node], "tsc_hz"));
-	if (hz < env->tsc_hz * (1 - TSC_TOLERANCE) || hz > env->tsc_hz * (1 + TSC_TOLERANCE))
-		return err_set(e, -EPROTO,
-			"guest %s takes its TSC for %.0f Hz, the host's is %.0f Hz: times cannot be "
-			"compared",
-			env->t->nodes[node].name, hz, env->tsc_hz);
-	return 0;
-}
-
-int bench_env_open(struct bench_env *env, const char *sw_path,
-	char *(*agent_path)(void *ctx, size_t node, char *out), void *ctx, struct err *e)
-{
-	char path[PATH_MAX_LEN];
-	int rc = 0;
-
-	json_object_seed(0); /* before there are threads */
-	env->agent = calloc(env->t->n_nodes, sizeof(struct rpc *));
-	env->hello = calloc(env->t->n_nodes, sizeof(json_t *));
-	if (!env->agent || !env->hello)
-		return err_set(e, -ENOMEM, "out of memory");
-	env->sw = rpc_connect(sw_path, CALL_TIMEOUT_MS, e);
-	if (env->sw)
-		env->info = rpc_call(env->sw, "info", NULL, CALL_TIMEOUT_MS, e);
-	if (!env->info)
-		return err_prefix(e, "switch");
-	env->tsc_hz = json_number_value(json_object_get(env->info, "tsc_hz"));
-	if (env->tsc_hz <= 0)
-		return err_set(e, -EPROTO, "switch: its info lacks \"tsc_hz\"");
-	for (size_t i = 0; i < env->t->n_nodes && !rc; i++)
-		if (env->t->nodes[i].kind == TOPO_VM)
-			rc = open_agent(env, i, agent_path(ctx, i, path), e);
-	return rc;
-}
-
-void bench_env_close(struct bench_env *env)
-{
-	for (size_t i = 0; i < env->t->n_nodes; i++) {
-		if (env->agent)
-			rpc_close(env->agent[i]);
-		if (env->hello)
-			json_decref(env->hello[i]);
-	}
-	free(env->agent);
-	free(env->hello);
-	rpc_close(env->sw);
-	json_decref(env->info);
-	env->agent = NULL;
-	env->hello = NULL;
-	env->sw = NULL;
-	env->info = NULL;
-}
 
 /* ---- learning ---- */
 
@@ -230,13 +36,11 @@ static bool fdb_has(const json_t *fdb, struct ether_mac mac)
 static int first_unknown(
 	struct bench_env *env, const struct bench_trial *x, struct topo_end *end, struct err *e)
 {
-	json_t *fdb = rpc_call(env->sw, "fdb", NULL, CALL_TIMEOUT_MS, e);
+	json_t *fdb = bench_call_switch(env, "fdb", NULL, e);
 	int found = 0;
 
-	if (!fdb) {
-		err_prefix(e, "switch");
+	if (!fdb)
 		return -EIO;
-	}
 	for (size_t n = 0; n < env->t->n_nodes && !found; n++) {
 		for (size_t i = 0; i < env->t->nodes[n].n_nics && !found; i++) {
 			*end = (struct topo_end){ n, i };
@@ -255,8 +59,7 @@ static int learn_failed(struct bench_env *env, const struct topo_end *end, struc
 	const char *state = NULL, *reason = NULL;
 
 	topology_port_name(env->t, end->node, end->nic, port);
-	json_t *stats =
-		rpc_call(env->sw, "stats", json_pack("{s:s}", "port", port), CALL_TIMEOUT_MS, NULL);
+	json_t *stats = bench_call_switch(env, "stats", json_pack("{s:s}", "port", port), NULL);
 	json_t *p = json_array_get(json_object_get(stats, "ports"), 0);
 	state = json_string_value(json_object_get(p, "state"));
 	reason = json_string_value(json_object_get(p, "reason"));
@@ -278,9 +81,10 @@ static int learn(struct bench_env *env, const struct bench_trial *x, struct err 
 	do {
 		uint64_t again = clock_now_ns() + LEARN_AGAIN_NS;
 
-		rc = call_nodes(env, x, takes_part, "traffic_start", bench_params_learn, NULL, e);
+		rc = bench_call_nodes(env, x, bench_node_takes_part, "traffic_start",
+			bench_params_learn, NULL, e);
 		while (!rc) {
-			rc = sleep_ns(env, 10 * NS_PER_MS, e);
+			rc = bench_sleep(env, 10 * NS_PER_MS, e);
 			if (rc)
 				break;
 			rc = first_unknown(env, x, &unknown, e);
@@ -292,19 +96,10 @@ static int learn(struct bench_env *env, const struct bench_trial *x, struct err 
 	if (rc > 0)
 		rc = learn_failed(env, &unknown, e);
 	/* The last of them may still be on their way: out of the figures with them. */
-	return rc ? rc : sleep_ns(env, 20 * NS_PER_MS, e);
+	return rc ? rc : bench_sleep(env, 20 * NS_PER_MS, e);
 }
 
 /* ---- running ---- */
-
-static json_t *switch_stats(struct bench_env *env, struct err *e)
-{
-	json_t *stats = rpc_call(env->sw, "stats", NULL, CALL_TIMEOUT_MS, e);
-
-	if (!stats)
-		err_prefix(e, "switch");
-	return stats;
-}
 
 /* Who is watched while nobody is asked: the switch, then the nodes' VMMs. */
 static struct proc_id *watch_new(struct bench_env *env, const json_t *stats)
@@ -344,8 +139,8 @@ static int run_time(struct bench_env *env, const struct bench_trial *x, const ch
 	while (done < total && !rc) {
 		uint64_t left = total - done;
 
-		tell(env, "%s: %.0f s left", label, (double)left / 1e9);
-		rc = sleep_ns(env, left < NS_PER_S ? left : NS_PER_S, e);
+		bench_tell(env, "%s: %.0f s left", label, (double)left / 1e9);
+		rc = bench_sleep(env, left < NS_PER_S ? left : NS_PER_S, e);
 		if (!rc)
 			rc = watch_check(env, watched, e);
 		done = clock_now_ns() - start;
@@ -397,17 +192,17 @@ static int finish_senders(struct bench_env *env, const struct bench_trial *x, js
 	int rc;
 
 	for (;;) {
-		rc = call_nodes(env, x, bench_node_sends, "traffic_status", NULL, status, e);
+		rc = bench_call_nodes(env, x, bench_node_sends, "traffic_status", NULL, status, e);
 		if (rc || senders_done(status, env->t->n_nodes) || clock_now_ns() > deadline)
 			break;
-		rc = sleep_ns(env, 20 * NS_PER_MS, e);
+		rc = bench_sleep(env, 20 * NS_PER_MS, e);
 		if (rc)
 			break;
 	}
 	if (rc)
 		return rc;
 	*in_time = senders_done(status, env->t->n_nodes);
-	return call_nodes(env, x, bench_node_sends, "traffic_stop", NULL, status, e);
+	return bench_call_nodes(env, x, bench_node_sends, "traffic_stop", NULL, status, e);
 }
 
 /* Until all that was sent was received, or nothing arrives any more. */
@@ -417,7 +212,8 @@ static int drain(struct bench_env *env, const struct bench_trial *x, json_t **st
 	int rc;
 
 	for (;;) {
-		rc = call_nodes(env, x, bench_node_receives, "traffic_status", NULL, status, e);
+		rc = bench_call_nodes(
+			env, x, bench_node_receives, "traffic_status", NULL, status, e);
 		if (rc)
 			return rc;
 		now = count_frames(status, env->t->n_nodes, "receive");
@@ -425,7 +221,7 @@ static int drain(struct bench_env *env, const struct bench_trial *x, json_t **st
 			clock_now_ns() > deadline)
 			return 0;
 		before = now;
-		rc = sleep_ns(env, DRAIN_POLL_NS, e);
+		rc = bench_sleep(env, DRAIN_POLL_NS, e);
 		if (rc)
 			return rc;
 	}
@@ -455,8 +251,8 @@ static int add_histograms(
 		size_t node = x->flows[i].to.node;
 		json_t *params =
 			json_pack("{s:b, s:i}", "histogram", 1, "flow", (int)x->flows[i].id);
-		json_t *one =
-			rpc_call(env->agent[node], "traffic_status", params, CALL_TIMEOUT_MS, e);
+		json_t *one = rpc_call(
+			env->agent[node], "traffic_status", params, BENCH_CALL_TIMEOUT_MS, e);
 
 		if (!one)
 			return err_prefix(e, "guest %s", env->t->nodes[node].name);
@@ -473,37 +269,40 @@ static int measure(struct bench_env *env, const struct bench_trial *x, const cha
 	bool started = false;
 	int rc;
 
-	tell(env, "%s: learning", label);
+	bench_tell(env, "%s: learning", label);
 	rc = learn(env, x, e);
 	if (!rc)
-		rc = call_nodes(env, x, takes_part, "traffic_start", bench_params_receive, NULL, e);
-	if (!rc && !(raw->stats_before = switch_stats(env, e)))
+		rc = bench_call_nodes(env, x, bench_node_takes_part, "traffic_start",
+			bench_params_receive, NULL, e);
+	if (!rc && !(raw->stats_before = bench_call_switch(env, "stats", NULL, e)))
 		rc = -EIO;
 	if (!rc) {
 		bench_cpu_sample("/proc", env->t, env->info, raw->stats_before, cpu);
 		started = true;
-		rc = call_nodes(
+		rc = bench_call_nodes(
 			env, x, bench_node_sends, "traffic_start", bench_params_send, NULL, e);
 	}
 	if (!rc)
 		rc = run_time(env, x, label, raw->stats_before, e);
 	if (!rc) {
-		tell(env, "%s: collecting", label);
+		bench_tell(env, "%s: collecting", label);
 		rc = finish_senders(env, x, raw->status, in_time, e);
 	}
 	if (rc) {
 		if (started) /* whatever went wrong: nobody is left sending */
-			call_nodes(env, x, bench_node_sends, "traffic_stop", NULL, NULL, NULL);
+			bench_call_nodes(
+				env, x, bench_node_sends, "traffic_stop", NULL, NULL, NULL);
 		return rc;
 	}
 	rc = drain(env, x, raw->status, e);
-	if (!rc && !(raw->stats_after = switch_stats(env, e)))
+	if (!rc && !(raw->stats_after = bench_call_switch(env, "stats", NULL, e)))
 		rc = -EIO;
 	if (!rc)
 		bench_cpu_sample(
 			"/proc", env->t, env->info, raw->stats_after, cpu + env->t->n_nodes + 1);
 	if (!rc)
-		rc = call_nodes(env, x, takes_part, "traffic_status", NULL, raw->status, e);
+		rc = bench_call_nodes(
+			env, x, bench_node_takes_part, "traffic_status", NULL, raw->status, e);
 	if (!rc && env->histogram)
 		rc = add_histograms(env, x, raw->status, e);
 	return rc;
