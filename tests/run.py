@@ -152,7 +152,7 @@ def run_fuzz(tally, dir_, seconds):
         name = os.path.basename(path)
         if not os.access(path, os.X_OK) or os.path.isdir(path):
             continue
-        corpus = os.path.join(ROOT, "tests/fuzz/corpus", name)
+        corpus = os.path.join(ROOT, "tests/fuzz/corpus", name.removeprefix("fuzz_"))
         work = os.path.join(ROOT, dir_, "fuzz-work", name)
         os.makedirs(work, exist_ok=True)
         argv = [path, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048",
