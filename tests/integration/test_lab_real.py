@@ -11,6 +11,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from harness import (Case, LANYARD, Rpc, TOPOLOGIES, VMM, huge_free, main,  # noqa: E402
                      processes_with, wait_until)
+from ringclient import RingClient  # noqa: E402
 
 
 class RealCase(Case):
@@ -211,6 +212,31 @@ os.execv("{VMM}", sys.argv)
         node = self.node("a")
         self.assertEqual(("ended", "the guest powered itself off"), (node["state"], node["reason"]))
         self.lanyard("down", "pair")
+
+
+class Disabled(RealCase):
+    def test_malformed_ring(self):
+        """A client that writes nonsense: its port is disabled, `status` says why; a VM goes on."""
+        self.lab = "mixed"
+        path = self.path("mixed.json")
+        with open(path, "w") as f:
+            json.dump({"version": 1, "lab": "mixed", "networks": {"lan": {}}, "nodes": {
+                "a": {"kind": "vm", "memory": "64M", "nics": [{"network": "lan"}]},
+                "x": {"kind": "external", "nics": [{"network": "lan"}]}}}, f)
+        self.lanyard("up", path)
+        port = self.port("x.0")
+        self.assertEqual((True, "waiting"), (port["external"], port["state"]))
+        with RingClient(port["socket"], env=self.env) as client:
+            self.assertEqual("up", self.port("x.0")["state"])
+            client.do("attack loop")
+            port = wait_until(lambda: next((p for p in self.status()["ports"]
+                                            if p["state"] == "disabled"), None), 5, "x.0's end")
+            self.assertEqual("x.0", port["name"])
+            text = self.lanyard("status", "mixed").stdout
+            self.assertIn(f"port x.0 is disabled: {port['reason']}", text)
+            self.assertIn("loop", port["reason"])
+            self.assertEqual("up", self.port("a.0")["state"])
+        self.lanyard("down", "mixed")
 
 
 class Host(RealCase):
