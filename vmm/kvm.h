@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The kernel's side of the machine: the VM's fd, its memory, interrupt routes, irqfds and
- * ioeventfds, and the CPUID that vCPUs get. Made by the main thread; routes, irqfds and ioeventfds are
- * changed by whichever thread holds the device lock; the interrupt line calls take any thread.
+ * ioeventfds, and the CPUID that vCPUs get. Made by the main thread; routes, irqfds and ioeventfds
+ * are changed by whichever thread holds the device lock; the interrupt line calls take any thread.
  */
 #ifndef LANYARD_VMM_KVM_H
 #define LANYARD_VMM_KVM_H

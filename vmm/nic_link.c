@@ -4,12 +4,12 @@
  *
  *	away -> connected -> rings handed over -> away -> ...
  *
- * Away: link down; one quick attempt, then one every 100 ms, for ever. Connected: negotiated, and the
- * back end has what the driver agreed on (else: a sentence, hang up, stay away). Once the driver is up,
- * the rings are handed over: from 0 after a device reset, from used->idx if another back end had them
- * (what that one took and never returned is then done again), with a kick and a call each so that
- * neither side waits for the other. A device reset takes the rings back (GET_VRING_BASE) before the
- * driver sees it done.
+ * Away: link down; one quick attempt, then one every 100 ms, for ever. Connected: negotiated, and
+ * the back end has what the driver agreed on (else: a sentence, hang up, stay away). Once the
+ * driver is up, the rings are handed over: from 0 after a device reset, from used->idx if another
+ * back end had them (what that one took and never returned is then done again), with a kick and a
+ * call each so that neither side waits for the other. A device reset takes the rings back
+ * (GET_VRING_BASE) before the driver sees it done.
  *
  * The thread takes the device lock to look and to tell, never while it waits for the back end.
  */

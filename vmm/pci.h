@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PCI functions as a guest sees them: configuration space with a mask of writable bits, BARs,
- * capabilities, and the bus reached by ECAM. Pure; callers hold the machine's device lock. The guest
- * may read and write anything at any size.
+ * capabilities, and the bus reached by ECAM. Pure; callers hold the machine's device lock. The
+ * guest may read and write anything at any size.
  */
 #ifndef LANYARD_VMM_PCI_H
 #define LANYARD_VMM_PCI_H
@@ -22,7 +22,8 @@ struct pci_ops {
 	/* The function's memory: off is within BAR `bar`. len 1, 2, 4 or 8. */
 	uint64_t (*bar_read)(void *arg, int bar, uint64_t off, unsigned len);
 	void (*bar_write)(void *arg, int bar, uint64_t off, uint64_t v, unsigned len);
-	/* The command register or a BAR changed: what is decoded may be elsewhere now. May be NULL. */
+	/* The command register or a BAR changed: what is decoded may be elsewhere now. May be
+	 * NULL. */
 	void (*mapping_changed)(void *arg);
 	/* Before a read and after a write of configuration space. May be NULL. */
 	void (*config_before_read)(void *arg, unsigned off, unsigned len);
@@ -51,7 +52,8 @@ struct pci_id {
 
 void pci_function_init(
 	struct pci_function *f, const struct pci_id *id, const struct pci_ops *ops, void *arg);
-/* A 64-bit prefetchable memory BAR in registers `bar` and `bar` + 1; size a power of two >= 4096. */
+/* A 64-bit prefetchable memory BAR in registers `bar` and `bar` + 1; size a power of two >=
+ * 4096. */
 void pci_add_bar64(struct pci_function *f, int bar, uint64_t size, uint64_t addr);
 /* len bytes with the two of the header; returns the offset in configuration space. */
 unsigned pci_add_cap(struct pci_function *f, uint8_t id, unsigned len);

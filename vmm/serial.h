@@ -5,8 +5,8 @@
  *
  * vCPU threads call serial_pio; the main thread's loop moves bytes between the FIFOs and the
  * client. The lock is held for register accesses and copies of at most a FIFO, never over a wait. A
- * vCPU wakes the main thread when there is something to send where there was nothing, and when a full
- * receive FIFO has room again.
+ * vCPU wakes the main thread when there is something to send where there was nothing, and when a
+ * full receive FIFO has room again.
  *
  * The console (COM1) shows a new client what was printed last. The agent line (COM2) is for
  * JSON lines of one client after the other: what was meant for a client that left is not given to

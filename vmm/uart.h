@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A 16550A as the guest sees it, with deep FIFOs (docs/control.md). Pure: bytes go in and out by
- * uart_rx_push and uart_tx_take, and uart_irq says the level of its interrupt line. The caller locks.
- * Nothing is lost towards the guest: a full receive FIFO takes no more, and FCR's "clear" leaves
- * what has come.
+ * uart_rx_push and uart_tx_take, and uart_irq says the level of its interrupt line. The caller
+ * locks. Nothing is lost towards the guest: a full receive FIFO takes no more, and FCR's "clear"
+ * leaves what has come.
  */
 #ifndef LANYARD_VMM_UART_H
 #define LANYARD_VMM_UART_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vCPUs: a thread each that runs the guest and hands its exits to the machine. The main thread makes,
- * pauses, resets and ends them; a vCPU thread only runs, parks and counts.
+ * vCPUs: a thread each that runs the guest and hands its exits to the machine. The main thread
+ * makes, pauses, resets and ends them; a vCPU thread only runs, parks and counts.
  *
  *	made -> running <-> parked -> ended
  *

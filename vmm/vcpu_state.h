@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A vCPU's registers: kept as KVM made them, to be put back at reset; the TSC excepted, which is the
- * host's for good. Called by the main thread while the vCPU does not run. */
+/* A vCPU's registers: kept as KVM made them, to be put back at reset; the TSC excepted, which is
+ * the host's for good. Called by the main thread while the vCPU does not run. */
 #ifndef LANYARD_VMM_VCPU_STATE_H
 #define LANYARD_VMM_VCPU_STATE_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What KVM itself counts of a vCPU (its binary statistics): HLT, for one, never leaves the kernel. */
+/* What KVM itself counts of a vCPU (its binary statistics): HLT, for one, never leaves the
+ * kernel. */
 #ifndef LANYARD_VMM_VCPU_STATS_H
 #define LANYARD_VMM_VCPU_STATS_H
 

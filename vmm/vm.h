@@ -2,10 +2,10 @@
 /*
  * One virtual machine: its parts, and what happens to it as a whole. docs/vmm.md has the picture.
  *
- * Threads: the main thread (event loop: RPC, serial sockets, signals, machine events), one per vCPU,
- * one per NIC (its link). Locks: device_lock (PCI, virtio, NICs; never held over a wait), a serial
- * line's own, the vCPUs' own; none is taken while another is held but device_lock, which is the
- * outermost.
+ * Threads: the main thread (event loop: RPC, serial sockets, signals, machine events), one per
+ * vCPU, one per NIC (its link). Locks: device_lock (PCI, virtio, NICs; never held over a wait), a
+ * serial line's own, the vCPUs' own; none is taken while another is held but device_lock, which is
+ * the outermost.
  */
 #ifndef LANYARD_VMM_VM_H
 #define LANYARD_VMM_VM_H

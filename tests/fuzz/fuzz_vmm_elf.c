@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as a guest's ELF: loaded within memory, or refused with a sentence that names the file. */
+/* Any bytes as a guest's ELF: loaded within memory, or refused with a sentence that names the
+ * file. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A guest's accesses to everything that a NIC shows it: configuration space by ECAM, the BAR (common
- * configuration, notify, MSI-X, the PCI-configuration window), and the control queue's ring, in any
- * order and width. The machine's KVM is not there: its calls fail, which the device must bear too.
+ * A guest's accesses to everything that a NIC shows it: configuration space by ECAM, the BAR
+ * (common configuration, notify, MSI-X, the PCI-configuration window), and the control queue's
+ * ring, in any order and width. The machine's KVM is not there: its calls fail, which the device
+ * must bear too.
  *
  * Input: operations of 12 bytes: kind and width, offset, value.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A guest at the UART's registers and a client at its other end: counts stay within the FIFOs, and what
- * is pushed comes out in its order. Input: pairs of bytes: operation and register, value. */
+/* A guest at the UART's registers and a client at its other end: counts stay within the FIFOs, and
+ * what is pushed comes out in its order. Input: pairs of bytes: operation and register, value. */
 #include <stdlib.h>
 
 #include "vmm/uart.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Modern virtio over PCI: the common configuration as a state machine, capabilities, the windows. */
+/* Modern virtio over PCI: the common configuration as a state machine, capabilities, the
+ * windows. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
