@@ -99,17 +99,13 @@ void pci_enable(struct pci_dev *d)
 	pci_write16(d, COMMAND_AT, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_NO_INTX);
 }
 
-uint32_t pci_cap_next(const struct pci_dev *d, uint32_t after, uint8_t id)
+bool pci_cap_next(const struct pci_dev *d, struct pci_cap *c)
 {
-	uint32_t at = after ? pci_read16(d, after) >> 8 : pci_read16(d, 0x34) & 0xff;
+	uint32_t next = c->at ? c->head >> 8 & 0xff : pci_read32(d, 0x34) & 0xff;
 
-	/* A list that loops ends after as many steps as there is room for. */
-	for (int i = 0; i < 48 && at >= 0x40; i++) {
-		uint16_t v = pci_read16(d, at);
-
-		if ((v & 0xff) == id)
-			return at;
-		at = v >> 8;
-	}
-	return 0;
+	/* Behind the header, in words; a list that comes back to itself ends when all fit in. */
+	if (next < 0x40 || next & 3 || c->n == (256 - 0x40) / 4)
+		return false;
+	*c = (struct pci_cap){ next, pci_read32(d, next), c->n + 1 };
+	return true;
 }

@@ -36,7 +36,12 @@ uint16_t pci_read16(const struct pci_dev *d, uint32_t at);
 void pci_write16(const struct pci_dev *d, uint32_t at, uint16_t v);
 void pci_write32(const struct pci_dev *d, uint32_t at, uint32_t v);
 
-/* The first capability with this id behind `after` (0: from the start); 0: none. */
-uint32_t pci_cap_next(const struct pci_dev *d, uint32_t after, uint8_t id);
+/* A capability: where, its first four bytes (id, next, and two of its own), how many so far. */
+struct pci_cap {
+	uint32_t at, head, n;
+};
+
+/* The next one; the first if *c is all 0. False: there is none. */
+bool pci_cap_next(const struct pci_dev *d, struct pci_cap *c);
 
 #endif

@@ -20,48 +20,38 @@ static uint32_t round_up(uint32_t v, uint32_t to)
 	return (v + to - 1) / to * to;
 }
 
-/* Finds the configuration structures behind the vendor capabilities (virtio 1.2, 4.1.4). */
-static bool find_structures(struct vnet *v)
+/* A configuration structure behind a vendor capability (virtio 1.2, 4.1.4). */
+static void take_structure(struct vnet *v, const struct pci_cap *c)
 {
 	struct pci_dev *d = &v->pci;
-	uint32_t at = 0;
+	uint8_t type = (uint8_t)(c->head >> 24);
+	volatile uint8_t *p;
 
-	while ((at = pci_cap_next(d, at, PCI_CAP_VENDOR))) {
-		uint8_t type = (uint8_t)(pci_read32(d, at) >> 24);
-		volatile uint8_t *p;
-
-		if (type != VIRTIO_PCI_CAP_COMMON && type != VIRTIO_PCI_CAP_NOTIFY &&
-			type != VIRTIO_PCI_CAP_DEVICE)
-			continue;
-		p = pci_bar(d, pci_read32(d, at + 4) & 0xff);
-		if (!p)
-			continue;
-		p += pci_read32(d, at + 8);
-		/* The first of a kind is the one that the device likes best. */
-		if (type == VIRTIO_PCI_CAP_COMMON && !v->common) {
-			v->common = (volatile struct virtio_common *)p;
-		} else if (type == VIRTIO_PCI_CAP_NOTIFY && !v->notify_base) {
-			v->notify_base = p;
-			v->notify_multiplier = pci_read32(d, at + 16);
-		} else if (type == VIRTIO_PCI_CAP_DEVICE && !v->config) {
-			v->config = (volatile struct virtio_net_config *)p;
-		}
+	if (type != VIRTIO_PCI_CAP_COMMON && type != VIRTIO_PCI_CAP_NOTIFY &&
+		type != VIRTIO_PCI_CAP_DEVICE)
+		return;
+	p = pci_bar(d, pci_read32(d, c->at + 4) & 0xff);
+	if (!p)
+		return;
+	p += pci_read32(d, c->at + 8);
+	/* The first of a kind is the one that the device likes best. */
+	if (type == VIRTIO_PCI_CAP_COMMON && !v->common) {
+		v->common = (volatile struct virtio_common *)p;
+	} else if (type == VIRTIO_PCI_CAP_NOTIFY && !v->notify_base) {
+		v->notify_base = p;
+		v->notify_multiplier = pci_read32(d, c->at + 16);
+	} else if (type == VIRTIO_PCI_CAP_DEVICE && !v->config) {
+		v->config = (volatile struct virtio_net_config *)p;
 	}
-	return v->common && v->notify_base && v->config;
 }
 
 /* Vectors 0 config, 1 receive, 2 transmit, to this CPU. */
-static bool setup_msix(struct vnet *v)
+static bool setup_msix(struct vnet *v, const struct pci_cap *c)
 {
 	struct pci_dev *d = &v->pci;
-	uint32_t at = pci_cap_next(d, 0, PCI_CAP_MSIX), table, n;
-	volatile uint8_t *p;
+	uint32_t n = (c->head >> 16 & 0x7ff) + 1, table = pci_read32(d, c->at + 4);
+	volatile uint8_t *p = pci_bar(d, table & 7);
 
-	if (!at)
-		return false;
-	n = (pci_read16(d, at + 2) & 0x7ff) + 1u;
-	table = pci_read32(d, at + 4);
-	p = pci_bar(d, table & 7);
 	if (n < 3 || !p)
 		return false;
 	pci_enable(d); /* all BARs are assigned; from here on they answer */
@@ -72,8 +62,25 @@ static bool setup_msix(struct vnet *v)
 		mmio_put32(p + 8, VEC_NIC + 3 * v->n + i);
 		mmio_put32(p + 12, 0);
 	}
-	pci_write16(d, at + 2, 0x8000); /* enable */
+	pci_write16(d, c->at + 2, 0x8000); /* enable */
 	return true;
+}
+
+static bool setup_pci(struct vnet *v, const char **why)
+{
+	struct pci_cap c = { 0 }, msix = { 0 };
+
+	while (pci_cap_next(&v->pci, &c)) {
+		if ((c.head & 0xff) == PCI_CAP_VENDOR)
+			take_structure(v, &c);
+		else if ((c.head & 0xff) == PCI_CAP_MSIX)
+			msix = c;
+	}
+	*why = "no virtio 1.x structures in its capabilities";
+	if (!v->common || !v->notify_base || !v->config)
+		return false;
+	*why = "no MSI-X, or fewer than 3 vectors";
+	return msix.at && setup_msix(v, &msix);
 }
 
 static uint64_t read_features(volatile struct virtio_common *c)
@@ -268,11 +275,7 @@ bool vnet_open(struct vnet *v, uint32_t slot, uint32_t n, size_t budget, const c
 	v->n = n;
 	v->port.ops = &vnet_ring_ops;
 	pci_open(&v->pci, slot);
-	*why = "no virtio 1.x structures in its capabilities";
-	if (!find_structures(v))
-		return false;
-	*why = "no MSI-X, or fewer than 3 vectors";
-	if (!setup_msix(v))
+	if (!setup_pci(v, why))
 		return false;
 	if (!negotiate(v, why))
 		return false;
