@@ -150,14 +150,21 @@ size_t mem_left(void)
 	return heap < heap_end ? heap_end - heap : 0;
 }
 
-void *mem_alloc(size_t n, size_t align)
+void *mem_alloc_dirty(size_t n, size_t align)
 {
 	uintptr_t at = (heap + align - 1) & ~(uintptr_t)(align - 1);
 
 	if (at > heap_end || n > heap_end - at)
 		return NULL;
 	heap = at + n;
-	return memset((void *)at, 0, n);
+	return (void *)at;
+}
+
+void *mem_alloc(size_t n, size_t align)
+{
+	void *p = mem_alloc_dirty(n, align);
+
+	return p ? memset(p, 0, n) : NULL;
 }
 
 #define GIB           0x40000000ull

@@ -14,6 +14,8 @@ const char *mem_cmdline(void);
 
 /* Zeroed, aligned (a power of two), never freed. NULL if there is no more. */
 void *mem_alloc(size_t n, size_t align);
+/* The same, not zeroed, and so not touched: for large buffers that are written before read. */
+void *mem_alloc_dirty(size_t n, size_t align);
 size_t mem_left(void);
 
 /* The number after `key` ("tsc_hz=") on the command line, decimal or 0x...; def if not there. */

@@ -142,17 +142,19 @@ static bool alloc_memory(struct vnet *v, uint16_t rx, uint16_t tx, size_t budget
 	}
 	if (!alloc_queue(&v->rx, RX, rx) || !alloc_queue(&v->tx, TX, tx))
 		return false;
-	v->rx_mem = mem_alloc((size_t)rx * v->stride + VNET_LINE, VNET_LINE);
+	v->rx_mem = mem_alloc_dirty((size_t)rx * v->stride + VNET_LINE, VNET_LINE);
 	v->slots = mem_alloc(tx * sizeof(*v->slots), 64);
 	v->tx_done = mem_alloc(tx, 64);
-	v->rx_joined = mem_alloc(VNET_JOINED_MAX, 64);
-	v->slots[0].frame = mem_alloc((size_t)tx * v->stride + VNET_LINE, VNET_LINE);
+	v->rx_joined = mem_alloc_dirty(VNET_JOINED_MAX, 64);
+	v->slots[0].frame = mem_alloc_dirty((size_t)tx * v->stride + VNET_LINE, VNET_LINE);
 	if (!v->rx_mem || !v->slots || !v->tx_done || !v->rx_joined || !v->slots[0].frame)
 		return false;
 	v->rx_mem += VNET_LINE;
 	v->slots[0].frame += VNET_LINE;
-	for (uint16_t i = 1; i < tx; i++)
+	for (uint16_t i = 0; i < tx; i++) {
 		v->slots[i].frame = v->slots[0].frame + (size_t)i * v->stride;
+		__builtin_memset(v->slots[i].frame - VNET_HDR_LEN, 0, VNET_HDR_LEN);
+	}
 	return true;
 }
 
