@@ -428,13 +428,40 @@ class Commands(LabCase):
         self.assertIn("no lab is up", self.lanyard("status").stdout)
 
     def test_bad_topology(self):
+        """Each with its own sentence, FILE:LINE:COLUMN and status 2, from every command alike."""
+        good = """{ "version": 1, "lab": "pair",
+ "networks": { "lan": { "mtu": 1500 } },
+ "nodes": {
+  "a": { "kind": "vm", "memory": "64M", "nics": [ { "network": "lan", "mac": "02:00:00:00:00:01" } ] },
+  "b": { "kind": "vm", "memory": "64M", "nics": [ { "network": "lan", "mac": "02:00:00:00:00:02" } ] } },
+ "traffic": [ { "name": "t", "from": "a.0", "to": "b.0", "frame": [ 64 ], "rate": "1kpps", "seconds": 1 } ] }
+"""
         path = self.path("bad.json")
-        with open(path, "w") as f:
-            f.write('{"version": 1, "lab": "x",\n "netwroks": {}}')
-        for command in ("validate", "plan", "graph", "up"):
-            err = self.lanyard(command, path, status=2).stderr
-            self.assertIn(f"{path}:2:", err)
-            self.assertIn("networks", err)
+        for what, old, new, place, *words in (
+                ("malformed JSON", "[ 64 ]", "[ 64 ", "6:"),
+                ("unknown key", '"networks"', '"netwroks"', "2:2", '"netwroks"', '"networks"'),
+                ("unknown network", '"network": "lan", "mac": "02:00:00:00:00:02"',
+                 '"network": "wan"', "5:", '"wan"'),
+                ("duplicate MAC", "00:02", "00:01", "5:", "02:00:00:00:00:01"),
+                ("multicast MAC", "02:00:00:00:00:02", "01:00:00:00:00:02", "5:", "unicast"),
+                ("size without unit", '"64M"', '"64"', "4:", "unit"),
+                ("rate without unit", '"1kpps"', '"1000"', "6:", "pps"),
+                ("memory 0", '"64M"', '"0M"', "4:", "memory"),
+                ("frame larger than the MTU", "[ 64 ]", "[ 1519 ]", "6:", "1518"),
+                ("unknown node", '"b.0"', '"c.0"', "6:", '"c'),
+                ("another version", '"version": 1', '"version": 2', "1:", "version")):
+            with self.subTest(what):
+                with open(path, "w") as f:
+                    f.write(good.replace(old, new, 1))
+                self.assertNotEqual(good, good.replace(old, new, 1))
+                errors = {self.lanyard(command, path, status=2).stderr
+                          for command in ("validate", "plan", "graph", "up")}
+                self.assertEqual(1, len(errors), errors)
+                error = errors.pop()
+                self.assertTrue(error.startswith(f"lanyard: {path}:{place}"), error)
+                for word in words:
+                    self.assertIn(word, error)
+        self.lanyard("validate", self.path("none.json"), status=2)
 
     def test_bad_requests(self):
         """Those that only `up` can see, each before anything is made."""
