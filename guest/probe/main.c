@@ -44,6 +44,7 @@ struct probe {
 	uint64_t spin_tsc; /* rings empty for so long: sleep */
 	struct share share;
 	uint64_t pause_tsc, polite_margin_tsc, nap_tsc, retry_tsc; /* spans */
+	uint64_t restart_tsc, restarted;                           /* for the tests: span, TSC */
 	uint64_t reply_retry, device_retry[NICS_MAX];              /* TSC: not before */
 	uint64_t pause_at; /* frames sent: a polite flat-out sender pauses when there are more */
 
@@ -182,6 +183,7 @@ static struct probe *start(void)
 	p->pause_tsc = tsc_hz / 1000000 * PAUSE_US;
 	p->polite_margin_tsc = tsc_hz / 1000000 * MARGIN_US;
 	share_init(&p->share, tsc_hz, cpu_tsc());
+	p->restart_tsc = tsc_hz / 1000 * mem_cmdline_u64("restart_ms=", 0);
 	p->nap_tsc = tsc_hz / 1000000 * NAP_US;
 	p->retry_tsc = tsc_hz / 1000000 * RETRY_US;
 	p->agent.ops = &agent_ops;
@@ -247,6 +249,11 @@ static bool agent_poll(struct probe *p, uint64_t now)
 
 static void events_poll(struct probe *p, uint64_t now)
 {
+	/* For the tests: as if the first NIC's rings were found broken. */
+	if (p->restart_tsc && now - p->restarted > p->restart_tsc && p->n_nics) {
+		p->restarted = now;
+		p->nic[0]->broken = true;
+	}
 	for (uint32_t i = 0; i < p->n_nics; i++) {
 		struct vnet *v = p->nic[i];
 

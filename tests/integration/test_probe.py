@@ -146,6 +146,17 @@ class Loop(ProbeCase):
             if not harness.sanitized():
                 self.assertGreater(rate, 100e3)
 
+    def test_a_nic_is_restarted_under_traffic(self):
+        self.probe("a", 2, cmdline="restart_ms=200")
+        self.flows(self.PAIR, size=300, rate_mfps=5_000_000, duration_ms=1500)
+        tx, rx = self.finish()
+        self.assertEqual(0, rx[1]["corrupt"] + rx[1]["duplicated"])
+        # What lies in the ring at a reset is lost, no more.
+        self.assertGreater(rx[1]["frames"], tx[1]["frames"] - 10 * 512)
+        # The device was started again and again, says the switch.
+        with open(self.path("switch.log")) as f:
+            self.assertGreaterEqual(f.read().count("a.0: device started"), 4)
+
     def test_idle_costs_no_cpu(self):
         vmm = self.probe("a", 2)
         self.flows(self.PAIR, size=64, rate_mfps=0, duration_ms=100)
