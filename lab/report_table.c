@@ -280,15 +280,21 @@ static void print_section(struct report_table *r, const struct bench_trial *x, s
 static void print_losses(
 	const struct report_table *r, const struct bench_round *round, const char *which)
 {
-	char text[512];
+	uint64_t corrupt = 0;
+	char text[512] = "";
 	size_t len = 0;
 
 	if (round->lost <= 0)
 		return;
-	text[0] = '\0';
-	for (size_t i = 0; i < round->sw.n_drops && len < sizeof(text) - 80; i++)
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%llu %s", i ? ", " : "",
-			(unsigned long long)round->sw.drop[i].n, round->sw.drop[i].reason);
+	for (size_t i = 0; i < round->n_flows; i++)
+		corrupt += round->flow[i].corrupt;
+	for (size_t i = 0; i < round->sw.n_drops && len < sizeof(text) - 120; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%llu %s",
+			len ? ", " : "", (unsigned long long)round->sw.drop[i].n,
+			round->sw.drop[i].reason);
+	if (corrupt)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%llu arrived corrupt",
+			len ? ", " : "", (unsigned long long)corrupt);
 	if (round->unexplained > 0)
 		snprintf(text + len, sizeof(text) - len, "%s%lld UNEXPLAINED", len ? ", " : "",
 			(long long)round->unexplained);
