@@ -4,9 +4,21 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/log.h"
 #include "vmm/vm.h"
+
+/* 16 NICs of 16 queue pairs have more than 1,024 eventfds. */
+static void raise_fd_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
 
 int main(int argc, char **argv)
 {
@@ -17,6 +29,7 @@ int main(int argc, char **argv)
 
 	/* One heap for all threads: the process stays small, and none of them is busy with it. */
 	mallopt(M_ARENA_MAX, 1);
+	raise_fd_limit();
 	signal(SIGPIPE, SIG_IGN);
 	if (vmm_options_parse(&opt, argc, argv, &e)) {
 		fprintf(stderr, "lanyard-vmm: %s\n", e.text);
