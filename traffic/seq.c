@@ -4,7 +4,7 @@
 /* Marks [from, to) as not seen. */
 static void wipe(struct traffic_seq *q, uint64_t from, uint64_t to)
 {
-	if (to - from >= TRAFFIC_SEQ_MAP) {
+	if (to - from >= TRAFFIC_SEQ_WINDOW) {
 		__builtin_memset(q->seen, 0, sizeof(q->seen));
 		return;
 	}

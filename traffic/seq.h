@@ -15,14 +15,15 @@
 
 #include <stdint.h>
 
-#define TRAFFIC_SEQ_MAP    8192u
-#define TRAFFIC_SEQ_WORDS  (TRAFFIC_SEQ_MAP / 64)
-#define TRAFFIC_SEQ_WINDOW (TRAFFIC_SEQ_MAP - 64) /* one word is always half wiped */
+#define TRAFFIC_SEQ_WINDOW 8192u
+#define TRAFFIC_SEQ_WORDS  (TRAFFIC_SEQ_WINDOW / 64)
 
 struct traffic_seq {
 	uint64_t next; /* highest seen + 1 */
 	uint64_t lost, duplicated, reordered, stale;
-	uint64_t seen[TRAFFIC_SEQ_WORDS]; /* bit s % map; right for [next - window, next) */
+	/* Bit s % window, for each s of [next - window, next): set when it came, wiped when it was
+	 * passed over. Bits that are not of these are of older numbers, and never looked at. */
+	uint64_t seen[TRAFFIC_SEQ_WORDS];
 };
 
 /* Anything but the next number in order. */
@@ -30,16 +31,11 @@ void traffic_seq_odd(struct traffic_seq *q, uint64_t seq);
 
 static inline void traffic_seq_add(struct traffic_seq *q, uint64_t seq)
 {
-	uint64_t *w, bit;
-
 	if (__builtin_expect(seq != q->next, 0)) {
 		traffic_seq_odd(q, seq);
 		return;
 	}
-	/* A word's bits above `next` are those of a map's length before: the first of a word wipes. */
-	w = &q->seen[seq / 64 % TRAFFIC_SEQ_WORDS];
-	bit = 1ull << seq % 64;
-	*w = (*w & (bit - 1)) | bit;
+	q->seen[seq / 64 % TRAFFIC_SEQ_WORDS] |= 1ull << seq % 64;
 	q->next = seq + 1;
 }
 

@@ -73,9 +73,9 @@ static uint64_t next_number(uint64_t *at, unsigned mood)
 		break;
 	case 3: /* gaps around the window's length */
 		if (rng() % 50 == 0)
-			*at += rng() % (3 * TRAFFIC_SEQ_MAP);
-		else if (rng() % 3 == 0 && *at > 2 * TRAFFIC_SEQ_MAP)
-			return *at - 1 - rng() % (2 * TRAFFIC_SEQ_MAP);
+			*at += rng() % (3 * TRAFFIC_SEQ_WINDOW);
+		else if (rng() % 3 == 0 && *at > 2 * TRAFFIC_SEQ_WINDOW)
+			return *at - 1 - rng() % (2 * TRAFFIC_SEQ_WINDOW);
 		break;
 	}
 	return (*at)++;
@@ -91,7 +91,7 @@ static void test_seq_random(void **state)
 		memset(&ref, 0, sizeof(ref));
 		memset(ref_seen, 0, sizeof(ref_seen));
 		rng_state = run;
-		for (int i = 0; i < 60000 && at < REF_MAX - 4 * TRAFFIC_SEQ_MAP; i++) {
+		for (int i = 0; i < 60000 && at < REF_MAX - 4 * TRAFFIC_SEQ_WINDOW; i++) {
 			uint64_t seq = next_number(&at, run < 4 ? run : (i / 1000 + run) % 4);
 
 			traffic_seq_add(&q, seq);
