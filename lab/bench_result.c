@@ -235,7 +235,7 @@ void bench_round_free(struct bench_round *r)
 	for (size_t i = 0; r->flow && i < r->n_flows; i++)
 		json_decref(r->flow[i].buckets);
 	for (size_t i = 0; i < r->n_warnings; i++)
-		free(r->warnings[i]);
+		free(r->warnings[i].text);
 	free(r->warnings);
 	free(r->flow);
 	free(r->net);

@@ -67,6 +67,34 @@ struct bench_cpu {
 	double run_s, waited_s;
 };
 
+/* What can be wrong with a round. The first ones are of flows. */
+enum bench_fault {
+	BENCH_SENT_NOTHING,
+	BENCH_SLOW,
+	BENCH_LATE,
+	BENCH_CORRUPT,
+	BENCH_TWICE,
+	BENCH_STALE,
+	BENCH_TOO_MANY,
+	BENCH_CLOCK,
+	BENCH_FLOW_FAULTS,
+	BENCH_UNEXPLAINED = BENCH_FLOW_FAULTS,
+	BENCH_MISCOUNT,
+	BENCH_FLOODED,
+	BENCH_LEAK,
+	BENCH_PORT_DISABLED,
+	BENCH_OVERTIME,
+	BENCH_SWITCH_WAITED,
+	BENCH_GUEST_WAITED,
+	BENCH_FAULTS
+};
+
+struct bench_warning {
+	enum bench_fault fault;
+	double badness; /* of two of one fault the greater is the worse */
+	char *text;
+};
+
 struct bench_round {
 	struct bench_flow_result *flow; /* as in the trial */
 	size_t n_flows;
@@ -80,7 +108,7 @@ struct bench_round {
 	double sent_fps, received_fps; /* sums over the flows */
 	bool missed;
 	size_t n_warnings;
-	char **warnings;
+	struct bench_warning *warnings;
 };
 
 /* What one run of a trial left behind. status: by node, NULL for those that take no part. */
@@ -95,8 +123,8 @@ struct bench_raw {
 int bench_round_make(const struct topology *t, const struct bench_trial *x,
 	const struct bench_raw *raw, struct bench_round *r, struct err *e);
 void bench_round_free(struct bench_round *r);
-int bench_round_warn(struct bench_round *r, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+int bench_round_warn(struct bench_round *r, enum bench_fault fault, double badness, const char *fmt,
+	...) __attribute__((format(printf, 4, 5)));
 
 /* Adds up each network's ports of the switch's stats to net[n_networks]. */
 int bench_nets_sum(

@@ -327,7 +327,7 @@ int bench_run_trial(struct bench_env *env, const struct bench_trial *x, const ch
 	if (!rc)
 		rc = bench_round_make(env->t, x, &raw, r, e);
 	if (!rc && !in_time)
-		bench_round_warn(r,
+		bench_round_warn(r, BENCH_OVERTIME, 1,
 			"a sender was still at it %llu s after its time, and was stopped",
 			FINISH_TIMEOUT_NS / NS_PER_S);
 out:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is to be said about a round: faults of its flows, frames unaccounted for, leaks. Pure. */
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,19 +15,23 @@
 /* A process that had no CPU for this part of the time in which it wanted one is spoken of. */
 #define WAITED_WARN 0.05
 
-int bench_round_warn(struct bench_round *r, const char *fmt, ...)
+int bench_round_warn(
+	struct bench_round *r, enum bench_fault fault, double badness, const char *fmt, ...)
 {
-	char **list = realloc(r->warnings, (r->n_warnings + 1) * sizeof(*list));
+	struct bench_warning *list = realloc(r->warnings, (r->n_warnings + 1) * sizeof(*list));
 	va_list ap;
 
 	if (!list)
 		return -ENOMEM;
 	r->warnings = list;
+	list += r->n_warnings;
 	va_start(ap, fmt);
-	int n = vasprintf(&list[r->n_warnings], fmt, ap);
+	int n = vasprintf(&list->text, fmt, ap);
 	va_end(ap);
 	if (n < 0)
 		return -ENOMEM;
+	list->fault = fault;
+	list->badness = badness;
 	r->n_warnings++;
 	return 0;
 }
@@ -68,73 +73,75 @@ static char *tally_name(const struct topology *t, const struct bench_trial *x,
 	return out;
 }
 
-/* The faults that flows may have: how bad one is (0 or NaN: not at all), and what is said. */
-enum fault { SENT_NOTHING, SLOW, LATE, CORRUPT, TWICE, STALE, TOO_MANY, CLOCK, N_FAULTS };
-
+/* How bad a flow's fault is; 0 or NaN: not at all. */
 static double fault_badness(
-	enum fault fault, const struct bench_flow *f, const struct bench_flow_result *r)
+	enum bench_fault fault, const struct bench_flow *f, const struct bench_flow_result *r)
 {
 	double wanted = (double)f->rate_mfps / 1000;
 
 	switch (fault) {
-	case SENT_NOTHING:
+	case BENCH_SENT_NOTHING:
 		return r->sent == 0;
-	case SLOW: /* the part of the rate that was not kept */
+	case BENCH_SLOW: /* the part of the rate that was not kept */
 		return wanted > 0 && r->sent_fps < wanted * (1 - RATE_TOLERANCE)
 			? 1 - r->sent_fps / wanted
 			: 0;
-	case LATE:
+	case BENCH_LATE:
 		return wanted > 0 && r->late_max_us > LATE_WARN_US ? r->late_max_us / 1000 : 0;
-	case CORRUPT:
+	case BENCH_CORRUPT:
 		return (double)r->corrupt;
-	case TWICE:
+	case BENCH_TWICE:
 		return (double)r->duplicated;
-	case STALE:
+	case BENCH_STALE:
 		return (double)r->stale;
-	case TOO_MANY:
+	case BENCH_TOO_MANY:
 		return -(double)r->lost;
-	case CLOCK: /* a time stamp from the future shows as a huge difference */
+	case BENCH_CLOCK: /* a time stamp from the future shows as a huge difference */
 		return r->latency.max_us > 3.6e9;
 	default:
 		return 0;
 	}
 }
 
-static void say_fault(struct bench_round *r, enum fault fault, const char *who, double badness)
+static void say_fault(
+	struct bench_round *r, enum bench_fault fault, const char *who, double badness)
 {
 	switch (fault) {
-	case SENT_NOTHING:
-		bench_round_warn(r, "%s: the sender sent nothing", who);
+	case BENCH_SENT_NOTHING:
+		bench_round_warn(r, fault, badness, "%s: the sender sent nothing", who);
 		break;
-	case SLOW:
-		bench_round_warn(r,
+	case BENCH_SLOW:
+		bench_round_warn(r, fault, badness,
 			"%s: sent %.3g%% less than the rate asked for: too few CPUs, or more than the "
 			"path takes",
 			who, badness * 100);
 		break;
-	case LATE:
-		bench_round_warn(r,
+	case BENCH_LATE:
+		bench_round_warn(r, fault, badness,
 			"%s: sent up to %.3g ms late: something else had the CPU, so the frames came in "
 			"bursts",
 			who, badness);
 		break;
-	case CORRUPT:
-		bench_round_warn(r, "%s: %.0f frames arrived corrupt", who, badness);
+	case BENCH_CORRUPT:
+		bench_round_warn(
+			r, fault, badness, "%s: %.0f frames arrived corrupt", who, badness);
 		break;
-	case TWICE:
-		bench_round_warn(r, "%s: %.0f frames arrived twice", who, badness);
+	case BENCH_TWICE:
+		bench_round_warn(r, fault, badness, "%s: %.0f frames arrived twice", who, badness);
 		break;
-	case STALE:
-		bench_round_warn(r,
+	case BENCH_STALE:
+		bench_round_warn(r, fault, badness,
 			"%s: %.0f frames came so late that they may have come twice: they count as "
 			"received",
 			who, badness);
 		break;
-	case TOO_MANY:
-		bench_round_warn(r, "%s: %.0f more frames were received than sent", who, badness);
+	case BENCH_TOO_MANY:
+		bench_round_warn(r, fault, badness, "%s: %.0f more frames were received than sent",
+			who, badness);
 		break;
-	case CLOCK:
-		bench_round_warn(r, "%s: latency of hours: the guests' clocks differ", who);
+	case BENCH_CLOCK:
+		bench_round_warn(
+			r, fault, badness, "%s: latency of hours: the guests' clocks differ", who);
 		break;
 	default:
 		break;
@@ -145,7 +152,7 @@ static void warn_flows(const struct topology *t, const struct bench_trial *x, st
 {
 	char who[2 * TOPO_NAME_MAX + 96];
 
-	for (enum fault fault = 0; fault < N_FAULTS; fault++) {
+	for (enum bench_fault fault = 0; fault < BENCH_FLOW_FAULTS; fault++) {
 		struct tally y = { 0 };
 
 		for (size_t i = 0; i < x->n_flows; i++)
@@ -170,7 +177,7 @@ static void warn_cpus(const struct topology *t, struct bench_round *r)
 	size_t worst = 0, n = 0;
 
 	if (waited_share(&r->cpu[0]) > WAITED_WARN)
-		bench_round_warn(r,
+		bench_round_warn(r, BENCH_SWITCH_WAITED, waited_share(&r->cpu[0]),
 			"the switch had no CPU for %.0f%% of the time in which it wanted one: others "
 			"ran there, and its figures are worse for it",
 			waited_share(&r->cpu[0]) * 100);
@@ -181,7 +188,7 @@ static void warn_cpus(const struct topology *t, struct bench_round *r)
 			worst = i;
 	}
 	if (n)
-		bench_round_warn(r,
+		bench_round_warn(r, BENCH_GUEST_WAITED, waited_share(&r->cpu[worst]),
 			"guest %s%s had no CPU for %.0f%% of the time in which it wanted one",
 			t->nodes[worst - 1].name, n > 1 ? ", and less so others," : "",
 			waited_share(&r->cpu[worst]) * 100);
@@ -197,7 +204,7 @@ static void warn_ports(const json_t *stats, struct bench_round *r)
 		const char *reason = json_string_value(json_object_get(port, "reason"));
 
 		if (state && strcmp(state, "disabled") == 0)
-			bench_round_warn(r, "port %s is disabled: %s",
+			bench_round_warn(r, BENCH_PORT_DISABLED, 1, "port %s is disabled: %s",
 				json_string_value(json_object_get(port, "name")),
 				reason ? reason : "no reason given");
 	}
@@ -208,22 +215,23 @@ void bench_round_judge(const struct topology *t, const struct bench_trial *x,
 {
 	warn_flows(t, x, r);
 	if (r->sw.flooded)
-		bench_round_warn(r,
+		bench_round_warn(r, BENCH_FLOODED, (double)r->sw.flooded,
 			"%llu frames were flooded: an address was forgotten during the trial "
 			"(ageing_s), or never learnt",
 			(unsigned long long)r->sw.flooded);
 	if (r->sw.rx_frames != r->sent)
-		bench_round_warn(r,
+		bench_round_warn(r, BENCH_MISCOUNT, fabs((double)r->sent - (double)r->sw.rx_frames),
 			"the guests say they sent %llu frames, the switch counted %llu from them",
 			(unsigned long long)r->sent, (unsigned long long)r->sw.rx_frames);
 	if (r->unexplained > 0)
-		bench_round_warn(r,
+		bench_round_warn(r, BENCH_UNEXPLAINED, (double)r->unexplained,
 			"%lld frames were LOST WITHOUT A REASON: sent, not received, and counted as "
 			"dropped nowhere",
 			(long long)r->unexplained);
 	for (size_t i = 0; i < r->n_nets; i++)
 		if (r->net[i].rx_frames + r->net[i].tx_frames && !bench_net_takes_part(t, x, i))
-			bench_round_warn(r,
+			bench_round_warn(r, BENCH_LEAK,
+				(double)r->net[i].rx_frames + (double)r->net[i].tx_frames,
 				"network %s takes no part, but saw %llu frames from its guests and %llu to "
 				"them",
 				t->networks[i].name, (unsigned long long)r->net[i].rx_frames,

@@ -27,8 +27,12 @@ struct report_table {
 	bool all_flows; /* a row for each flow however many there are */
 	/* private */
 	size_t section; /* whose head was printed last, + 1 */
-	size_t n_notes; /* warnings for the section's end */
-	char **notes;
+	/* The section's worst warning of each fault, and how many there were. */
+	struct report_note {
+		size_t n;
+		double badness;
+		char *text;
+	} note[BENCH_FAULTS];
 };
 
 /* The rows of a trial that has been run n times, with what is to be said about it. */

@@ -137,7 +137,7 @@ static json_t *round_json(
 	for (size_t i = 0; i < r->n_nets; i++)
 		json_array_append_new(nets, net_json(t, i, &r->net[i]));
 	for (size_t i = 0; i < r->n_warnings; i++)
-		json_array_append_new(warnings, json_string(r->warnings[i]));
+		json_array_append_new(warnings, json_string(r->warnings[i].text));
 	json_object_set_new(j, "sent", count(r->sent));
 	json_object_set_new(j, "received", count(r->received));
 	json_object_set_new(j, "lost", json_integer(r->lost));

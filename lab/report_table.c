@@ -341,32 +341,36 @@ static void format_frame(const struct bench_trial *x, char *out)
 			strcpy(out, "mixed");
 }
 
-/* Warnings wait until the section's rows are all there. */
-static void note(struct report_table *r, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-static void note(struct report_table *r, const char *fmt, ...)
+/* Warnings wait until the section's rows are all there; of those of one fault the worst is told. */
+static void take_notes(struct report_table *r, const struct bench_round *round, const char *frame)
 {
-	char **notes = realloc(r->notes, (r->n_notes + 1) * sizeof(*notes));
-	va_list ap;
+	for (size_t i = 0; i < round->n_warnings; i++) {
+		const struct bench_warning *w = &round->warnings[i];
+		struct report_note *note = &r->note[w->fault];
+		char *text;
 
-	if (!notes)
-		return;
-	r->notes = notes;
-	va_start(ap, fmt);
-	if (vasprintf(&notes[r->n_notes], fmt, ap) >= 0)
-		r->n_notes++;
-	va_end(ap);
+		if (note->n++ && note->badness >= w->badness)
+			continue;
+		if (asprintf(&text, "%s: %s", frame, w->text) < 0)
+			continue;
+		free(note->text);
+		note->text = text;
+		note->badness = w->badness;
+	}
 }
 
 void report_notes(struct report_table *r)
 {
-	for (size_t i = 0; i < r->n_notes; i++) {
-		say(r, "      ! ", "%s", r->notes[i]);
-		free(r->notes[i]);
+	for (size_t i = 0; i < BENCH_FAULTS; i++) {
+		struct report_note *note = &r->note[i];
+
+		if (note->n > 1)
+			say(r, "      ! ", "%s (the worst of %zu)", note->text, note->n);
+		else if (note->n)
+			say(r, "      ! ", "%s", note->text);
+		free(note->text);
+		*note = (struct report_note){ 0 };
 	}
-	free(r->notes);
-	r->notes = NULL;
-	r->n_notes = 0;
 }
 
 /* The round to tell of: the one that lost most. */
@@ -383,7 +387,7 @@ static size_t worst_round(const struct bench_round *rounds, size_t n)
 static void print_remarks(struct report_table *r, const struct bench_trial *x,
 	const struct bench_round *rounds, size_t n)
 {
-	size_t k = worst_round(rounds, n), others = 0;
+	size_t k = worst_round(rounds, n);
 	char which[CELL] = "", frame[CELL];
 
 	if (n > 1)
@@ -393,12 +397,8 @@ static void print_remarks(struct report_table *r, const struct bench_trial *x,
 		strcat(frame, " B");
 	print_losses(r, &rounds[k], which);
 	print_missed(r, x, &rounds[k]);
-	for (size_t i = 0; i < rounds[k].n_warnings; i++)
-		note(r, "%s: %s", frame, rounds[k].warnings[i]);
 	for (size_t i = 0; i < n; i++)
-		others += i == k ? 0 : rounds[i].n_warnings;
-	if (others)
-		note(r, "%s: %zu warnings of other rounds stand in the JSON", frame, others);
+		take_notes(r, &rounds[i], frame);
 }
 
 static void sum_row(const struct bench_trial *x, const struct bench_summary *s, struct row *row)

@@ -287,7 +287,7 @@ static void free_case(struct trial_case *c)
 static bool has_warning(const struct bench_round *r, const char *part)
 {
 	for (size_t i = 0; i < r->n_warnings; i++)
-		if (strstr(r->warnings[i], part))
+		if (strstr(r->warnings[i].text, part))
 			return true;
 	return false;
 }
@@ -295,7 +295,7 @@ static bool has_warning(const struct bench_round *r, const char *part)
 static void print_warnings(const struct bench_round *r)
 {
 	for (size_t i = 0; i < r->n_warnings; i++)
-		print_message("warning: %s\n", r->warnings[i]);
+		print_message("warning: %s\n", r->warnings[i].text);
 }
 
 static void test_round(void **state)
@@ -560,6 +560,7 @@ static void test_table(void **state)
 	assert_non_null(strstr(text, "1 s, none may be lost, medians of 2 rounds"));
 	assert_non_null(strstr(text, "best of 2: 1.00 M/s received (worst 1.00 M/s), 80 cycles"));
 	assert_non_null(strstr(text, "lost 3 of 1000001 (round 1)"));
+	assert_non_null(strstr(text, "! 64 B: port a.1 is disabled: loop in ring (the worst of 2)"));
 	free(text);
 	bench_round_free(&r);
 	free_case(c);
