@@ -17,8 +17,8 @@
 #include "lab/bench_result.h"
 #include "lab/report.h"
 
-#define HEAD                                                                                       \
-	"{ \"version\": 1, \"lab\": \"t\", \"networks\": { \"lan\": {}, \"quiet\": {} }, \"nodes\": {"  \
+#define HEAD                                                                                           \
+	"{ \"version\": 1, \"lab\": \"t\", \"networks\": { \"lan\": {}, \"quiet\": {} }, \"nodes\": {" \
 	"\"a\": { \"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", \"mac\": "                     \
 	"\"02:00:00:00:00:0a\" }, { \"network\": \"quiet\" } ] },"                                     \
 	"\"b\": { \"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", \"mac\": "                     \
@@ -26,17 +26,18 @@
 	"\"c\": { \"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", \"mac\": "                     \
 	"\"02:00:00:00:00:0c\" } ] } }, \"traffic\": ["
 #define TAIL "] }"
-#define PAIR                                                                                       \
-	"{ \"name\": \"paced\", \"from\": \"a.0\", \"to\": \"b.0\", \"both_ways\": true, \"frame\": [64, "  \
+#define PAIR                                                                                               \
+	"{ \"name\": \"paced\", \"from\": \"a.0\", \"to\": \"b.0\", \"both_ways\": true, \"frame\": [64, " \
 	"1518], \"rate\": \"10kpps\", \"seconds\": 2, \"max_loss\": 0 }"
-#define FLAT "{ \"name\": \"flat out\", \"from\": \"a.0\", \"to\": \"b.0\", \"frame\": 64, \"seconds\": 2 }"
-#define STAR                                                                                       \
-	"{ \"name\": \"star\", \"all_pairs\": [ \"a.0\", \"b.0\", \"c.0\" ], \"rate\": \"1kpps\", "    \
+#define FLAT \
+	"{ \"name\": \"flat out\", \"from\": \"a.0\", \"to\": \"b.0\", \"frame\": 64, \"seconds\": 2 }"
+#define STAR                                                                                        \
+	"{ \"name\": \"star\", \"all_pairs\": [ \"a.0\", \"b.0\", \"c.0\" ], \"rate\": \"1kpps\", " \
 	"\"max_loss\": 0.001 }"
-#define MIX                                                                                        \
-	"{ \"name\": \"big\", \"group\": \"mix\", \"from\": \"a.0\", \"to\": \"b.0\", \"frame\": 1518, "    \
-	"\"rate\": \"1Gbps\" },"                                                                       \
-	"{ \"name\": \"small\", \"group\": \"mix\", \"from\": \"b.0\", \"to\": \"a.0\", \"frame\": [64, "   \
+#define MIX                                                                                               \
+	"{ \"name\": \"big\", \"group\": \"mix\", \"from\": \"a.0\", \"to\": \"b.0\", \"frame\": 1518, "  \
+	"\"rate\": \"1Gbps\" },"                                                                          \
+	"{ \"name\": \"small\", \"group\": \"mix\", \"from\": \"b.0\", \"to\": \"a.0\", \"frame\": [64, " \
 	"128] }"
 
 static struct topology *make(const char *text)
@@ -214,36 +215,40 @@ static json_t *js(const char *fmt, ...)
 
 static json_t *sender(unsigned id, uint64_t frames, uint64_t last)
 {
-	return js("{'flows': [{'id': %u, 'role': 'send', 'nic': 0, 'done': true, 'first_tsc': 1000, "
-		  "'last_tsc': %llu, 'frames': %llu, 'bytes': 0, 'ring_full': 7, 'late_max_tsc': 5000}]}",
+	return js(
+		"{'flows': [{'id': %u, 'role': 'send', 'nic': 0, 'done': true, 'first_tsc': 1000, "
+		"'last_tsc': %llu, 'frames': %llu, 'bytes': 0, 'ring_full': 7, 'late_max_tsc': 5000}]}",
 		id, (unsigned long long)last, (unsigned long long)frames);
 }
 
 static json_t *receiver(unsigned id, uint64_t frames, uint64_t dup, uint64_t corrupt)
 {
-	return js("{'flows': [{'id': %u, 'role': 'receive', 'nic': 0, 'done': false, 'first_tsc': 2000, "
-		  "'last_tsc': 1000002000, 'frames': %llu, 'bytes': 0, 'lost': 0, 'duplicated': %llu, "
-		  "'reordered': 3, 'stale': 0, 'corrupt': %llu, 'latency': {'count': 4, 'min_tsc': 1000, "
-		  "'max_tsc': 9000, 'sum_tsc': 12000, 'p50_tsc': 2000, 'p90_tsc': 4000, 'p99_tsc': 8000, "
-		  "'p999_tsc': 8500}}]}",
-		id, (unsigned long long)frames, (unsigned long long)dup, (unsigned long long)corrupt);
+	return js(
+		"{'flows': [{'id': %u, 'role': 'receive', 'nic': 0, 'done': false, 'first_tsc': 2000, "
+		"'last_tsc': 1000002000, 'frames': %llu, 'bytes': 0, 'lost': 0, 'duplicated': %llu, "
+		"'reordered': 3, 'stale': 0, 'corrupt': %llu, 'latency': {'count': 4, 'min_tsc': 1000, "
+		"'max_tsc': 9000, 'sum_tsc': 12000, 'p50_tsc': 2000, 'p90_tsc': 4000, 'p99_tsc': 8000, "
+		"'p999_tsc': 8500}}]}",
+		id, (unsigned long long)frames, (unsigned long long)dup,
+		(unsigned long long)corrupt);
 }
 
 static json_t *stats(uint64_t in, uint64_t out, uint64_t drops, uint64_t quiet)
 {
-	return js("{'tsc_hz': 1000000000, 'time_ns': 0, 'ports': ["
-		  "{'name': 'a.0', 'network': 'lan', 'state': 'up', 'reason': null, 'rx': {'frames': "
-		  "%llu, 'bytes': 0}, 'tx': {'frames': 5, 'bytes': 0}, 'drops': {}, 'flooded': 2, "
-		  "'notifications_sent': 1, 'kicks_received': 1},"
-		  "{'name': 'b.0', 'network': 'lan', 'state': 'up', 'reason': null, 'rx': {'frames': 5, "
-		  "'bytes': 0}, 'tx': {'frames': %llu, 'bytes': 0}, 'drops': {'tx_ring_full': %llu, "
-		  "'rx_bad': 9}, 'flooded': 0, 'notifications_sent': 0, 'kicks_received': 0},"
-		  "{'name': 'a.1', 'network': 'quiet', 'state': 'disabled', 'reason': 'loop in ring', "
-		  "'rx': {'frames': 0, 'bytes': 0}, 'tx': {'frames': %llu, 'bytes': 0}, 'drops': {}, "
-		  "'flooded': 0, 'notifications_sent': 0, 'kicks_received': 0}],"
-		  "'networks': [], 'workers': [{'cpu': 0, 'frames': %llu, 'bursts': %llu, 'polls': 100, "
-		  "'empty_polls': 50, 'busy_cycles': %llu, 'idle_cycles': %llu, 'sleeps': 1, 'wakeups': "
-		  "1}]}",
+	return js(
+		"{'tsc_hz': 1000000000, 'time_ns': 0, 'ports': ["
+		"{'name': 'a.0', 'network': 'lan', 'state': 'up', 'reason': null, 'rx': {'frames': "
+		"%llu, 'bytes': 0}, 'tx': {'frames': 5, 'bytes': 0}, 'drops': {}, 'flooded': 2, "
+		"'notifications_sent': 1, 'kicks_received': 1},"
+		"{'name': 'b.0', 'network': 'lan', 'state': 'up', 'reason': null, 'rx': {'frames': 5, "
+		"'bytes': 0}, 'tx': {'frames': %llu, 'bytes': 0}, 'drops': {'tx_ring_full': %llu, "
+		"'rx_bad': 9}, 'flooded': 0, 'notifications_sent': 0, 'kicks_received': 0},"
+		"{'name': 'a.1', 'network': 'quiet', 'state': 'disabled', 'reason': 'loop in ring', "
+		"'rx': {'frames': 0, 'bytes': 0}, 'tx': {'frames': %llu, 'bytes': 0}, 'drops': {}, "
+		"'flooded': 0, 'notifications_sent': 0, 'kicks_received': 0}],"
+		"'networks': [], 'workers': [{'cpu': 0, 'frames': %llu, 'bursts': %llu, 'polls': 100, "
+		"'empty_polls': 50, 'busy_cycles': %llu, 'idle_cycles': %llu, 'sleeps': 1, 'wakeups': "
+		"1}]}",
 		(unsigned long long)in, (unsigned long long)out, (unsigned long long)drops,
 		(unsigned long long)quiet, (unsigned long long)in, (unsigned long long)in / 10,
 		(unsigned long long)in * 80, (unsigned long long)in * 20);
@@ -257,8 +262,8 @@ struct trial_case {
 };
 
 /* Trial: FLAT or another one-flow entry, a.0 to b.0. Takes the replies. */
-static struct trial_case *new_case(const char *topology, json_t *from, json_t *to, json_t *before,
-	json_t *after)
+static struct trial_case *new_case(
+	const char *topology, json_t *from, json_t *to, json_t *before, json_t *after)
 {
 	struct trial_case *c = calloc(1, sizeof(*c));
 	struct err e = { 0 };
@@ -300,8 +305,9 @@ static void print_warnings(const struct bench_round *r)
 
 static void test_round(void **state)
 {
-	struct trial_case *c = new_case(HEAD FLAT TAIL, sender(1, 1000001, 1000001000),
-		receiver(1, 999901, 10, 0), stats(50, 40, 3, 0), stats(50 + 1000001, 999931, 103, 0));
+	struct trial_case *c =
+		new_case(HEAD FLAT TAIL, sender(1, 1000001, 1000001000), receiver(1, 999901, 10, 0),
+			stats(50, 40, 3, 0), stats(50 + 1000001, 999931, 103, 0));
 	struct bench_round r;
 	struct err e = { 0 };
 
@@ -352,8 +358,8 @@ static void test_round_warns(void **state)
 	struct bench_round r;
 	struct err e = { 0 };
 
-	json_object_set_new(json_array_get(json_object_get(c->status[0], "flows"), 0), "late_max_tsc",
-		json_integer(3000000));
+	json_object_set_new(json_array_get(json_object_get(c->status[0], "flows"), 0),
+		"late_max_tsc", json_integer(3000000));
 	assert_int_equal(bench_round_make(c->t, &c->p.trials[0], &c->raw, &r, &e), 0);
 	assert_true(r.missed);
 	assert_int_equal(r.lost, 1);
@@ -363,7 +369,8 @@ static void test_round_warns(void **state)
 	assert_true(has_warning(&r, "a.0 > b.0: sent up to 3 ms late"));
 	assert_true(has_warning(&r, "1 frames arrived corrupt"));
 	assert_true(has_warning(&r, "they sent 900001 frames, the switch counted 900002"));
-	assert_true(has_warning(&r, "network quiet takes no part, but saw 0 frames from its guests and 4"));
+	assert_true(has_warning(
+		&r, "network quiet takes no part, but saw 0 frames from its guests and 4"));
 	bench_round_free(&r);
 	free_case(c);
 }
@@ -430,7 +437,8 @@ static void test_round_refuses(void **state)
 		{ "sender", "the guest that sends forgot flow 1" },
 		{ "receiver", "the guest that receives forgot flow 1" },
 		{ "key", "a send flow lacks the number \"ring_full\"" },
-		{ "restart", "the switch's counters went back during the trial: was it restarted?" },
+		{ "restart",
+			"the switch's counters went back during the trial: was it restarted?" },
 		{ "stats", "the switch's stats lack \"ports\" or \"workers\"" },
 	};
 
@@ -560,7 +568,8 @@ static void test_table(void **state)
 	assert_non_null(strstr(text, "1 s, none may be lost, medians of 2 rounds"));
 	assert_non_null(strstr(text, "best of 2: 1.00 M/s received (worst 1.00 M/s), 80 cycles"));
 	assert_non_null(strstr(text, "lost 3 of 1000001 (round 1)"));
-	assert_non_null(strstr(text, "! 64 B: port a.1 is disabled: loop in ring (the worst of 2)"));
+	assert_non_null(
+		strstr(text, "! 64 B: port a.1 is disabled: loop in ring (the worst of 2)"));
 	free(text);
 	bench_round_free(&r);
 	free_case(c);
@@ -603,11 +612,12 @@ static void test_wrap(void **state)
 	report_wrap(out, 20, 4, "  ! ", "one two three four five averyveryverylongword six");
 	report_wrap(out, 20, 4, "", "");
 	fclose(out);
-	assert_string_equal(text, "  ! one two three\n"
-				  "    four five\n"
-				  "    averyveryverylongword\n"
-				  "    six\n"
-				  "\n");
+	assert_string_equal(text,
+		"  ! one two three\n"
+		"    four five\n"
+		"    averyveryverylongword\n"
+		"    six\n"
+		"\n");
 	free(text);
 }
 
@@ -628,14 +638,15 @@ static void test_json(void **state)
 	assert_int_equal(bench_round_make(c->t, &c->p.trials[0], &c->raw, &r, &e), 0);
 	assert_int_equal(bench_summary_make(&r, 1, &s), 0);
 	json_t *j = report_trial_json(c->t, &c->p.trials[0], &r, 1, &s);
-	assert_int_equal(json_unpack(j,
-				 "{s:s, s:b, s:b, s:[{s:s, s:s, s:i, s:n, s:n}], s:[{s:I, s:I, "
-				 "s:{s:F, s:{s:I}}, s:[{s:F, s:{s:F}}]}]}",
-				 "name", &name, "latency_under_full_load", &flat, "missed", &missed, "flows",
-				 "from", &from, "to", &to, "frame_bytes", &size, "rate_fps", "max_loss",
-				 "rounds", "sent", &sent, "lost", &lost, "switch", "cycles_per_frame",
-				 &cycles, "drops", "tx_ring_full", &drops, "flows", "received_bps_l1", &l1,
-				 "latency_us", "p50", &p50),
+	assert_int_equal(
+		json_unpack(j,
+			"{s:s, s:b, s:b, s:[{s:s, s:s, s:i, s:n, s:n}], s:[{s:I, s:I, "
+			"s:{s:F, s:{s:I}}, s:[{s:F, s:{s:F}}]}]}",
+			"name", &name, "latency_under_full_load", &flat, "missed", &missed, "flows",
+			"from", &from, "to", &to, "frame_bytes", &size, "rate_fps", "max_loss",
+			"rounds", "sent", &sent, "lost", &lost, "switch", "cycles_per_frame",
+			&cycles, "drops", "tx_ring_full", &drops, "flows", "received_bps_l1", &l1,
+			"latency_us", "p50", &p50),
 		0);
 	assert_string_equal(name, "flat out");
 	assert_string_equal(from, "a.0");
@@ -651,9 +662,10 @@ static void test_json(void **state)
 	json_decref(j);
 	/* Networks since the lab came up: which took part, and what each saw. */
 	j = report_networks_json(c->t, &c->p, c->raw.stats_after);
-	assert_json(j, "[{\"name\":\"lan\",\"rx_frames\":1000006,\"tx_frames\":1000003,\"flooded\":2,"
-		       "\"dropped\":12,\"takes_part\":true},{\"name\":\"quiet\",\"rx_frames\":0,"
-		       "\"tx_frames\":0,\"flooded\":0,\"dropped\":0,\"takes_part\":false}]");
+	assert_json(j,
+		"[{\"name\":\"lan\",\"rx_frames\":1000006,\"tx_frames\":1000003,\"flooded\":2,"
+		"\"dropped\":12,\"takes_part\":true},{\"name\":\"quiet\",\"rx_frames\":0,"
+		"\"tx_frames\":0,\"flooded\":0,\"dropped\":0,\"takes_part\":false}]");
 	assert_true(json_is_null(report_number(NAN)));
 	bench_summary_free(&s);
 	bench_round_free(&r);
@@ -677,7 +689,8 @@ static void test_machine(void **state)
 
 	assert_non_null(mkdtemp(dir));
 	write_file(dir, "cpuinfo", "processor\t: 0\nmodel name\t: A CPU @ 3 GHz\nx\t: y\n");
-	write_file(dir, "meminfo", "MemTotal:  1024 kB\nHugePages_Total:    7\nHugepagesize: 2048 kB\n");
+	write_file(dir, "meminfo",
+		"MemTotal:  1024 kB\nHugePages_Total:    7\nHugepagesize: 2048 kB\n");
 	json_t *j = report_machine(dir);
 	assert_string_equal(json_string_value(json_object_get(j, "cpu_model")), "A CPU @ 3 GHz");
 	assert_int_equal(json_integer_value(json_object_get(j, "memory_kib")), 1024);
@@ -716,8 +729,9 @@ static void test_cpu_read(void **state)
 	struct topology *t = make(HEAD TAIL);
 	struct bench_cpu_sample out[4];
 	json_t *info = js("{'pid': 9}");
-	json_t *peers = js("{'ports': [{'name': 'bb.0', 'vhost_pid': 7}, {'name': 'a.0', 'vhost_pid': "
-			   "null}, {'name': 'a.1', 'vhost_pid': 7}]}");
+	json_t *peers =
+		js("{'ports': [{'name': 'bb.0', 'vhost_pid': 7}, {'name': 'a.0', 'vhost_pid': "
+		   "null}, {'name': 'a.1', 'vhost_pid': 7}]}");
 	bench_cpu_sample(dir, t, info, peers, out);
 	assert_false(out[0].known);
 	assert_true(out[1].known);

@@ -75,9 +75,11 @@ static const struct bad {
 	{ 0, "{ \"lab\": \"\xff\" }",
 		"t.json:1:11: not valid JSON: unable to decode byte 0xff; "
 		"the file must be UTF-8" },
-	{ 0, "{ \"lab\": ", "t.json:1:10: not valid JSON: unexpected token; the file ends too early" },
-	{ 0, "{} {}", "t.json:1:4: not valid JSON: end of file expected near '{'; "
-		      "is there a comma missing before it?" },
+	{ 0, "{ \"lab\": ",
+		"t.json:1:10: not valid JSON: unexpected token; the file ends too early" },
+	{ 0, "{} {}",
+		"t.json:1:4: not valid JSON: end of file expected near '{'; "
+		"is there a comma missing before it?" },
 	{ 0, "[]", "t.json:1:1: an object, { ... } is needed here; found []" },
 	{ 0, "{ \"version\": 1, \"lab\": \"t\", \"l\\u0061b\": \"u\" }",
 		"t.json:1:29: the key \"lab\" is given twice in one object (first in line 1): keep one" },
@@ -190,7 +192,8 @@ static const struct bad {
 	{ 4, "    \"switch\": {},",
 		"t.json:4:5: a node may not be named \"switch\": in a lab's folder that is the switch "
 		"itself" },
-	{ 4, "    \"a\": 7,", "t.json:4:10: node \"a\": an object, { ... } is needed here; found 7" },
+	{ 4, "    \"a\": 7,",
+		"t.json:4:10: node \"a\": an object, { ... } is needed here; found 7" },
 	{ 4, NODE_A("\"kind\": \"external\", \"memory\": \"64M\", " A_NICS),
 		"t.json:4:32: node \"a\": \"memory\" is not for a node of this kind: leave it out" },
 	{ 4, NODE_A("\"kind\": \"external\", \"memry\": \"64M\", " A_NICS),
@@ -221,29 +224,34 @@ static const struct bad {
 	{ 4, A_VM("\"memory\": \"3M\""),
 		"t.json:4:36: node \"a\": \"memory\" must be a multiple of 2M (the size of a huge page); "
 		"found \"3M\"" },
-	{ 4, A_VM("\"vcpus\": 0"), "t.json:4:35: node \"a\": \"vcpus\" must be 1 to 64 vCPUs; found 0" },
+	{ 4, A_VM("\"vcpus\": 0"),
+		"t.json:4:35: node \"a\": \"vcpus\" must be 1 to 64 vCPUs; found 0" },
 	{ 4, A_VM("\"vcpus\": 99999999999999999999"),
 		"t.json:4:35: not valid JSON: too big integer near '99999999999999999999'" },
 	{ 4, A_VM("\"vcpus\": 2, \"cpus\": \"0\""),
 		"t.json:4:46: node \"a\": 1 CPU for 2 vCPUs: name one for each, or say \"auto\"" },
 	/* MAC addresses */
-	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", "
-		    "\"mac\": \"03:00:00:00:00:01\" } ]"),
+	{ 4,
+		NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", "
+		       "\"mac\": \"03:00:00:00:00:01\" } ]"),
 		"t.json:4:63: node \"a\", NIC 0: MAC address \"03:00:00:00:00:01\" is multicast (its first "
 		"byte is odd): a NIC's own must be unicast, such as \"02:00:00:00:00:01\"" },
-	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", "
-		    "\"mac\": \"02:00:00:00:00\" } ]"),
+	{ 4,
+		NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", "
+		       "\"mac\": \"02:00:00:00:00\" } ]"),
 		"t.json:4:63: node \"a\", NIC 0: a MAC address is six pairs of hex digits with colons, "
 		"such as \"02:00:00:00:00:01\"; found \"02:00:00:00:00\"" },
 	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", \"mac\": 2 } ]"),
 		"t.json:4:63: node \"a\", NIC 0: \"mac\" must be a string such as \"02:00:00:00:00:01\"; "
 		"found 2" },
-	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", "
-		    "\"mac\": \"00:00:00:00:00:00\" } ]"),
+	{ 4,
+		NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", "
+		       "\"mac\": \"00:00:00:00:00:00\" } ]"),
 		"t.json:4:63: node \"a\", NIC 0: a NIC's MAC address may not be all zeros" },
-	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ "
-		    "{ \"network\": \"lan\", \"mac\": \"02:00:00:00:00:0A\" }, "
-		    "{ \"network\": \"lan\", \"mac\": \"02:00:00:00:00:0a\" } ]"),
+	{ 4,
+		NODE_A("\"kind\": \"vm\", \"nics\": [ "
+		       "{ \"network\": \"lan\", \"mac\": \"02:00:00:00:00:0A\" }, "
+		       "{ \"network\": \"lan\", \"mac\": \"02:00:00:00:00:0a\" } ]"),
 		"t.json:4:113: node \"a\", NIC 1: MAC address 02:00:00:00:00:0a is node \"a\", NIC 0's "
 		"already (line 4)" },
 	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", \"queues\": 17 } ]"),
@@ -339,12 +347,14 @@ static const struct bad {
 		"from, to, both_ways, all_pairs, frame, rate, seconds, max_loss, group)" },
 	{ 7, TRAFFIC("{ \"name\": \"n\", " AB " }, { \"name\": \"n\", " AB " }"),
 		"t.json:7:61: traffic \"n\": two traffic entries are named \"n\" (the first in line 7)" },
-	{ 7, TRAFFIC("{ \"name\": \"n\", \"group\": \"g\", " AB " },"
-		     " { \"name\": \"m\", \"group\": \"g\", \"seconds\": 1, " AB " }"),
+	{ 7,
+		TRAFFIC("{ \"name\": \"n\", \"group\": \"g\", " AB " },"
+			" { \"name\": \"m\", \"group\": \"g\", \"seconds\": 1, " AB " }"),
 		"t.json:7:75: traffic \"m\": group \"g\" runs at once, but this entry takes 1 s and \"n\" "
 		"5 s" },
-	{ 7, TRAFFIC("{ \"name\": \"n\", \"group\": \"g\", \"frame\": [64, 65], " AB " },"
-		     " { \"name\": \"m\", \"group\": \"g\", \"frame\": [64, 65, 66], " AB " }"),
+	{ 7,
+		TRAFFIC("{ \"name\": \"n\", \"group\": \"g\", \"frame\": [64, 65], " AB " },"
+			" { \"name\": \"m\", \"group\": \"g\", \"frame\": [64, 65, 66], " AB " }"),
 		"t.json:7:94: traffic \"m\": group \"g\" runs trial by trial, but this entry has 3 frame "
 		"sizes and \"n\" 2: give them the same number, or one" },
 };
@@ -431,14 +441,20 @@ static void test_values(void **state)
 	struct topology *t;
 	struct err e = { 0 };
 
-	assert_int_equal(parse(1, "{ \"version\": 1, \"lab\": \"t-1_x\", \"switch\": { \"cpus\": "
-				  "\"4,0-1\", \"poll\": \"busy\" },", &t, &e), 0);
+	assert_int_equal(parse(1,
+				 "{ \"version\": 1, \"lab\": \"t-1_x\", \"switch\": { \"cpus\": "
+				 "\"4,0-1\", \"poll\": \"busy\" },",
+				 &t, &e),
+		0);
 	assert_int_equal(t->sw.cpus.n, 3);
 	assert_int_equal(t->sw.cpus.cpu[2], 4);
 	assert_int_equal(t->sw.poll, TOPO_POLL_BUSY);
 	topology_free(t);
-	assert_int_equal(parse(4, A_VM("\"guest\": \"./g.elf\", \"vcpus\": 2, \"cpus\": [3, 1], "
-				       "\"memory\": \"1G\""), &t, &e), 0);
+	assert_int_equal(parse(4,
+				 A_VM("\"guest\": \"./g.elf\", \"vcpus\": 2, \"cpus\": [3, 1], "
+				      "\"memory\": \"1G\""),
+				 &t, &e),
+		0);
 	assert_string_equal(t->nodes[0].guest, "./g.elf");
 	assert_int_equal(t->nodes[0].guest_place.col, 35);
 	assert_int_equal(t->nodes[0].memory, 1u << 30);
@@ -464,9 +480,10 @@ static void test_flows(void **state)
 	assert_int_equal(t->traffic[0].flows[1].to.node, 0);
 	topology_free(t);
 
-	const char *three = "    \"a\": { \"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\" }, "
-			    "{ \"network\": \"lan\" } ] }, \"c\": { \"kind\": \"vm\", \"nics\": [ { "
-			    "\"network\": \"lan\" } ] },";
+	const char *three =
+		"    \"a\": { \"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\" }, "
+		"{ \"network\": \"lan\" } ] }, \"c\": { \"kind\": \"vm\", \"nics\": [ { "
+		"\"network\": \"lan\" } ] },";
 	static const struct {
 		const char *traffic;
 		size_t n;
@@ -474,7 +491,8 @@ static void test_flows(void **state)
 		{ "\"all_pairs\": [ \"a.0\", \"a.1\", \"b.0\", \"c.0\" ]", 12 },
 		{ "\"from\": [ \"a.0\", \"b.0\" ], \"to\": \"c.0\"", 2 },
 		{ "\"from\": [ \"a.0\", \"b.0\" ], \"to\": \"c.0\", \"both_ways\": true", 4 },
-		{ "\"from\": [ \"a.0\", \"b.0\" ], \"to\": [ \"a.0\", \"b.0\" ], \"both_ways\": true", 2 },
+		{ "\"from\": [ \"a.0\", \"b.0\" ], \"to\": [ \"a.0\", \"b.0\" ], \"both_ways\": true",
+			2 },
 		{ "\"from\": \"a.0\", \"to\": \"a.1\"", 1 },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -495,11 +513,16 @@ static void test_groups(void **state)
 	struct topology *t;
 	struct err e = { 0 };
 
-	assert_int_equal(parse(7, TRAFFIC(
-		"{ \"name\": \"alone\", " AB " },"
-		"{ \"name\": \"big\", \"group\": \"mix\", \"frame\": [64, 1518], " AB " },"
-		"{ \"name\": \"other\", \"group\": \"g2\", " AB " },"
-		"{ \"name\": \"small\", \"group\": \"mix\", \"frame\": 64, " AB " }"), &t, &e), 0);
+	assert_int_equal(
+		parse(7,
+			TRAFFIC("{ \"name\": \"alone\", " AB " },"
+				"{ \"name\": \"big\", \"group\": \"mix\", \"frame\": [64, 1518], " AB
+				" },"
+				"{ \"name\": \"other\", \"group\": \"g2\", " AB " },"
+				"{ \"name\": \"small\", \"group\": \"mix\", \"frame\": 64, " AB
+				" }"),
+			&t, &e),
+		0);
 	assert_int_equal(t->traffic[0].group_id, 0);
 	assert_int_equal(t->traffic[1].group_id, 1);
 	assert_int_equal(t->traffic[2].group_id, 2);
@@ -615,7 +638,8 @@ static void test_deep(void **state)
 	for (int depth = 1000; depth <= DEPTH; depth *= 10) {
 		memset(text, '[', (size_t)depth);
 		memset(text + depth, ']', (size_t)depth);
-		assert_int_equal(topology_parse("t.json", text, 2 * (size_t)depth, &t, &e), -EINVAL);
+		assert_int_equal(
+			topology_parse("t.json", text, 2 * (size_t)depth, &t, &e), -EINVAL);
 		assert_null(t);
 	}
 	free(text);
