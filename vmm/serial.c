@@ -282,8 +282,8 @@ static void client_make_room(struct serial *s)
 
 	if (s->client_fd < 0)
 		return;
-	while (!s->client_eof && uart_rx_room(&s->uart) > CHUNK && poll(&p, 1, 0) == 1 &&
-		(p.revents & POLLIN) && s->client_fd >= 0)
+	while (!s->client_eof && serial_rx_count(s) < UART_FIFO_BYTES - CHUNK &&
+		poll(&p, 1, 0) == 1 && (p.revents & POLLIN) && s->client_fd >= 0)
 		client_read(s);
 	if (s->client_fd >= 0 &&
 		(s->client_eof || (poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR)))))
