@@ -195,7 +195,8 @@ void nic_set_link(struct nic *n, bool up)
 	n->link_up = up;
 	pci_put16(n->config + 6, up ? VIRTIO_NET_S_LINK_UP : 0);
 	virtio_pci_config_changed(&n->v);
-	log_info("%s: link %s", n->name, up ? "up" : "down");
+	if (!n->quiet)
+		log_info("%s: link %s", n->name, up ? "up" : "down");
 }
 
 static int nic_open_fds(struct nic *n, unsigned n_queues, struct err *e)

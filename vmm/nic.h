@@ -78,6 +78,7 @@ struct nic {
 	bool backend_seen;         /* link: w */
 	bool connected;            /* link: w; to a back end that has what the guest needs */
 	bool link_up;              /* link: w */
+	bool quiet;                /* link: w; its ups and downs are no longer logged */
 	bool rings_out;            /* link: w; the back end may touch the rings */
 	bool resumed;              /* link: w; they were handed over before since the last reset */
 	uint16_t pairs_wanted;     /* pairs in use, 1 unless the driver said more */

@@ -27,6 +27,8 @@
 #define RETRY_QUICK_MS   5
 #define RETRY_MS         100
 #define RETRY_REFUSED_MS 1000 /* a back end that lacks something will lack it in 0.1 s too */
+#define FLAP_NS          NS_PER_S
+#define FLAPS_LOGGED     8
 
 #define WANT_PROTOCOL \
 	(1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK | 1ull << VU_PF_CONFIG | 1ull << VU_PF_NET_MTU)
@@ -49,6 +51,8 @@ struct link {
 	int last_error;                     /* logged once each time it changes */
 	bool was_connected;                 /* since the last loss */
 	bool ever_connected;
+	uint64_t since_ns; /* when it was connected */
+	unsigned flaps;    /* connections in a row that were lost soon */
 };
 
 /* A start, copied under the lock. */
@@ -59,12 +63,26 @@ struct link_plan {
 	struct virtio_queue q[VIRTIO_QUEUES_MAX];
 };
 
+/* A back end that takes us on and hangs up again and again is tried less eagerly, and logged
+ * less. */
+static void link_count_flap(struct link *l)
+{
+	if (!l->was_connected)
+		return;
+	l->flaps = clock_now_ns() - l->since_ns < FLAP_NS ? l->flaps + 1 : 0;
+	if (l->flaps == FLAPS_LOGGED)
+		log_warn("%s: the back end at %s hangs up each time soon after it was connected; "
+			 "trying on without a word",
+			l->n->name, l->n->setup.socket);
+}
+
 static void link_lost(struct link *l, const struct err *e)
 {
 	struct nic *n = l->n;
 	uint64_t retry_ms;
 
-	if (e->code != l->last_error && e->code != -ECANCELED) {
+	link_count_flap(l);
+	if (e->code != l->last_error && e->code != -ECANCELED && l->flaps < FLAPS_LOGGED) {
 		log_warn("%s: %s", n->name, e->text);
 		l->last_error = e->code;
 	}
@@ -74,15 +92,18 @@ static void link_lost(struct link *l, const struct err *e)
 	l->f = NULL;
 	l->started = false;
 	memset(l->ring_given, 0, sizeof(l->ring_given));
-	retry_ms = l->was_connected      ? RETRY_QUICK_MS
-		: e->code == -EOPNOTSUPP ? RETRY_REFUSED_MS
-					 : RETRY_MS;
+	retry_ms = RETRY_MS;
+	if (e->code == -EOPNOTSUPP)
+		retry_ms = RETRY_REFUSED_MS;
+	else if (l->was_connected && l->flaps <= 1)
+		retry_ms = RETRY_QUICK_MS;
 	l->try_at_ns = clock_now_ns() + retry_ms * NS_PER_MS;
 	l->was_connected = false;
 	pthread_mutex_lock(n->lock);
 	n->connected = false;
 	n->rings_out = false;
 	n->tried = true;
+	n->quiet = l->flaps >= FLAPS_LOGGED;
 	nic_set_link(n, false);
 	virtio_pci_reset_done(&n->v);
 	pthread_cond_broadcast(&n->changed);
@@ -151,8 +172,10 @@ static int link_open(struct link *l, struct err *e)
 	if (n->setup.mtu && vu_set_mtu(l->f, (uint16_t)n->setup.mtu, e) == -EREMOTEIO)
 		log_warn("%s: %s", n->name, e->text);
 	l->was_connected = l->ever_connected = true;
+	l->since_ns = clock_now_ns();
 	l->last_error = 0;
-	log_info("%s: connected to %s", n->name, n->setup.socket);
+	if (l->flaps < FLAPS_LOGGED)
+		log_info("%s: connected to %s", n->name, n->setup.socket);
 	return 0;
 }
 

@@ -104,6 +104,8 @@ class FakeBackendLink(LinkCase):
             b.drop()
         b.wait(lambda: b.connects == 21 and b.ready(1))
         self.wait_link(v, "up")
+        self.assertEqual(1, v.text().count("hangs up each time"))
+        self.assertLess(v.text().count("link down"), 10)  # a log is not filled by it
         wait_until(self.guest_link, 5, "the guest to see the link")
 
     def test_down_is_seen_by_the_guest(self):
