@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "lab/status.h"
 #include "lab/table.h"
+#include "vswitch/dp/stats.h" /* the list of drop reasons */
 
 static const char *str(const json_t *j, const char *key)
 {
@@ -180,6 +181,24 @@ static void print_workers(const json_t *doc, FILE *out, int width)
 	table_print(&t, out, width);
 }
 
+/* What a drop reason's name means; "" for one of a newer switch. */
+static const char *drop_text(const char *name)
+{
+	static const struct {
+		const char *name, *text;
+	} drops[] = {
+#define X(name, text) { #name, ": " text },
+		DP_DROPS(X)
+#undef X
+	};
+
+	for (size_t i = 0; i < sizeof drops / sizeof drops[0]; i++) {
+		if (strcmp(drops[i].name, name) == 0)
+			return drops[i].text;
+	}
+	return "";
+}
+
 /* Sentences below the tables: only where there is something to say. */
 static void print_port_notes(const json_t *doc, FILE *out)
 {
@@ -194,8 +213,8 @@ static void print_port_notes(const json_t *doc, FILE *out)
 				str(p, "reason"));
 		json_object_foreach (json_object_get(p, "drops"), key, v) {
 			if (json_number_value(v) > 0)
-				fprintf(out, "port %s dropped %.0f: %s\n", str(p, "name"),
-					json_number_value(v), key);
+				fprintf(out, "port %s dropped %.0f, %s%s\n", str(p, "name"),
+					json_number_value(v), key, drop_text(key));
 		}
 		if (is_true(p, "external"))
 			fprintf(out, "port %s is for a client of yours: vhost-user, socket %s\n",

@@ -20,7 +20,7 @@ static const char sick[] =
 	" 'ports': ["
 	"  {'name': 'a.0', 'network': 'lan', 'mac': '02:00:00:00:00:01', 'external': false,"
 	"   'state': 'disabled', 'reason': 'descriptor loop in queue 0', 'rx': {'frames': 1234567},"
-	"   'tx': {'frames': 5}, 'drops': {'bad_desc': 3, 'rx_ring_full': 0}},"
+	"   'tx': {'frames': 5}, 'drops': {'newer': 1, 'tx_ring_full': 2, 'rx_runt': 0}},"
 	"  {'name': 'c.0', 'network': 'lan', 'mac': '02:00:00:00:00:02', 'external': true,"
 	"   'socket': '/run/x/c.0.vhost', 'state': null, 'reason': null, 'rx': null, 'tx': null,"
 	"   'drops': null}],"
@@ -54,7 +54,8 @@ static const char want[] =
 	"NIC a.0 reconnected 2 times\n"
 	"VM b died (last log line at 1970-01-01 00:00:00): killed, or crashed\n"
 	"port a.0 is disabled: descriptor loop in queue 0\n"
-	"port a.0 dropped 3: bad_desc\n"
+	"port a.0 dropped 1, newer\n"
+	"port a.0 dropped 2, tx_ring_full: the receiver has no free buffers\n"
 	"port c.0 is for a client of yours: vhost-user, socket /run/x/c.0.vhost\n"
 	"VM b is gone; do so\n"
 	"warning: no hugepages\n";
