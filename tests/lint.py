@@ -11,6 +11,7 @@ MAY_INCLUDE = {
     "base": {"base"},
     "config": {"config", "base"},
     "traffic": {"traffic", "base"},
+    "traffic/dpdk": {"traffic/dpdk", "traffic", "base"},
     "vhost-user": {"vhost-user", "base"},
     "sriov": {"sriov", "config", "base"},
     "vmm": {"vmm", "vhost-user", "config", "base"},
@@ -20,8 +21,10 @@ MAY_INCLUDE = {
 }
 # What the freestanding guest may have of base: headers without libc.
 FREESTANDING = {"base/ether.h", "base/wire.h"}
-LIBRARIES = {"rte_": {"vswitch", "traffic", "tests"}, "netlink/": {"sriov"},
-             "jansson.h": {"base", "config", "vswitch", "vmm", "lab", "sriov", "tests"}}
+LIBRARIES = {"rte_": {"vswitch", "traffic/dpdk", "tests"}, "netlink/": {"sriov"},
+             "jansson.h": {"base", "config", "vswitch", "vmm", "lab", "sriov", "traffic/dpdk", "tests"}}
+# Rooms inside rooms, with rules of their own.
+INNER = ("traffic/dpdk",)
 
 
 def tracked(root, *patterns):
@@ -43,10 +46,14 @@ def lines_of(root, path):
         return f.read().splitlines()
 
 
+def room_of(path):
+    return next((i for i in INNER if path.startswith(i + "/")), path.split("/")[0])
+
+
 def includes(root):
     problems = []
     for path in tracked(root, "*.c", "*.h", "*.S"):
-        room = path.split("/")[0]
+        room = room_of(path)
         for n, line in enumerate(lines_of(root, path), 1):
             m = re.match(r'\s*#\s*include\s*(["<])([^">]+)[">]', line)
             if not m:
@@ -61,10 +68,10 @@ def includes(root):
             if not os.path.exists(os.path.join(root, target)):
                 problems.append(f'{place}: "{target}": includes are written from the root')
                 continue
-            other = target.split("/")[0]
+            other = room_of(target)
             if other not in MAY_INCLUDE.get(room, set()):
                 problems.append(f"{place}: {room}/ must not include {target}")
-            # traffic/ port of DPDK apart, the engine and the guest have no libc.
+            # traffic/dpdk/ apart, the engine and the guest have no libc.
             if room in ("traffic", "guest") and other == "base" and target not in FREESTANDING:
                 problems.append(f"{place}: {target} is not freestanding")
     return problems

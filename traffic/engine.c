@@ -10,6 +10,7 @@ void traffic_engine_init(struct traffic_engine *e, uint64_t tsc_hz)
 	e->tsc_hz = tsc_hz;
 	e->owners = 0;
 	e->seeds = 0;
+	e->body_mask = 0;
 	e->n_ports = 0;
 	e->n_flows = 0;
 }
@@ -50,6 +51,16 @@ static bool flow_exists(const struct traffic_engine *e, const struct traffic_flo
 	return false;
 }
 
+static uint32_t sizes_of(const struct traffic_flow_spec *s)
+{
+	return s->n_mix ? s->n_mix : 1;
+}
+
+static uint32_t size_of(const struct traffic_flow_spec *s, uint32_t i)
+{
+	return s->n_mix ? s->mix[i] : s->size;
+}
+
 const char *traffic_engine_check(
 	const struct traffic_engine *e, const struct traffic_flow_spec *s, const char **why)
 {
@@ -68,10 +79,14 @@ const char *traffic_engine_check(
 		return *why = "expected the peer's address, found zeros", "peer_mac";
 	if (s->role == TRAFFIC_RECEIVE)
 		return NULL;
-	if (s->size < TRAFFIC_SIZE_MIN || s->size > TRAFFIC_SIZE_MAX)
-		return *why = "expected 64 to 9234 bytes", "size";
-	if (s->size - ETHER_FCS_LEN > e->port[s->port]->max_len)
-		return *why = "longer than the NIC's MTU allows", "size";
+	if (s->n_mix > TRAFFIC_MIX_MAX)
+		return *why = "at most 12 sizes", "size";
+	for (uint32_t i = 0; i < sizes_of(s); i++) {
+		if (size_of(s, i) < TRAFFIC_SIZE_MIN || size_of(s, i) > TRAFFIC_SIZE_MAX)
+			return *why = "expected 64 to 9234 bytes", "size";
+		if (size_of(s, i) - ETHER_FCS_LEN > e->port[s->port]->max_len)
+			return *why = "longer than the NIC's MTU allows", "size";
+	}
 	if (s->rate_mfps > TRAFFIC_RATE_MAX)
 		return *why = "expected at most 10^12 (frames per 1000 s)", "rate_mfps";
 	if (!s->l4_flows || s->l4_flows > TRAFFIC_L4_MAX)
@@ -89,8 +104,12 @@ void traffic_engine_add(struct traffic_engine *e, const struct traffic_flow_spec
 	f->spec = *s;
 	traffic_hist_init(&f->latency);
 	if (s->role == TRAFFIC_SEND) {
-		traffic_template_init(&f->tmpl, s->peer, own, s->id, s->size, s->l4_flows);
-		f->owner = ++e->owners;
+		f->n_tmpl = sizes_of(s);
+		for (uint32_t i = 0; i < f->n_tmpl; i++)
+			traffic_template_init(
+				&f->tmpl[i], s->peer, own, s->id, size_of(s, i), s->l4_flows);
+		f->owner = e->owners + 1;
+		e->owners += f->n_tmpl;
 		f->renew_in = TRAFFIC_RENEW;
 		return;
 	}

@@ -32,6 +32,7 @@
 #define TRAFFIC_PORTS_MAX 16
 #define TRAFFIC_BURST     64
 #define TRAFFIC_RATE_MAX  1000000000000ull /* frames per 1000 s: a frame a nanosecond */
+#define TRAFFIC_MIX_MAX   12
 
 /* A sender renews the pattern of one buffer each so many frames (frame.h says what for). */
 #define TRAFFIC_RENEW 256
@@ -44,10 +45,17 @@ struct traffic_flow_spec {
 	uint32_t port; /* index */
 	struct ether_mac peer;
 	uint32_t size;         /* send: with FCS */
+	uint32_t n_mix;        /* send: how many of mix[] are in use; 0: all frames are of `size` */
 	uint32_t l4_flows;     /* send: UDP source ports used, from 1 */
 	uint64_t rate_mfps;    /* send: frames per 1000 s; 0: flat out */
 	uint64_t frames;       /* send: stop after so many; 0: no limit */
 	uint64_t duration_tsc; /* send: stop so long after the start; 0: no limit */
+	/*
+	 * Send: sizes with FCS, in the shares in which they are to be sent (IMIX: 64 seven times,
+	 * 594 four times, 1518 once). Buffers get their sizes in this order, and keep them, so the
+	 * order on the wire is that in which buffers come round, and shares hold over a ring's lap.
+	 */
+	uint16_t mix[TRAFFIC_MIX_MAX];
 };
 
 struct traffic_flow {
@@ -56,9 +64,10 @@ struct traffic_flow {
 	uint64_t frames, bytes;       /* sent, or received well and of this flow; bytes with FCS */
 	uint64_t first_tsc, last_tsc; /* of the first and last of them; 0: none yet */
 	/* send */
-	struct traffic_template tmpl;
+	struct traffic_template tmpl[TRAFFIC_MIX_MAX];
+	uint32_t n_tmpl, mix_next;
 	struct traffic_pacer pacer;
-	uint64_t owner;   /* the mark of slots filled for this flow: never used again */
+	uint64_t owner;   /* + k: the mark of slots filled from tmpl[k]: never used again */
 	uint64_t end_tsc; /* 0: no limit */
 	uint64_t ring_full, late_max_tsc;
 	uint32_t renew_in;
@@ -72,8 +81,9 @@ struct traffic_flow {
 
 struct traffic_engine {
 	uint64_t tsc_hz;
-	uint64_t owners; /* marks given out */
-	uint32_t seeds;  /* seeds given out */
+	uint64_t owners;    /* marks given out */
+	uint32_t seeds;     /* seeds given out */
+	uint32_t body_mask; /* bodies are verified of received frames k with !(k & body_mask) */
 	uint32_t n_ports, n_flows;
 	struct traffic_port *port[TRAFFIC_PORTS_MAX];
 	struct traffic_flow *last_rx[TRAFFIC_PORTS_MAX]; /* the flow of a port's last frame */

@@ -27,18 +27,19 @@ static struct traffic_flow *flow_find(struct traffic_engine *e, uint32_t port, c
 	return NULL;
 }
 
-static bool frame_ok(const uint8_t *d, uint32_t len)
+static bool frame_ok(const uint8_t *d, uint32_t len, bool body)
 {
 	if (!traffic_frame_head_ok(d) || traffic_frame_said_len(d) != len)
 		return false;
-	return len == TRAFFIC_LEN_MIN || traffic_frame_body_ok(d, len);
+	return !body || len == TRAFFIC_LEN_MIN || traffic_frame_body_ok(d, len);
 }
 
-static void flow_receive(struct traffic_flow *f, const uint8_t *d, uint32_t len, uint64_t now)
+static void flow_receive(
+	struct traffic_flow *f, const uint8_t *d, uint32_t len, uint64_t now, bool body)
 {
 	uint64_t sent;
 
-	if (__builtin_expect(!frame_ok(d, len), 0)) {
+	if (__builtin_expect(!frame_ok(d, len, body), 0)) {
 		f->corrupt++;
 		return;
 	}
@@ -80,7 +81,7 @@ uint32_t traffic_receive_round(struct traffic_engine *e, uint32_t port)
 		if (!f->first_tsc)
 			f->first_tsc = now;
 		f->last_tsc = now;
-		flow_receive(f, d, frames[i].len, now);
+		flow_receive(f, d, frames[i].len, now, !(f->frames & e->body_mask));
 	}
 	p->ops->rx_release(p);
 	e->last_rx[port] = f;

@@ -3,20 +3,48 @@
  * Sending. A slot that was filled for this flow before is only stamped: one cache line written
  * for a 64-byte frame, two for a longer one. Slots that other flows used (several flows on one
  * port share its ring) are filled again.
+ *
+ * A slot keeps its size: of a flow that sends a mix, buffers get sizes in the mix's order when they
+ * are first used, and later the order is that in which they come round.
  */
 #include "traffic/rounds.h"
 
 #define CATCH_UP_MS 50
 
-static void slot_fill(struct traffic_engine *e, struct traffic_flow *f, struct traffic_slot *s)
+static void slot_fill(
+	struct traffic_engine *e, struct traffic_flow *f, struct traffic_slot *s, uint64_t kind)
 {
 	struct traffic_port *p = e->port[f->spec.port];
 
-	s->owner = f->owner;
+	s->owner = f->owner + kind;
 	s->seed = e->seeds++;
-	if (s->len != f->tmpl.len)
-		p->ops->tx_set_len(p, s, f->tmpl.len);
-	traffic_frame_fill(&f->tmpl, s->frame, s->seed);
+	if (s->len != f->tmpl[kind].len)
+		p->ops->tx_set_len(p, s, f->tmpl[kind].len);
+	traffic_frame_fill(&f->tmpl[kind], s->frame, s->seed);
+}
+
+/* Makes the slot one of this flow's, if it is not yet; its template. */
+static const struct traffic_template *slot_ready(
+	struct traffic_engine *e, struct traffic_flow *f, struct traffic_slot *s)
+{
+	uint64_t kind = s->owner - f->owner;
+
+	if (__builtin_expect(kind >= f->n_tmpl, 0)) {
+		kind = f->mix_next++;
+		if (f->mix_next == f->n_tmpl)
+			f->mix_next = 0;
+		slot_fill(e, f, s, kind);
+	}
+	return &f->tmpl[kind];
+}
+
+/* A slot of this flow gets another pattern, of the same size. */
+static void slot_renew(struct traffic_engine *e, struct traffic_flow *f, struct traffic_slot *s)
+{
+	uint64_t kind = s->owner - f->owner;
+
+	if (kind < f->n_tmpl && f->tmpl[kind].len > TRAFFIC_LEN_BODY)
+		slot_fill(e, f, s, kind);
 }
 
 /* How many frames this flow wants to send now, up to a burst. */
@@ -42,7 +70,7 @@ static uint32_t wanted(struct traffic_flow *f, uint64_t now)
 static void count_sent(struct traffic_engine *e, struct traffic_flow *f, uint32_t n, uint64_t last)
 {
 	f->frames += n;
-	f->bytes += (uint64_t)n * f->spec.size;
+	f->bytes += (uint64_t)n * ETHER_FCS_LEN;
 	f->last_tsc = last;
 	e->port[f->spec.port]->tx_frames += n;
 }
@@ -50,20 +78,20 @@ static void count_sent(struct traffic_engine *e, struct traffic_flow *f, uint32_
 static void send_flat(struct traffic_engine *e, struct traffic_flow *f, struct traffic_slot *s,
 	uint32_t n, uint64_t now)
 {
-	uint64_t seq = f->frames;
+	uint64_t seq = f->frames, bytes = 0;
 
-	if (f->tmpl.len > TRAFFIC_LEN_BODY) {
-		f->renew_in = f->renew_in > n ? f->renew_in - n : 0;
-		if (!f->renew_in) {
-			s->owner = 0;
-			f->renew_in = TRAFFIC_RENEW;
-		}
+	f->renew_in = f->renew_in > n ? f->renew_in - n : 0;
+	if (!f->renew_in) {
+		slot_renew(e, f, s);
+		f->renew_in = TRAFFIC_RENEW;
 	}
 	for (uint32_t i = 0; i < n; i++) {
-		if (__builtin_expect(s[i].owner != f->owner, 0))
-			slot_fill(e, f, &s[i]);
-		traffic_frame_stamp(&f->tmpl, s[i].frame, seq + i, now);
+		const struct traffic_template *t = slot_ready(e, f, &s[i]);
+
+		traffic_frame_stamp(t, s[i].frame, seq + i, now);
+		bytes += t->len;
 	}
+	f->bytes += bytes;
 	if (!f->first_tsc)
 		f->first_tsc = now;
 	count_sent(e, f, n, now);
@@ -74,16 +102,17 @@ static void send_paced(
 {
 	uint64_t seq = f->frames, now = 0;
 
-	if (f->tmpl.len > TRAFFIC_LEN_BODY && seq % TRAFFIC_RENEW == 0)
-		s->owner = 0;
+	if (seq % TRAFFIC_RENEW == 0)
+		slot_renew(e, f, s);
 	for (uint32_t i = 0; i < n; i++) {
-		if (__builtin_expect(s[i].owner != f->owner, 0))
-			slot_fill(e, f, &s[i]);
+		const struct traffic_template *t = slot_ready(e, f, &s[i]);
+
 		now = traffic_tsc();
 		if ((int64_t)(now - f->pacer.next_tsc) > (int64_t)f->late_max_tsc)
 			f->late_max_tsc = now - f->pacer.next_tsc;
 		traffic_pacer_advance(&f->pacer);
-		traffic_frame_stamp(&f->tmpl, s[i].frame, seq + i, now);
+		traffic_frame_stamp(t, s[i].frame, seq + i, now);
+		f->bytes += t->len;
 		if (!f->first_tsc)
 			f->first_tsc = now;
 	}

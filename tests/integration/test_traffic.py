@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""lanyard-traffic through the switch: paced traffic loses nothing; what it refuses, and how."""
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+import harness  # noqa: E402
+from harness import BUILD, Case, sanitized  # noqa: E402
+
+TRAFFIC = os.path.join(BUILD, "traffic", "lanyard-traffic")
+# Rings that take a pause of either process: the CPUs of a test machine are not ours alone.
+RATE = 5 if sanitized() else 20  # kpps each way
+QUEUE = 4096
+
+
+class Traffic(Case):
+    def traffic(self, *args, status=0, timeout_s=60):
+        done = subprocess.run([TRAFFIC, *args], env=self.env, timeout=timeout_s,
+                              capture_output=True, text=True)
+        self.assertEqual(status, done.returncode, done.stderr)
+        return json.loads(done.stdout) if status == 0 else done.stderr
+
+    def ports(self, n=2, **network):
+        self.sw = self.switch()
+        self.sw.call("network_add", name="lan", **network)
+        args = []
+        for i in range(n):
+            self.sw.call("port_add", name=f"p{i}", network="lan", socket=self.path(f"p{i}"))
+            args += ["--port", self.path(f"p{i}")]
+        return args
+
+    def check(self, result, ways=2):
+        self.assertEqual(ways, len(result["directions"]))
+        for d in result["directions"]:
+            self.assertGreater(d["sent"], 0)
+            self.assertEqual({"lost": 0, "duplicated": 0, "reordered": 0, "stale": 0, "corrupt": 0},
+                             {k: d[k] for k in ("lost", "duplicated", "reordered", "stale",
+                                                "corrupt")}, d)
+            self.assertEqual(d["sent"], d["received"])
+            self.assertEqual(d["sent_bytes"], d["received_bytes"])
+            self.assertEqual(d["received"], d["latency_ns"]["count"])
+        self.assertEqual([0, 0], [p["unsent"] for p in result["ports"]])
+
+    def test_paced(self):
+        ports = self.ports()
+        r = self.traffic(*ports, "--queue-size", str(QUEUE), "--rate", f"{RATE}kpps",
+                         "--seconds", "1", "--warm-up", "0")
+        self.check(r)
+        for d in r["directions"]:
+            self.assertEqual(RATE * 1000, d["sent"])
+        # The switch saw what the generator says, and a few frames of warming up.
+        rx = sum(p["rx"]["frames"] for p in self.sw.stats()["ports"])
+        self.assertGreater(rx, 2 * RATE * 1000)
+        print(f"figure: lanyard-traffic 64 B, {RATE} kpps each way: median latency "
+              f"{r['directions'][0]['latency_ns']['p50'] / 1000:.1f} us")
+
+    def test_imix_flows_one_way(self):
+        """7:4:1 of 64, 594 and 1518; the UDP ports of all flows are in use."""
+        ports = self.ports()
+        r = self.traffic(*ports, "--size", "imix", "--flows", "1000", "--one-way",
+                         "--queue-size", str(QUEUE), "--rate", f"{RATE}kpps", "--frames", "12000",
+                         "--seconds", "0", "--warm-up", "0")
+        self.check(r, ways=1)
+        d = r["directions"][0]
+        self.assertEqual(12000, d["sent"])
+        mean = (7 * 64 + 4 * 594 + 1518) / 12
+        self.assertAlmostEqual(mean, r["asked"]["mean_size"], 3)
+        self.assertAlmostEqual(1, d["sent_bytes"] / 12000 / mean, delta=0.03)
+
+    def test_rings(self):
+        """Ring features on and off, longest frames; what the switch lacks is left out."""
+        ports = self.ports(mtu=9000)
+        for args in (["--no-mergeable"], ["--no-mergeable", "--vectorized"], ["--packed"],
+                     ["--in-order"], ["--packed", "--vectorized"], ["--size", "9018"]):
+            with self.subTest(args=args):
+                self.check(self.traffic(*ports, *args, "--queue-size", "1024", "--rate", "2kpps",
+                                        "--seconds", "0.3", "--warm-up", "0"))
+
+    def test_flat_out(self):
+        """Overload may lose frames, but no other harm, and the sums hold."""
+        r = self.traffic(*self.ports(), "--seconds", "0.5", "--warm-up", "0.1")
+        for d in r["directions"]:
+            self.assertEqual((0, 0, 0), (d["duplicated"], d["corrupt"], d["reordered"]))
+            self.assertEqual(d["sent"], d["received"] + d["lost"])
+            self.assertGreater(d["received"], 1000)
+
+    def test_refusals(self):
+        a, b = "--port", self.path("nobody")
+        two = (a, b, a, self.path("nobody2"))
+        for words, *args in (
+                ("expected two times --port", a, b),
+                ("both ports have one socket", a, b, a, b),
+                ("both ports have one MAC", a, b + ",mac=02:00:00:00:00:01", a,
+                 b + "2,mac=02:00:00:00:00:01"),
+                ("unicast address", a, b + ",mac=01:00:00:00:00:01", a, b),
+                ("expected imix, or 64 to 9234", *two, "--size", "63"),
+                ("--rate", *two, "--rate", "5"),
+                ("power of 2", *two, "--queue-size", "1000"),
+                ("expected 1 to 16384", *two, "--flows", "0"),
+                ("unknown option", *two, "--colour"),
+                ("a value is missing", *two, "--size"),
+                ("needs --frames", *two, "--seconds", "0")):
+            with self.subTest(words=words):
+                self.assertIn(words, self.traffic(*args, status=2))
+        self.assertIn("can't run there", self.traffic(*two, "--cpu", "1000", status=3))
+        # Nobody listens: the socket is named.
+        self.assertIn(self.path("nobody"), self.traffic(*two, "--memory", "64", status=1))
+
+
+if __name__ == "__main__":
+    harness.main()
