@@ -53,7 +53,7 @@ class Fake:
         self.selector = selectors.DefaultSelector()
         self.done = False
         self.began = time.monotonic()
-        self.listening = []
+        self.listening = {}
         signal.signal(signal.SIGTERM, lambda *_: self.end("asked by SIGTERM"))
 
     def fail(self, method, name=""):
@@ -86,8 +86,14 @@ class Fake:
         sock.bind(path)
         os.chmod(path, 0o600)
         sock.listen(8)
-        self.listening.append(path)
+        self.listening[path] = sock
         self.selector.register(sock, selectors.EVENT_READ, ("accept", handler))
+
+    def unlisten(self, path):
+        sock = self.listening.pop(path)
+        self.selector.unregister(sock)
+        sock.close()
+        os.unlink(path)
 
     def run(self):
         while True:
@@ -161,14 +167,13 @@ class Switch(Fake):
         if network not in self.networks:
             raise Refused("no such network")
         self.ports[name] = {"network": network, "socket": socket}
-        with open(socket, "w"):
-            pass
+        self.listen(socket, lambda *_: None)
         return {}
 
     def port_del(self, name):
         if name not in self.ports:
             raise Refused("no such port")
-        os.unlink(self.ports.pop(name)["socket"])
+        self.unlisten(self.ports.pop(name)["socket"])
         return {}
 
     def stats(self, port=None):
