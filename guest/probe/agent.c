@@ -1,38 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/probe/agent.h"
+#include "guest/probe/agent_call.h"
 
-#define RPC_PARSE_ERROR      (-32700)
-#define RPC_INVALID_REQUEST  (-32600)
-#define RPC_METHOD_NOT_FOUND (-32601)
-#define RPC_INVALID_PARAMS   (-32602)
-#define RPC_FAILED           (-32000)
-
-#define CLASS_FAILED  1 /* enum err_class of base/err.h, which is not freestanding */
-#define CLASS_REQUEST 2
-#define ERRNO_EINVAL  22
-#define ERRNO_E2BIG   7
-
-#define DURATION_MS_MAX 86400000ull /* a day; keeps all products within 64 bits */
-
-/* One request being answered. */
-struct call {
-	struct agent *a;
-	struct json_doc doc;
-	struct json_out out;
-	int params;     /* token of the params object, or -1 */
-	const char *id; /* the id as it was written, or "null" */
-	size_t id_len;
-};
-
-struct failure {
-	int code, class, err;
-	const char *text;
-};
-
-/* A method returns NULL and has put its result, or says what is wrong (and a->field where). */
-typedef const struct failure *(*method_fn)(struct call *c);
-
-static void copy_text(char *out, size_t size, const char *s)
+void agent_copy_text(char *out, size_t size, const char *s)
 {
 	size_t n = __builtin_strlen(s);
 
@@ -42,12 +12,12 @@ static void copy_text(char *out, size_t size, const char *s)
 	out[n] = '\0';
 }
 
-static void set_field(struct agent *a, const char *field)
+void agent_set_field(struct agent *a, const char *field)
 {
-	copy_text(a->field, sizeof(a->field), field);
+	agent_copy_text(a->field, sizeof(a->field), field);
 }
 
-static const struct failure *invalid(struct failure *f, const char *text)
+const struct failure *agent_invalid(struct failure *f, const char *text)
 {
 	*f = (struct failure){ RPC_INVALID_PARAMS, CLASS_REQUEST, ERRNO_EINVAL, text };
 	return f;
@@ -115,8 +85,7 @@ static void put_mac(struct json_out *o, const char *key, struct ether_mac mac)
 	json_member_str(o, key, ether_mac_str(mac, s));
 }
 
-/* Every key of object `obj` must be one of `known` (ends with NULL); else names it in a->field. */
-static bool keys_known(struct call *c, int obj, const char *const *known)
+bool agent_keys_known(struct call *c, int obj, const char *const *known)
 {
 	const struct json_doc *d = &c->doc;
 	int i = obj + 1;
@@ -129,7 +98,7 @@ static bool keys_known(struct call *c, int obj, const char *const *known)
 		if (*s)
 			continue;
 		if (!json_str(d, i, c->a->field, sizeof(c->a->field)))
-			set_field(c->a, "?");
+			agent_set_field(c->a, "?");
 		return false;
 	}
 	return true;
@@ -137,7 +106,7 @@ static bool keys_known(struct call *c, int obj, const char *const *known)
 
 static const struct failure reply_too_long = { RPC_FAILED, CLASS_FAILED, ERRNO_E2BIG,
 	"the reply is longer than a line of 65536 bytes: ask for one flow, \"flow\": id" };
-static const struct failure unknown_key = { RPC_INVALID_PARAMS, CLASS_REQUEST, ERRNO_EINVAL,
+const struct failure agent_unknown_key = { RPC_INVALID_PARAMS, CLASS_REQUEST, ERRNO_EINVAL,
 	"unknown key in the parameters" };
 
 static const struct failure *method_hello(struct call *c)
@@ -271,17 +240,17 @@ static const struct failure *status_params(struct call *c, bool *histogram, uint
 	*only = 0;
 	if (c->params < 0)
 		return NULL;
-	if (!keys_known(c, c->params, known))
-		return &unknown_key;
+	if (!agent_keys_known(c, c->params, known))
+		return &agent_unknown_key;
 	i = json_find(&c->doc, c->params, "histogram");
 	if (i >= 0 && !json_bool(&c->doc, i, histogram)) {
-		set_field(c->a, "histogram");
-		return invalid(&f, "expected true or false");
+		agent_set_field(c->a, "histogram");
+		return agent_invalid(&f, "expected true or false");
 	}
 	i = json_find(&c->doc, c->params, "flow");
 	if (i >= 0 && (!json_u64(&c->doc, i, 65535, only) || !*only)) {
-		set_field(c->a, "flow");
-		return invalid(&f, "expected a flow's id, 1 to 65535");
+		agent_set_field(c->a, "flow");
+		return agent_invalid(&f, "expected a flow's id, 1 to 65535");
 	}
 	return NULL;
 }
@@ -315,175 +284,13 @@ static const struct failure *method_shutdown(struct call *c)
 	return NULL;
 }
 
-/* Numbers of a flow: key, whether it must be there (when sending), default, maximum. */
-enum { FLOW_ID, FLOW_NIC, FLOW_SIZE, FLOW_RATE, FLOW_FRAMES, FLOW_DURATION, FLOW_L4, FLOW_NUMBERS };
-static const struct {
-	const char *key;
-	bool required, required_send;
-	uint64_t def, max;
-} flow_numbers[FLOW_NUMBERS] = {
-	[FLOW_ID] = { "id", true, true, 0, 65535 },
-	[FLOW_NIC] = { "nic", true, true, 0, TRAFFIC_PORTS_MAX - 1 },
-	[FLOW_SIZE] = { "size", false, true, 0, TRAFFIC_SIZE_MAX },
-	[FLOW_RATE] = { "rate_mfps", false, true, 0, TRAFFIC_RATE_MAX },
-	[FLOW_FRAMES] = { "frames", false, false, 0, TRAFFIC_SEQ_MAX },
-	[FLOW_DURATION] = { "duration_ms", false, false, 0, DURATION_MS_MAX },
-	[FLOW_L4] = { "l4_flows", false, false, 1, TRAFFIC_L4_MAX },
-};
-
-static const char *read_flow_numbers(
-	struct call *c, int obj, bool send, uint64_t v[FLOW_NUMBERS], const char **why)
-{
-	for (int k = 0; k < FLOW_NUMBERS; k++) {
-		int i = json_find(&c->doc, obj, flow_numbers[k].key);
-
-		v[k] = flow_numbers[k].def;
-		if (i < 0) {
-			if (flow_numbers[k].required || (send && flow_numbers[k].required_send)) {
-				*why = "the flow lacks this key";
-				return flow_numbers[k].key;
-			}
-		} else if (!json_u64(&c->doc, i, flow_numbers[k].max, &v[k])) {
-			*why = "expected a whole number within this key's limits";
-			return flow_numbers[k].key;
-		}
-	}
-	return NULL;
-}
-
-/* One element of "flows". Returns the wrong key, or NULL. */
-static const char *read_flow(struct call *c, int obj, struct traffic_flow_spec *s, const char **why)
-{
-	const struct json_doc *d = &c->doc;
-	uint64_t v[FLOW_NUMBERS];
-	const char *bad;
-	char mac[ETHER_MAC_STR];
-	int i;
-
-	i = json_find(d, obj, "role");
-	*why = "expected \"send\" or \"receive\"";
-	if (i < 0 || (!json_is(d, i, "send") && !json_is(d, i, "receive")))
-		return "role";
-	s->role = json_is(d, i, "send") ? TRAFFIC_SEND : TRAFFIC_RECEIVE;
-	bad = read_flow_numbers(c, obj, s->role == TRAFFIC_SEND, v, why);
-	if (bad)
-		return bad;
-	i = json_find(d, obj, "peer_mac");
-	*why = "expected an address like \"02:00:00:00:00:01\"";
-	if (i < 0 || !json_str(d, i, mac, sizeof(mac)) || ether_mac_parse(mac, &s->peer))
-		return "peer_mac";
-	s->id = (uint16_t)v[FLOW_ID];
-	s->port = (uint32_t)v[FLOW_NIC];
-	s->size = (uint32_t)v[FLOW_SIZE];
-	s->rate_mfps = v[FLOW_RATE];
-	s->frames = v[FLOW_FRAMES];
-	s->l4_flows = (uint32_t)v[FLOW_L4];
-	s->duration_tsc = c->a->engine->tsc_hz / 1000 * v[FLOW_DURATION] +
-		c->a->engine->tsc_hz % 1000 * v[FLOW_DURATION] / 1000;
-	return NULL;
-}
-
-/* "flows[3].size" */
-static void set_flow_field(struct agent *a, unsigned index, const char *key)
-{
-	struct json_out o = { .buf = a->field, .cap = sizeof(a->field) - 1 };
-	char at = (char)('0' + index % 10), tens = (char)('0' + index / 10 % 10);
-
-	__builtin_memset(a->field, 0, sizeof(a->field));
-	__builtin_memcpy(o.buf, "flows[", 6);
-	o.len = 6;
-	if (index >= 10)
-		o.buf[o.len++] = tens;
-	o.buf[o.len++] = at;
-	o.buf[o.len++] = ']';
-	if (!key)
-		return;
-	o.buf[o.len++] = '.';
-	copy_text(o.buf + o.len, sizeof(a->field) - o.len, key);
-}
-
-/* Reads all flows and adds those that are right; the caller takes them back if one is wrong. */
-static const struct failure *add_flows(struct call *c, int list)
-{
-	static const char *const known[] = { "id", "role", "nic", "peer_mac", "size", "rate_mfps",
-		"frames", "duration_ms", "l4_flows", NULL };
-	static struct failure f;
-	struct agent *a = c->a;
-	int i = list + 1;
-
-	for (unsigned k = 0; k < c->doc.tok[list].n; k++, i = c->doc.tok[i].next) {
-		struct traffic_flow_spec s = { 0 };
-		const char *why, *bad;
-
-		if (c->doc.tok[i].kind != JTOK_OBJECT) {
-			set_flow_field(a, k, NULL);
-			return invalid(&f, "expected an object");
-		}
-		if (!keys_known(c, i, known)) {
-			char key[sizeof(a->field)];
-
-			copy_text(key, sizeof(key), a->field);
-			set_flow_field(a, k, key);
-			return &unknown_key;
-		}
-		bad = read_flow(c, i, &s, &why);
-		if (!bad)
-			bad = traffic_engine_check(a->engine, &s, &why);
-		if (bad) {
-			set_flow_field(a, k, bad);
-			return invalid(&f, why);
-		}
-		traffic_engine_add(a->engine, &s);
-	}
-	return NULL;
-}
-
-static const struct failure *method_start(struct call *c)
-{
-	static const char *const known[] = { "flows", "reset", NULL };
-	static struct failure f;
-	struct agent *a = c->a;
-	const struct failure *bad;
-	bool reset = false;
-	uint64_t now;
-	uint32_t had;
-	int i, list;
-
-	if (c->params < 0 || (list = json_find(&c->doc, c->params, "flows")) < 0 ||
-		c->doc.tok[list].kind != JTOK_ARRAY) {
-		set_field(a, "flows");
-		return invalid(&f, "expected an array of flows");
-	}
-	if (!keys_known(c, c->params, known))
-		return &unknown_key;
-	i = json_find(&c->doc, c->params, "reset");
-	if (i >= 0 && !json_bool(&c->doc, i, &reset)) {
-		set_field(a, "reset");
-		return invalid(&f, "expected true or false");
-	}
-	if (reset)
-		traffic_engine_reset(a->engine);
-	had = a->engine->n_flows;
-	bad = add_flows(c, list);
-	if (bad) {
-		a->engine->n_flows = had;
-		return bad;
-	}
-	now = traffic_tsc();
-	traffic_engine_start(a->engine, now);
-	json_open(&c->out, '{');
-	json_member_u64(&c->out, "tsc", now);
-	json_close(&c->out, '}');
-	return NULL;
-}
-
 static const struct {
 	const char *name;
 	method_fn fn;
 	bool params; /* takes any */
 } methods[] = {
 	{ "hello", method_hello, false },
-	{ "traffic_start", method_start, true },
+	{ "traffic_start", agent_traffic_start, true },
 	{ "traffic_status", method_status, true },
 	{ "traffic_stop", method_stop, true },
 	{ "shutdown", method_shutdown, false },
@@ -535,7 +342,7 @@ static const struct failure *open_request(struct call *c, size_t *method, bool *
 	if (c->params >= 0 && d->tok[c->params].kind != JTOK_OBJECT)
 		return &bad_params;
 	if (c->params >= 0 && d->tok[c->params].n && !methods[*method].params)
-		return &unknown_key;
+		return &agent_unknown_key;
 	return NULL;
 }
 
