@@ -68,6 +68,20 @@ STRING_ECHO = bytes.fromhex(
     "ebdc"        #    jmp 0
 )
 
+# Prints 1 MiB of zeros on COM1 by its string port, and says so on COM2 when all of it was taken.
+PRINT_1_MIB = (
+    store32(0x201000, 0x202000) + store32(0x201004, 0) + store32(0x20100C, 0)
+    + bytes.fromhex(
+        "bb00001000"            # mov ebx, 1 MiB
+        "c7050810200000100000"  # 0: mov dword [0x201008], 4096
+        "b800102000"            #    mov eax, 0x201000
+        "66ba2006"              #    mov dx, 0x620
+        "ef"                    #    out dx, eax
+        "2b1d08102000"          #    sub ebx, [0x201008]
+        "7fe4"                  #    jg 0
+    ) + puts("done\n", 0x2F8) + HLT
+)
+
 # The first CPU starts the second by INIT and SIPI to 0x8000, where real-mode code says "2":
 # mov dx,0x3f8 (ba f8 03); mov al,'2' (b0 32); out dx,al (ee); hlt (f4); jmp -3 (eb fd)
 _AP = bytes.fromhex("baf803b032eef4ebfd909090")
