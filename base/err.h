@@ -33,7 +33,8 @@ int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format
 int err_request(struct err *e, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int err_host(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-int err_vset(struct err *e, enum err_class class, int code, const char *fmt, va_list ap);
+int err_vset(struct err *e, enum err_class class, int code, const char *fmt, va_list ap)
+	__attribute__((format(printf, 4, 0)));
 
 /* Puts "fmt: " before what *e says, keeping class, code and field. Returns e->code. */
 int err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -15,6 +15,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -119,6 +120,27 @@ def run_unit(tally, dir_, suite, word):
     return None
 
 
+def end_leftovers(prefix):
+    """A test file that was ended by its deadline could not clean up: its daemons and folders."""
+    said = ""
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            with open(path, "rb") as f:
+                argv = f.read().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        pid = int(path.split("/")[2])
+        if prefix in argv and pid != os.getpid():
+            said += f"\nleft behind, ended: {pid} {argv}"
+            try:
+                os.kill(pid, 9)
+            except ProcessLookupError:
+                pass
+    for folder in glob.glob(prefix + "*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    return said
+
+
 def run_integration(tally, dir_, suite, word, quick):
     for path in sorted(glob.glob(os.path.join(ROOT, "tests/integration/test_*.py"))):
         name = os.path.basename(path)[:-3]
@@ -128,10 +150,11 @@ def run_integration(tally, dir_, suite, word, quick):
             os.unlink(result)
         env = dict(os.environ, LANYARD_BUILD=os.path.join(ROOT, dir_),
                    LANYARD_TEST_RESULT=result, LANYARD_TEST_WORD=word,
-                   PYTHONDONTWRITEBYTECODE="1")
+                   PYTHONDONTWRITEBYTECODE="1", LANYARD_TEST_ID=f"{os.getpid()}")
         if quick:
             env["LANYARD_TEST_QUICK"] = "1"
         status, out = run([sys.executable, path], FILE_TIMEOUT_S, env)
+        out += end_leftovers(f"/tmp/lyt{os.getpid()}-")
         keep_log(dir_, name, out)
         tests = []
         if os.path.exists(result):

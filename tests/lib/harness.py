@@ -9,6 +9,7 @@ as before: no process of ours, no hugepage taken; a leak fails the test. Every w
 Tests may print lines that begin with "figure:": ./check shows them. Programs come from the build folder in LANYARD_BUILD (default: build/ at the root). Under
 sanitizers a finding is written to run_dir/asan.* and fails the test that made it.
 """
+import ctypes
 import glob
 import json
 import os
@@ -23,6 +24,7 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("LANYARD_BUILD", os.path.join(ROOT, "build")))
+PREFIX = f"lyt{os.environ.get('LANYARD_TEST_ID', '')}-"  # of run folders; tests/run.py's to find
 TOPOLOGIES = os.path.join(ROOT, "topologies")
 LANYARD = os.path.join(BUILD, "lab", "lanyard")
 SWITCH = os.path.join(BUILD, "vswitch", "lanyard-switch")
@@ -113,6 +115,15 @@ def rpc_once(path, method, timeout_s=5, **params):
         return rpc.call(method, **params)
 
 
+_libc = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent():
+    """In the child: a test run that is killed leaves no daemon behind."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Daemon:
     """A process of ours in the background, its output in a file."""
 
@@ -121,7 +132,7 @@ class Daemon:
         with open(log, "ab") as out:
             self.proc = subprocess.Popen(
                 argv, stdin=stdin, stdout=out, stderr=subprocess.STDOUT, env=env,
-                start_new_session=True)
+                start_new_session=True, preexec_fn=_die_with_parent)
         self.pid = self.proc.pid
 
     def alive(self):
@@ -273,7 +284,7 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         # Short: a UNIX socket's path has 107 bytes.
-        self.run_dir = tempfile.mkdtemp(prefix="lyt-", dir="/tmp")
+        self.run_dir = tempfile.mkdtemp(prefix=PREFIX, dir="/tmp")
         self.env = dict(os.environ, LANYARD_RUN=self.run_dir, LANYARD_BUILD=BUILD)
         asan = os.path.join(self.run_dir, "asan")
         # DPDK's and jansson's one-time allocations are not leaks of ours.
