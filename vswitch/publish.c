@@ -105,6 +105,7 @@ static struct dp_view *view_build(struct sw *sw)
 		return NULL;
 	memset(at, 0, size);
 	v = take(&at, sizeof(*v));
+	v->generation = ++sw->generation;
 	v->fdb = &sw->fdb;
 	v->n_ports = sw->n_ports;
 	v->n_nets = sw->n_nets;
@@ -249,7 +250,6 @@ static void ring_make(
 		in->stats = &p->dp->in[i / 2];
 		in->net = p->net;
 		in->worker = worker_pick(sw);
-		in->last_src_epoch = in->last_dst_epoch = fdb_epoch(&sw->fdb) - 1;
 		p->in[i / 2] = in;
 		if (r->kick_fd >= 0 && dp_worker_watch(&sw->workers[in->worker], r->kick_fd))
 			fd_close(&r->kick_fd); /* no eventfd: then it is looked at by time */

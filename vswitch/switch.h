@@ -64,7 +64,8 @@ struct sw {
 	struct sw_net nets[DP_NETS_MAX];
 	uint32_t n_nets; /* slots in use reach up to here */
 	struct sw_port *ports[DP_PORTS_MAX];
-	uint32_t n_ports; /* likewise */
+	uint32_t n_ports;    /* likewise */
+	uint64_t generation; /* of the last view */
 	struct fdb fdb;
 	struct dp_shared shared;
 	struct dp_worker *workers;

@@ -109,7 +109,6 @@ static inline void rig_init(struct rig *r, uint32_t n, uint32_t mtu)
 		g->in.port = g->out.port = &g->port;
 		g->in.stats = &g->port.in[0];
 		g->out.stats = &g->port.out[0];
-		g->in.last_src_epoch = g->in.last_dst_epoch = UINT32_MAX;
 		r->ports[i] = (struct dp_view_port){ .port = &g->port, .n_outs = 1, .out_slot = i };
 		r->members[i] = i;
 		r->outs[i] = &g->out;

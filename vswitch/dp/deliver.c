@@ -129,60 +129,77 @@ static inline void rest_copy(uint8_t *dst, const struct dp_frame *f)
 	}
 }
 
-/* One buffer of one writable descriptor that holds the frame, or NULL: the general case. */
-static inline uint8_t *buffer_simple(struct ring *r, uint16_t head, const struct dp_frame *f)
+/* One buffer of one writable descriptor that holds need bytes, or NULL: the general case. */
+static inline uint8_t *buffer_simple(
+	struct ring *r, const struct dp_region *reg, uint16_t head, uint32_t need)
 {
 	struct vring_desc d;
+	uint8_t *host;
 
 	if (unlikely(head >= r->size))
 		return NULL;
 	d = ring_desc_read(&r->desc[head]);
-	if (unlikely(d.flags != VRING_DESC_F_WRITE || d.len < f->len + r->hdr_len))
+	if (unlikely(d.flags != VRING_DESC_F_WRITE || d.len < need))
 		return NULL;
-	return dp_mem_host(r->mem, &r->mem_hint, d.addr, d.len);
+	host = dp_region_host(reg, d.addr, d.len);
+	return likely(host) ? host : dp_mem_host(r->mem, &r->mem_hint, d.addr, d.len);
 }
 
-/* Delivers frames for as long as each fits a simple buffer. Returns how many. */
-static uint32_t deliver_simple(struct ring *r, uint16_t at, struct dp_frame *frame,
-	const uint8_t *idx, uint32_t n, uint64_t *bytes)
+/* Finds buffers for as many frames as there are simple ones. Returns how many. */
+static inline uint32_t buffers_find(struct ring *r, uint16_t at, const struct dp_frame *frame,
+	const uint8_t *idx, uint32_t n, uint8_t **dst, uint16_t *head)
 {
-	uint8_t *dst[DP_BURST];
-	uint16_t head[DP_BURST];
-	uint32_t i, avail = ring_avail(r, (uint16_t)(at + n));
-	uint64_t sum = 0;
+	const struct dp_region reg = r->mem->region[r->mem_hint];
+	uint32_t i, hdr_len = r->hdr_len;
 
-	avail = avail > at ? avail - at : 0;
-	if (n > avail)
-		n = avail;
 	for (i = 0; i < n; i++) {
 		head[i] = ring_head(r, (uint16_t)(at + i));
 		__builtin_prefetch(&r->desc[head[i] & r->mask]);
 	}
 	for (i = 0; i < n; i++) {
-		dst[i] = buffer_simple(r, head[i], &frame[idx[i]]);
+		dst[i] = buffer_simple(r, &reg, head[i], frame[idx[i]].len + hdr_len);
 		if (unlikely(!dst[i]))
 			break;
 		__builtin_prefetch(dst[i]);
-		__builtin_prefetch(dst[i] + r->hdr_len, 1);
+		prefetch_write(dst[i] + hdr_len);
 	}
-	n = i;
-	for (i = 0; i < n; i++) {
+	return i;
+}
+
+/* Delivers frames for as long as each fits a simple buffer. Returns how many. */
+static uint32_t deliver_simple(struct ring *r, uint16_t at, const struct dp_frame *frame,
+	const uint8_t *idx, uint32_t n, uint64_t *bytes)
+{
+	/* Locals: the compiler must think that a frame's bytes overwrite the ring's fields. */
+	struct vring_used_elem *used = r->used->ring;
+	uint16_t used_next = r->used_next, mask = r->mask;
+	uint8_t hdr_len = r->hdr_len;
+	uint8_t *dst[DP_BURST];
+	uint16_t head[DP_BURST];
+	uint32_t avail = ring_avail(r, (uint16_t)(at + n));
+	uint64_t sum = 0;
+
+	avail = avail > at ? avail - at : 0;
+	n = buffers_find(r, at, frame, idx, n < avail ? n : avail, dst, head);
+	for (uint32_t i = 0; i < n; i++) {
 		const struct dp_frame *f = &frame[idx[i]];
 		uint8_t *to = dst[i];
+		uint32_t len = f->len;
 
-		net_hdr_write(to, r->hdr_len);
-		to += r->hdr_len;
+		net_hdr_write(to, hdr_len);
+		to += hdr_len;
+		ring_use_at(used, (uint16_t)(used_next + i) & mask, head[i], len + hdr_len);
 		copy_upto_64(to, f->hdr, f->hdr_len);
 		if (f->n_segs)
-			rest_copy(to + f->hdr_len, f);
-		ring_use(r, head[i], f->len + r->hdr_len);
-		sum += f->len;
+			rest_copy(to + DP_HDR_COPY, f);
+		sum += len;
 	}
+	r->used_next = (uint16_t)(used_next + n);
 	*bytes += sum;
 	return n;
 }
 
-uint32_t dp_deliver(struct ring *r, struct dp_frame *frame, const uint8_t *idx, uint32_t n,
+uint32_t dp_deliver(struct ring *r, const struct dp_frame *frame, const uint8_t *idx, uint32_t n,
 	uint64_t *bytes, uint64_t *drops)
 {
 	uint32_t done = 0, sent = 0;

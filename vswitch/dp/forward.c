@@ -169,78 +169,95 @@ static void flood(struct dp_forwarder *f, const struct dp_view *v, const struct 
 		f->burst.drops[DP_DROP_rx_no_receiver]++;
 }
 
-/* Learns the source; the common case is that it is the last frame's. */
-static inline void learn(struct dp_forwarder *f, const struct dp_view *v, struct dp_inq *q,
-	uint64_t key, uint32_t now_s)
+/* The frame is longer than the network allows. A VLAN tag's four bytes are free. */
+static inline bool is_oversize(const struct dp_frame *fr, const struct dp_view_net *net)
 {
-	uint32_t epoch = fdb_epoch(v->fdb);
-	enum fdb_result res;
-
-	if (likely(key == q->last_src && now_s == q->last_src_s && epoch == q->last_src_epoch))
-		return;
-	res = fdb_learn(v->fdb, key, q->port->id, now_s);
-	f->learned += res == FDB_LEARNED;
-	f->moved += res == FDB_MOVED;
-	if (res != FDB_FULL) {
-		q->last_src = key;
-		q->last_src_s = now_s;
-		/* Taken before: a change meanwhile, ours included, makes it stale. */
-		q->last_src_epoch = epoch;
-	}
+	return unlikely(fr->len > net->max_len) &&
+		!(fr->len <= net->max_len + VLAN_TAG_LEN &&
+			frame_type(fr) == __builtin_bswap16(0x8100));
 }
 
-static inline uint16_t look_up(const struct dp_view *v, struct dp_inq *q, uint64_t key)
+/* Forgets what the queue's last frame taught, if that may have changed. Once a burst. */
+static inline void memory_check(const struct dp_view *v, struct dp_inq *q, uint32_t now_s)
 {
 	uint32_t epoch = fdb_epoch(v->fdb);
 
-	if (unlikely(key != q->last_dst || epoch != q->last_dst_epoch)) {
-		q->last_dst_port = fdb_lookup(v->fdb, key);
-		q->last_dst = key;
-		q->last_dst_epoch = epoch;
+	if (unlikely(epoch != q->last_epoch || now_s != q->last_s ||
+		    v->generation != q->last_generation)) {
+		q->last_epoch = epoch;
+		q->last_s = now_s;
+		q->last_generation = v->generation;
+		q->last_src = 0;
 	}
-	return q->last_dst_port;
 }
 
-/* Where does frame i go? Stages it, or counts why not. */
-static inline void decide(struct dp_forwarder *f, const struct dp_view *v, struct dp_inq *q,
+/* Where does frame i go? Stages it, or counts why not. The whole decision: for frames that are not
+ * like the one before. */
+static void decide(struct dp_forwarder *f, const struct dp_view *v, struct dp_inq *q,
 	const struct dp_view_net *net, uint32_t i, uint32_t now_s)
 {
 	const struct dp_frame *fr = &f->burst.frame[i];
+	uint64_t dst = load_u64(fr->hdr) & FDB_MAC_MASK, src = load_u64(fr->hdr + 6) & FDB_MAC_MASK;
 	uint32_t *drops = f->burst.drops;
-	uint64_t dst, src;
+	const struct dp_view_port *p;
+	enum fdb_result res;
 	uint16_t port;
 
-	f->burst.bytes += fr->len;
-	if (unlikely(fr->len < ETHER_HDR_LEN)) {
-		drops[DP_DROP_rx_runt] += fr->len != 0; /* 0: peek dropped and counted it */
-		return;
-	}
-	if (unlikely(fr->len > net->max_len) &&
-		!(fr->len <= net->max_len + VLAN_TAG_LEN &&
-			frame_type(fr) == __builtin_bswap16(0x8100))) {
-		drops[DP_DROP_rx_oversize]++;
-		return;
-	}
-	dst = fdb_key(net->id, load_u64(fr->hdr));
-	src = fdb_key(net->id, load_u64(fr->hdr + 6));
-	if (unlikely(src & 1 || !(src & FDB_MAC_MASK))) {
+	q->last_src = 0;
+	if (src & 1 || !src) {
 		drops[DP_DROP_rx_bad_source]++;
 		return;
 	}
-	learn(f, v, q, src, now_s);
-	port = dst & 1 ? FDB_NO_PORT : look_up(v, q, dst);
+	res = fdb_learn(v->fdb, fdb_key(net->id, src), q->port->id, now_s);
+	f->learned += res == FDB_LEARNED;
+	f->moved += res == FDB_MOVED;
+	port = dst & 1 ? FDB_NO_PORT : fdb_lookup(v->fdb, fdb_key(net->id, dst));
+	p = port < v->n_ports ? &v->ports[port] : NULL;
 	/* An entry may be older than the view; never let a frame out of its network. */
-	if (unlikely(port >= v->n_ports || !v->ports[port].port || v->ports[port].net != q->net)) {
+	if (!p || !p->port || p->net != q->net) {
 		flood(f, v, q, net, i);
 		return;
 	}
-	if (unlikely(port == q->port->id)) {
+	if (port == q->port->id) {
 		drops[DP_DROP_rx_same_port]++;
-	} else if (unlikely(!port_is_up(&v->ports[port]))) {
-		dp_count_shared(&v->ports[port].port->drops_down, 1);
+	} else if (!port_is_up(p)) {
+		dp_count_shared(&p->port->drops_down, 1);
 	} else {
 		stage_to_port(f, v, port, i);
+		if (p->n_outs == 1 && res != FDB_FULL) {
+			q->last_src = src;
+			q->last_dst = dst;
+			q->last_slot = p->out_slot;
+		}
 	}
+}
+
+/* All frames of the burst: a frame like the one before goes the same way at once. */
+static void decide_all(struct dp_forwarder *f, const struct dp_view *v, struct dp_inq *q,
+	const struct dp_view_net *net, uint32_t now_s)
+{
+	struct dp_burst *b = &f->burst;
+	uint64_t bytes = 0;
+
+	memory_check(v, q, now_s);
+	for (uint32_t i = 0; i < b->n; i++) {
+		const struct dp_frame *fr = &b->frame[i];
+
+		bytes += fr->len;
+		if (unlikely(fr->len < ETHER_HDR_LEN)) {
+			/* 0: peek dropped and counted it */
+			b->drops[DP_DROP_rx_runt] += fr->len != 0;
+		} else if (is_oversize(fr, net)) {
+			b->drops[DP_DROP_rx_oversize]++;
+		} else if (likely(((load_u64(fr->hdr) ^ q->last_dst) & FDB_MAC_MASK) == 0 &&
+				   ((load_u64(fr->hdr + 6) ^ q->last_src) & FDB_MAC_MASK) == 0 &&
+				   q->last_src)) {
+			stage_add(f, q->last_slot, i);
+		} else {
+			decide(f, v, q, net, i, now_s);
+		}
+	}
+	b->bytes = bytes;
 }
 
 static void out_lock(struct dp_outq *o)
@@ -269,9 +286,9 @@ static void stage_flush(
 
 	if (f->shared)
 		out_lock(o);
-	if (unlikely(o->ring.fault)) {
+	if (unlikely(__atomic_load_n(&o->port->fault, __ATOMIC_RELAXED))) {
 		sent = 0;
-		dp_count(&o->stats->drops[DP_DROP_tx_bad_ring], s->n);
+		dp_count_shared(&o->port->drops_down, s->n);
 	} else {
 		sent = dp_deliver(&o->ring, f->burst.frame, s->idx, s->n, &bytes, o->stats->drops);
 		if (unlikely(o->ring.fault))
@@ -323,10 +340,8 @@ uint32_t dp_forward(struct dp_forwarder *f, const struct dp_view *v, struct dp_i
 		return 0;
 	n = dp_peek(&q->ring, b);
 	if (n) {
-		b->bytes = 0;
 		f->n_touched = 0;
-		for (uint32_t i = 0; i < n; i++)
-			decide(f, v, q, net, i, now_s);
+		decide_all(f, v, q, net, now_s);
 		for (uint32_t t = 0; t < f->n_touched; t++) {
 			uint16_t slot = f->touched[t];
 

@@ -50,7 +50,7 @@ void dp_release(struct ring *r, const struct dp_burst *b);
  * Copies frames frame[idx[0..n)] into the receiver's posted buffers, in that order, and publishes
  * them once. Returns how many were delivered and their bytes; the others are counted in drops.
  */
-uint32_t dp_deliver(struct ring *r, struct dp_frame *frame, const uint8_t *idx, uint32_t n,
+uint32_t dp_deliver(struct ring *r, const struct dp_frame *frame, const uint8_t *idx, uint32_t n,
 	uint64_t *bytes, uint64_t *drops);
 
 #endif

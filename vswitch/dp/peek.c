@@ -79,8 +79,10 @@ static int peek_chain(struct ring *r, struct dp_burst *b, struct dp_frame *f, ui
 	return 0;
 }
 
-/* Descriptor -> where the frame lies. Returns -EINVAL after a fault. */
-static inline int peek_one(struct ring *r, struct dp_burst *b, struct dp_frame *f, uint16_t head)
+/* Descriptor -> where the frame lies. reg: the region that the ring's last address was in, copied
+ * so that it stays in registers. Returns -EINVAL after a fault. */
+static inline int peek_one(struct ring *r, const struct dp_region *reg, struct dp_burst *b,
+	struct dp_frame *f, uint16_t head)
 {
 	struct vring_desc d;
 	uint8_t *host;
@@ -92,14 +94,16 @@ static inline int peek_one(struct ring *r, struct dp_burst *b, struct dp_frame *
 	d = ring_desc_read(&r->desc[head]);
 	if (unlikely(d.flags || d.len <= r->hdr_len))
 		return peek_chain(r, b, f, head);
-	host = dp_mem_host(r->mem, &r->mem_hint, d.addr, d.len);
-	if (unlikely(!host))
-		return peek_chain(r, b, f, head); /* torn between regions, or a fault */
+	host = dp_region_host(reg, d.addr, d.len);
+	if (unlikely(!host)) {
+		host = dp_mem_host(r->mem, &r->mem_hint, d.addr, d.len);
+		if (!host) /* torn between regions, or a fault */
+			return peek_chain(r, b, f, head);
+	}
 	host += r->hdr_len;
 	__builtin_prefetch(host);
 	f->rest = host;
 	f->len = d.len - r->hdr_len;
-	f->n_segs = 1;
 	f->segs = NULL;
 	return 0;
 }
@@ -118,6 +122,7 @@ static inline void hdr_copy(struct dp_frame *f)
 
 uint32_t dp_peek(struct ring *r, struct dp_burst *b)
 {
+	const struct dp_region reg = r->mem->region[r->mem_hint];
 	uint32_t n = ring_avail(r, 1), i;
 
 	if (n > DP_BURST)
@@ -130,7 +135,7 @@ uint32_t dp_peek(struct ring *r, struct dp_burst *b)
 	for (i = 0; i < n; i++) {
 		if (unlikely(b->n_segs + RING_SEGS_MAX > DP_BURST_SEGS))
 			break;
-		if (unlikely(peek_one(r, b, &b->frame[i], b->head[i])))
+		if (unlikely(peek_one(r, &reg, b, &b->frame[i], b->head[i])))
 			break;
 	}
 	b->n = n = i;
@@ -141,8 +146,12 @@ uint32_t dp_peek(struct ring *r, struct dp_burst *b)
 
 void dp_release(struct ring *r, const struct dp_burst *b)
 {
+	struct vring_used_elem *used = r->used->ring;
+	uint16_t at = r->used_next, mask = r->mask;
+
 	for (uint32_t i = 0; i < b->n; i++)
-		ring_use(r, b->head[i], 0);
+		ring_use_at(used, (uint16_t)(at + i) & mask, b->head[i], 0);
+	r->used_next = (uint16_t)(at + b->n);
 	r->avail_next = (uint16_t)(r->avail_next + b->n);
 	ring_publish(r);
 }

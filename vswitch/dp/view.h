@@ -43,11 +43,11 @@ struct dp_inq {
 	uint16_t net;    /* index in views */
 	uint16_t worker; /* who serves it; fixed for the queue's life */
 
-	/* What its last frame taught: valid while the FDB's epoch stays the same. */
-	uint64_t last_src, last_dst;
-	uint32_t last_src_s;
-	uint32_t last_src_epoch, last_dst_epoch;
-	uint16_t last_dst_port;
+	/* What its last frame taught: holds for one second and as long as the FDB's epoch does. */
+	uint64_t last_src, last_dst; /* addresses as loaded; last_src 0: nothing is known */
+	uint32_t last_s, last_epoch;
+	uint64_t last_generation; /* of the view */
+	uint16_t last_slot;       /* where such frames go */
 } __attribute__((aligned(64)));
 
 /* The ring that is sent to. Shared by workers: the lock is taken once a burst, and only if there
@@ -80,6 +80,7 @@ struct dp_view_worker {
 };
 
 struct dp_view {
+	uint64_t generation; /* no two views have the same */
 	uint32_t n_ports, n_nets, n_outs, n_workers;
 	struct dp_view_port *ports; /* by id */
 	struct dp_view_net *nets;   /* by index */
