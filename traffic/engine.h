@@ -10,7 +10,8 @@
  * Sending is open loop. A paced flow has a deadline for every frame; frames that cannot be sent
  * on time are sent late, as soon as there is room, and the worst delay is kept (late_max_tsc):
  * the rate is never lowered in silence. When a flow's time is over it has 50 ms to catch up, then
- * the deadlines that were missed are given up: frames / (rate * time) says how much. A flat-out flow fills its ring.
+ * the deadlines that were missed are given up: frames / (rate * time) says how much. A flat-out
+ * flow fills its ring.
  *
  * A paced frame's time stamp is read just before the frame is written; flat out, frames of one
  * burst share one, read before the burst (TRAFFIC_BURST frames at most). Arrival is stamped once
