@@ -6,8 +6,8 @@
  *
  * Away: link down; one quick attempt, then one every 100 ms, for ever. Connected: negotiated, and
  * the back end has what the driver agreed on (else: a sentence, hang up, stay away). Once the
- * driver is up, the rings are handed over: from 0 after a device reset, from used->idx if another
- * back end had them (what that one took and never returned is then done again), with a kick and a
+ * driver is up, the rings are handed over: from 0 after a device reset, else from where the last
+ * back end left off (nic_ring.h: frames it may have sent are not sent again), with a kick and a
  * call each so that neither side waits for the other. A device reset takes the rings back
  * (GET_VRING_BASE) before the driver sees it done.
  *
@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "vhost-user/frontend.h"
 #include "vmm/nic.h"
+#include "vmm/nic_ring.h"
 
 #define REPLY_TIMEOUT_MS 5000 /* librte_vhost may take 1 s to notice a new client */
 #define RETRY_QUICK_MS   5
@@ -206,12 +207,18 @@ static int link_send_memory(struct link *l, struct err *e)
 	return vu_set_mem_table(l->f, r, g->n, e);
 }
 
-/* The next entry to be served: what the ring says was used up to now, if it was served before. */
-static uint16_t ring_base(const struct nic *n, const struct virtio_queue *q, bool resumed)
+/* The next entry to be served: 0 in a new ring, else where the last back end left off. Even queues
+ * receive (virtio 1.2, 5.1.2). */
+static uint16_t ring_base(
+	const struct nic *n, const struct virtio_queue *q, unsigned i, bool resumed)
 {
-	uint8_t *used = gmem_at(n->mem, (gpa_t){ q->device }, virtio_device_bytes(q->size));
+	void *avail = gmem_at(n->mem, (gpa_t){ q->driver }, virtio_driver_bytes(q->size));
+	void *used = gmem_at(n->mem, (gpa_t){ q->device }, virtio_device_bytes(q->size));
 
-	return resumed ? __atomic_load_n((uint16_t *)(used + 2), __ATOMIC_ACQUIRE) : 0;
+	if (!resumed)
+		return 0;
+	return i % 2 ? nic_ring_resume_transmit(avail, used, q->size)
+		     : nic_ring_resume_receive(used);
 }
 
 static int link_send_ring(struct link *l, const struct link_plan *p, unsigned i, struct err *e)
@@ -223,7 +230,7 @@ static int link_send_ring(struct link *l, const struct link_plan *p, unsigned i,
 		.desc = user_address(n, q->desc, virtio_desc_bytes(q->size)),
 		.avail = user_address(n, q->driver, virtio_driver_bytes(q->size)),
 		.used = user_address(n, q->device, virtio_device_bytes(q->size)),
-		.base = ring_base(n, q, p->resumed),
+		.base = ring_base(n, q, i, p->resumed),
 		.kick_fd = n->kick_fd[i],
 		.call_fd = n->irq[i].fd,
 		.err_fd = -1 };
