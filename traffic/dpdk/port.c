@@ -107,6 +107,7 @@ static uint32_t rx_burst(struct traffic_port *port, struct traffic_frame *frames
 	struct dpdk_port *p = (struct dpdk_port *)port;
 	uint32_t got = rte_eth_rx_burst(p->ethdev, 0, p->rx_mbuf, (uint16_t)n);
 
+	p->rx_chained_now = false;
 	for (uint32_t i = 0; i < got; i++) {
 		struct rte_mbuf *m = p->rx_mbuf[i];
 
@@ -115,6 +116,7 @@ static uint32_t rx_burst(struct traffic_port *port, struct traffic_frame *frames
 		rte_prefetch0(frames[i].data);
 		if (unlikely(m->nb_segs > 1)) {
 			p->rx_chained++;
+			p->rx_chained_now = true;
 			/* Longer than any of ours: of no flow. */
 			if (m->pkt_len > port->max_len)
 				frames[i].len = 0;
@@ -131,7 +133,11 @@ static void rx_release(struct traffic_port *port)
 {
 	struct dpdk_port *p = (struct dpdk_port *)port;
 
-	rte_pktmbuf_free_bulk(p->rx_mbuf, p->rx_n);
+	/* What the driver hands over has one reference and comes from our pool: freed raw. */
+	if (likely(!p->rx_chained_now))
+		rte_mempool_put_bulk(p->rx_pool, (void **)p->rx_mbuf, p->rx_n);
+	else
+		rte_pktmbuf_free_bulk(p->rx_mbuf, p->rx_n);
 	p->rx_n = 0;
 }
 

@@ -42,6 +42,7 @@ struct dpdk_port {
 	struct traffic_slot slot[TRAFFIC_BURST];
 
 	uint32_t rx_n;
+	bool rx_chained_now; /* one of rx_mbuf has several segments */
 	struct rte_mbuf *rx_mbuf[TRAFFIC_BURST];
 	uint64_t rx_chained; /* frames that came in several mbufs: a buffer was too short */
 	uint8_t *bounce;     /* where those are put together: len_max bytes for each of a burst */
