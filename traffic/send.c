@@ -9,7 +9,7 @@
  */
 #include "traffic/rounds.h"
 
-#define CATCH_UP_MS 50
+#define CATCH_UP_MS 500
 
 static void slot_fill(
 	struct traffic_engine *e, struct traffic_flow *f, struct traffic_slot *s, uint64_t kind)
@@ -62,7 +62,7 @@ static uint32_t wanted(struct traffic_flow *f, uint64_t now)
 		/* Frames due before the end still go out. */
 		if (f->end_tsc && now >= f->end_tsc)
 			now = f->end_tsc - 1;
-		return traffic_pacer_due(&f->pacer, now, n);
+		return traffic_pacer_release(&f->pacer, now, n);
 	}
 	return f->end_tsc && now >= f->end_tsc ? 0 : n;
 }
@@ -125,7 +125,9 @@ static bool time_is_over(
 {
 	if (!f->end_tsc || now < f->end_tsc)
 		return false;
-	return !want || now - f->end_tsc > e->tsc_hz / 1000 * CATCH_UP_MS;
+	if (f->spec.rate_mfps ? f->pacer.next_tsc >= f->end_tsc : !want)
+		return true;
+	return now - f->end_tsc > e->tsc_hz / 1000 * CATCH_UP_MS;
 }
 
 uint32_t traffic_send_round(struct traffic_engine *e, struct traffic_flow *f)

@@ -226,6 +226,40 @@ static void test_pacer_due(void **state)
 	assert_int_equal(p.next_tsc, 1000);
 }
 
+/* A sender that was away for half a second: it never sends more than 40 ms' worth at once,
+ * goes at four times its rate meanwhile, and ends where it would have been. */
+static void test_pacer_catches_up(void **state)
+{
+	static const uint64_t rates[] = { 10, 1000, 10000, 100000, 1000000 }; /* frames/s */
+	const uint64_t hz = 2000000000;
+
+	for (size_t r = 0; r < sizeof(rates) / sizeof(rates[0]); r++) {
+		uint64_t tsc = hz / 2, sent = 0, most = 0, step = hz / rates[r];
+		uint64_t bound = rates[r] / 25 + 8; /* 20 ms of catching up, then 20 ms */
+		struct traffic_pacer p;
+
+		traffic_pacer_init(&p, 0, hz, rates[r] * 1000);
+		/* 1.2 s of rounds of 10 us each, in which as much is sent as may be. */
+		for (; tsc < 17 * hz / 10; tsc += hz / 100000) {
+			uint64_t round = 0;
+			uint32_t n;
+
+			while ((n = traffic_pacer_release(&p, tsc, 64))) {
+				for (uint32_t i = 0; i < n; i++)
+					traffic_pacer_advance(&p);
+				round += n;
+			}
+			most = round > most ? round : most;
+			sent += round;
+			/* Never ahead; while it is behind, no faster than four times the rate. */
+			assert_true(sent <= tsc / step + 1);
+			assert_true(sent <= 4 * (tsc - hz / 2) / step + 2 * bound);
+		}
+		assert_true(most <= bound);
+		assert_true(sent >= tsc / step - 1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +269,7 @@ int main(void)
 		cmocka_unit_test(test_hist_quantiles),
 		cmocka_unit_test(test_pacer_exact),
 		cmocka_unit_test(test_pacer_due),
+		cmocka_unit_test(test_pacer_catches_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
