@@ -15,7 +15,7 @@ struct num {
 #field, offsetof(struct type, field) \
 	}
 
-/* Adds each number of the table to its field of *out. -EPROTO, naming `what` it is that lacks it. */
+/* Adds each number of the table to its field of *out. -EPROTO, naming `what` lacks it. */
 int bench_add_numbers(
 	const json_t *o, const struct num *table, void *out, const char *what, struct err *e);
 

@@ -137,7 +137,7 @@ static int read_receive(
 	if (bench_add_numbers(flow, common_numbers, &n, "a receive flow", e) ||
 		bench_add_numbers(flow, receive_numbers, &n, "a receive flow", e))
 		return -EPROTO;
-	/* `frames` has duplicates among them, and stale ones, of which the guest can't tell; corrupt
+	/* `frames` has duplicates among them, and stale ones, of which it can't tell; corrupt
 	 * ones it hasn't. */
 	n.frames -= n.duplicated < n.frames ? n.duplicated : n.frames;
 	r->received = n.frames;

@@ -144,7 +144,7 @@ bool folder_is_ours(const struct plan *p, const char *name)
 	return false;
 }
 
-/* Of a file of ours, by its name. A socket that somebody listens on isn't, nor a file in its place. */
+/* Of a file of ours, by its name. A socket that somebody listens on isn't, nor another file. */
 static int remove_ours(const struct folder *f, const char *name)
 {
 	static const char *const sockets[] = { ".sock", ".agent", ".console", ".vhost" };

@@ -4,10 +4,10 @@
  * rounded down, exactly: a remainder is carried along, so the rate has no drift however long it
  * runs. Freestanding.
  *
- * A sender that could not run for a while (its CPU was taken) is late with many frames at once. Sent
- * in one burst they would overflow rings that the set rate never fills, and the path would be blamed
- * for it. So a sender that is more than 20 ms late (two senders that share a CPU are late by a time
- * slice all the time) catches up at four times its rate, no faster.
+ * A sender that could not run for a while (its CPU was taken) is late with many frames at once.
+ * Sent in one burst they would overflow rings that the set rate never fills, and the path would be
+ * blamed for it. So a sender that is more than 20 ms late (two senders that share a CPU are late by
+ * a time slice all the time) catches up at four times its rate, no faster.
  */
 #ifndef LANYARD_TRAFFIC_PACER_H
 #define LANYARD_TRAFFIC_PACER_H

@@ -8,7 +8,7 @@
  * interrupt is four instructions, a fault hands its registers to ring 3, and the services that
  * ring 3 calls by `ud2` do one thing each. `ud2` is the only way up that works on every KVM met.
  */
-#include "layout.h"
+#include "guest/probe/layout.h"
 
 	.section .note.Xen, "a", @note
 	.balign 4

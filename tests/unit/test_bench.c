@@ -17,7 +17,7 @@
 #include "lab/bench_result.h"
 #include "lab/report.h"
 
-#define HEAD                                                                                           \
+#define HEAD \
 	"{ \"version\": 1, \"lab\": \"t\", \"networks\": { \"lan\": {}, \"quiet\": {} }, \"nodes\": {" \
 	"\"a\": { \"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", \"mac\": "                     \
 	"\"02:00:00:00:00:0a\" }, { \"network\": \"quiet\" } ] },"                                     \
@@ -26,15 +26,15 @@
 	"\"c\": { \"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", \"mac\": "                     \
 	"\"02:00:00:00:00:0c\" } ] } }, \"traffic\": ["
 #define TAIL "] }"
-#define PAIR                                                                                               \
+#define PAIR \
 	"{ \"name\": \"paced\", \"from\": \"a.0\", \"to\": \"b.0\", \"both_ways\": true, \"frame\": [64, " \
 	"1518], \"rate\": \"10kpps\", \"seconds\": 2, \"max_loss\": 0 }"
 #define FLAT \
 	"{ \"name\": \"flat out\", \"from\": \"a.0\", \"to\": \"b.0\", \"frame\": 64, \"seconds\": 2 }"
-#define STAR                                                                                        \
+#define STAR \
 	"{ \"name\": \"star\", \"all_pairs\": [ \"a.0\", \"b.0\", \"c.0\" ], \"rate\": \"1kpps\", " \
 	"\"max_loss\": 0.001 }"
-#define MIX                                                                                               \
+#define MIX \
 	"{ \"name\": \"big\", \"group\": \"mix\", \"from\": \"a.0\", \"to\": \"b.0\", \"frame\": 1518, "  \
 	"\"rate\": \"1Gbps\" },"                                                                          \
 	"{ \"name\": \"small\", \"group\": \"mix\", \"from\": \"b.0\", \"to\": \"a.0\", \"frame\": [64, " \

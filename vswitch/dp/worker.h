@@ -2,7 +2,7 @@
 /*
  * Workers: threads of our own, pinned if asked, that move frames and do nothing else.
  *
- *	polling --(nothing for a while)--> backing off --(longer)--> asleep in epoll --(kick)--> polling
+ *	polling --(nothing yet)--> backing off --(longer)--> asleep in epoll --(kick)--> polling
  *
  * In a busy-polling switch the last state does not exist. Each round a worker takes the view, does
  * one burst of each of its rings, and reports a quiescent state; asleep it is offline, so that
