@@ -252,6 +252,86 @@ static void test_many_flows(void **state)
 }
 
 /* A sender that finds no room says so and makes up for it: the rate is not lowered. */
+/* How many frames of each size came over the wire. */
+static uint64_t by_size[FRAME];
+
+static void counting_wire(struct fake *to, const uint8_t *data, uint32_t len, uint64_t n)
+{
+	by_size[len + ETHER_FCS_LEN]++;
+	put(to, data, len);
+}
+
+static void test_mix(void **state)
+{
+	static const uint16_t mix[] = { 64, 594, 64, 64, 594, 64, 1518, 64, 594, 64, 594, 64 };
+	static const uint32_t sizes[] = { 64, 594, 1518 };
+	struct traffic_flow_spec s = spec(TRAFFIC_SEND, 5, 0);
+	const uint64_t n = RING * 1000;
+	struct traffic_flow *tx, *rx;
+	uint64_t bytes = 0;
+
+	s.n_mix = 12;
+	memcpy(s.mix, mix, sizeof(mix));
+	s.frames = n;
+	rx = add(spec(TRAFFIC_RECEIVE, 5, 0));
+	tx = add(s);
+	memset(by_size, 0, sizeof(by_size));
+	a.deliver = counting_wire;
+	traffic_engine_start(&e, traffic_tsc());
+	while (traffic_engine_poll(&e) || !tx->done)
+		;
+	assert_int_equal(rx->frames, n);
+	assert_int_equal(rx->corrupt + rx->seq.lost + rx->seq.reordered, 0);
+	/* Slots get the sizes in turn and keep them, also where their pattern is renewed. */
+	for (int k = 0; k < 3; k++) {
+		uint64_t slots = 0;
+
+		for (int i = 0; i < RING; i++)
+			slots += mix[i % 12] == sizes[k];
+		assert_int_equal(by_size[sizes[k]], slots * 1000);
+		bytes += by_size[sizes[k]] * sizes[k];
+	}
+	assert_int_equal(tx->bytes, bytes);
+	assert_int_equal(rx->bytes, bytes);
+	assert_int_equal(a.sets, RING);
+
+	/* Another flow on the port: its marks are of its own. */
+	traffic_engine_reset(&e);
+	a.deliver = NULL;
+	run(128, 1000, &tx, &rx);
+	assert_int_equal(rx->frames, 1000);
+	assert_int_equal(rx->corrupt, 0);
+}
+
+/* Harms the body of each frame but the first; of each tenth the head as well. */
+static void harming_wire(struct fake *to, const uint8_t *data, uint32_t len, uint64_t n)
+{
+	uint8_t copy[FRAME];
+
+	memcpy(copy, data, len);
+	copy[len / 2] ^= n > 0;
+	if (n % 10 == 9)
+		copy[TRAFFIC_OFF_TSC] ^= 1;
+	put(to, copy, len);
+}
+
+/* Bodies that are not verified may be harmed; heads may not. */
+static void test_bodies(void **state)
+{
+	struct traffic_flow *tx, *rx;
+
+	a.deliver = harming_wire;
+	run(256, 1000, &tx, &rx);
+	assert_int_equal(rx->corrupt, 999);
+
+	setup(NULL);
+	e.body_mask = 1023;
+	a.deliver = harming_wire;
+	run(256, 1000, &tx, &rx);
+	assert_int_equal(rx->corrupt, 100);
+	assert_int_equal(rx->frames, 900);
+}
+
 static void test_ring_full(void **state)
 {
 	struct traffic_flow_spec s = spec(TRAFFIC_SEND, 1, 64);
@@ -335,6 +415,8 @@ int main(void)
 		cmocka_unit_test_setup(test_clean, setup),
 		cmocka_unit_test_setup(test_bad_wire, setup),
 		cmocka_unit_test_setup(test_many_flows, setup),
+		cmocka_unit_test_setup(test_mix, setup),
+		cmocka_unit_test_setup(test_bodies, setup),
 		cmocka_unit_test_setup(test_ring_full, setup),
 		cmocka_unit_test_setup(test_paced_end, setup),
 		cmocka_unit_test_setup(test_refusals, setup),
