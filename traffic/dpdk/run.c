@@ -8,8 +8,8 @@
 #define ID_WARM_UP    100 /* + direction */
 #define ID_MEASURE    1
 #define LEARN_S       10 /* warming up ends with an error if nothing came through by then */
-#define DRAIN_MS      500
-#define DRAIN_IDLE_MS 20
+#define DRAIN_MS      1000
+#define DRAIN_IDLE_MS 200 /* a switch that has lost its CPU comes back by then */
 
 static uint64_t ms(const struct tg_trial *t, uint64_t n)
 {
@@ -97,12 +97,22 @@ static void send_all(struct tg_trial *t, struct tg_load *load)
 	*load = l;
 }
 
-/* Takes what is still on its way: until nothing has come for a while. */
+static bool all_arrived(const struct tg_trial *t)
+{
+	for (uint32_t i = 0; i < t->engine.n_flows; i += 2)
+		if (t->engine.flow[i].frames > t->engine.flow[i + 1].frames)
+			return false;
+	return true;
+}
+
+/* Takes what is still on its way: until all is there, or nothing has come for a while. */
 static void drain(struct tg_trial *t)
 {
 	uint64_t now = traffic_tsc(), end = now + ms(t, DRAIN_MS), quiet = now;
 
-	while (now < end && now - quiet < ms(t, DRAIN_IDLE_MS)) {
+	for (uint32_t i = 0; i < TG_PORTS; i++)
+		t->unsent[i] = 0;
+	while (!all_arrived(t) && now < end && now - quiet < ms(t, DRAIN_IDLE_MS)) {
 		uint32_t n = traffic_engine_poll(&t->engine);
 
 		for (uint32_t i = 0; i < TG_PORTS; i++) {
