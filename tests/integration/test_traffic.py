@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """lanyard-traffic through the switch: paced traffic loses nothing; what it refuses, and how."""
+import glob
 import json
 import os
 import subprocess
 import sys
-import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import harness  # noqa: E402
-from harness import BUILD, Case, sanitized  # noqa: E402
+from harness import BUILD, ROOT, Case, processes_with, sanitized, wait_until  # noqa: E402
 
 TRAFFIC = os.path.join(BUILD, "traffic", "lanyard-traffic")
 # Rings that take a pause of either process: the CPUs of a test machine are not ours alone.
@@ -109,6 +109,59 @@ class Traffic(Case):
         self.assertIn("can't run there", self.traffic(*two, "--cpu", "1000", status=3))
         # Nobody listens: the socket is named.
         self.assertIn(self.path("nobody"), self.traffic(*two, "--memory", "64", status=1))
+
+
+class SwitchPeers(Case):
+    """The benchmark runs, and leaves nothing; its figures are no test's business."""
+
+    def bench(self, *args, timeout_s=200):
+        return subprocess.run([os.path.join(ROOT, "tests", "bench", "switch-peers"), *args],
+                              env=dict(self.env, TMPDIR=self.run_dir), capture_output=True,
+                              text=True, timeout=timeout_s)
+
+    def test_a_round(self):
+        out = self.path("peers.json")
+        done = self.bench("--systems", "lanyard,testpmd", "--sizes", "64,imix", "--rings", "split",
+                          "--flows", "10", "--rounds", "1", "--seconds", "0.5", "--json", out)
+        self.assertEqual(0, done.returncode, done.stderr)
+        with open(out) as f:
+            result = json.load(f)
+        self.assertEqual([("64", "lanyard"), ("64", "testpmd"), ("imix", "lanyard"),
+                          ("imix", "testpmd")],
+                         [(r["size"], r["system"]) for r in result["rows"]])
+        for row in result["rows"]:
+            self.assertGreater(row["cycles"], 10)
+            self.assertGreater(row["mpps"], 0)
+            self.assertEqual(0, row["harmed"])
+            self.assertEqual(row["system"] != "lanyard", "ratio" in row)
+            self.assertIn(f"| {row['size']} | split | 10 |", done.stdout)
+        self.assertEqual({}, processes_with("lysp-"))
+
+    def test_ends_when_told(self):
+        """SIGTERM in the middle: everything it started ends with it, stopped or not."""
+        with open(self.path("bench.err"), "w") as err:
+            bench = subprocess.Popen(
+                [os.path.join(ROOT, "tests", "bench", "switch-peers"), "--systems",
+                 "lanyard,testpmd", "--rounds", "9"], env=dict(self.env, TMPDIR=self.run_dir),
+                stdout=subprocess.DEVNULL, stderr=err)
+
+        def measuring():
+            with open(self.path("bench.err")) as f:
+                return "round 1/9" in f.read() or bench.poll() is not None
+
+        wait_until(measuring, 90, "the first trial")
+        bench.terminate()
+        self.assertEqual(128 + 15, bench.wait(60))
+        self.assertEqual({}, processes_with("lysp-"))
+        self.assertEqual([], glob.glob(self.path("lysp-*")))
+
+    def test_refusals(self):
+        for words, *args in (("expected two CPUs", "--cpus", "0,0"),
+                             ("expected some of", "--systems", "lanyard,vpp"),
+                             ("expected split, packed", "--rings", "round")):
+            done = self.bench(*args)
+            self.assertEqual(2, done.returncode)
+            self.assertIn(words, done.stderr)
 
 
 if __name__ == "__main__":
