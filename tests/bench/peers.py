@@ -27,7 +27,7 @@ FEATURES = {"PACKED": 34, "IN_ORDER": 35, "MRG_RXBUF": 15}
 
 def missing():
     """{package: what of it is not there}"""
-    need = {"dpdk": [shutil.which("dpdk-testpmd") or "dpdk-testpmd"],
+    need = {"dpdk-dev": [shutil.which("dpdk-testpmd") or "dpdk-testpmd"],
             "openvswitch-switch-dpdk": [OVS_VSWITCHD, OVS_SCHEMA,
                                         shutil.which("ovsdb-server") or "ovsdb-server"]}
     found = {p: [f for f in files if not os.path.exists(f)] for p, files in need.items()}
@@ -144,7 +144,7 @@ class Testpmd(System):
         self._wait("packet forwarding", 20, 0)
 
     def version(self):
-        out = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "dpdk"],
+        out = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "dpdk-dev"],
                              capture_output=True, text=True)
         return f"testpmd of DPDK {out.stdout or '?'}"
 
