@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lanyard command against daemons that can be told to fail (tests/lib/fake_daemons.py): what
 up, down and status do when something goes wrong at each point, and what they leave: nothing."""
-import fcntl
 import json
 import os
 import pty
@@ -182,18 +181,16 @@ class UpDown(LabCase):
 
     def test_hugepages_put_back(self):
         """More than is free: `up` adds what lacks, `down` takes it away again."""
-        with open("/tmp/lanyard-bench.lock", "w") as lock:  # the host's number changes
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            free, total = huge_free()
-            topology = json.loads(json.dumps(PAIR))
-            topology["nodes"]["a"]["memory"] = f"{(free + 16) * 2}M"
-            self.lanyard("up", self.write(topology))
-            self.addCleanup(self.lanyard, "down", "pair")
-            step = next(s for s in self.record()["steps"] if s["kind"] == "hugepages")
-            self.assertGreater(step["pages_raised"], 0)
-            self.assertEqual(total + step["pages_raised"], huge_free()[1])
-            self.lanyard("down", "pair")
-            self.assertEqual(total, huge_free()[1])
+        free, total = huge_free()
+        topology = json.loads(json.dumps(PAIR))
+        topology["nodes"]["a"]["memory"] = f"{(free + 16) * 2}M"
+        self.lanyard("up", self.write(topology))
+        self.addCleanup(self.lanyard, "down", "pair")
+        step = next(s for s in self.record()["steps"] if s["kind"] == "hugepages")
+        self.assertGreater(step["pages_raised"], 0)
+        self.assertEqual(total + step["pages_raised"], huge_free()[1])
+        self.lanyard("down", "pair")
+        self.assertEqual(total, huge_free()[1])
 
     def test_external(self):
         topology = json.loads(json.dumps(PAIR))
