@@ -141,6 +141,8 @@ class FakeBackend:
             name = NAMES.get(request, str(request))
             self.log.append(name)
             if name in self.hang_up:
+                for fd in fds:  # the guest's memory among them: its pages would stay taken
+                    os.close(fd)
                 client.shutdown(socket.SHUT_RDWR)
                 return
             reply = self._handle(name, payload, fds)
