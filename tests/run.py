@@ -163,9 +163,8 @@ def run_integration(tally, dir_, suite, word, quick):
         for test in tests:
             tally.add(suite, f"{name}.{test['name']}", test["outcome"], test["seconds"],
                       test["detail"])
-        for line in out.splitlines():
-            if line.startswith("figure:"):
-                print(f"     {line}", flush=True)
+        for figure in re.findall(r"figure: .*", out):
+            print(f"     {figure}", flush=True)
         if status != 0 and not any(t["outcome"] == "fail" for t in tests):
             tally.add(suite, name, "fail", None, f"exit status {status}\n{out}")
 

@@ -197,7 +197,7 @@ class Malformed(Rings):
         bad = self.client(0)
         bad.do("attack loop")
         wait_until(lambda: self.sw.port("p0")["state"] == "disabled", 5, "p0 to be disabled")
-        self.assertIn("disabled", self.sw.text())
+        wait_until(lambda: "disabled" in self.sw.text(), 5, "the log to say so")
         self.assertTrue(bad.do("reconnect")["ok"])
         p = self.sw.port("p0")
         self.assertEqual(("up", None, 2), (p["state"], p["reason"], p["connects"]))
