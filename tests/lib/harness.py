@@ -220,8 +220,19 @@ class Testpmd(Daemon):
                 "--no-telemetry", "-l", "0-1", "-m", "256", f"--file-prefix={prefix}", *eal]
         argv += [f"--vdev={v}" for v in vdevs]
         argv += ["--", "-i", "--no-lsc-interrupt", *args]
+        self.runtime_dir = f"/var/run/dpdk/{prefix}"
         super().__init__(argv, log, env, stdin=subprocess.PIPE)
         self.wait_text("testpmd>", 60)
+
+    def stop(self):
+        status = super().stop()
+        # DPDK leaves this folder behind, and its parent.
+        for folder in (self.runtime_dir, os.path.dirname(self.runtime_dir)):
+            try:
+                os.rmdir(folder)
+            except OSError:
+                pass
+        return status
 
     def wait_text(self, text, timeout_s, since=0):
         def seen():
