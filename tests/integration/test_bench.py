@@ -260,6 +260,7 @@ class Bench(harness.Case):
         self.assertEqual([], doc["trials"])
         return stderr, doc
 
+    @harness.slow
     def test_two_at_once(self):
         """The second one is told that the guest is taken; the first one doesn't notice."""
         p, _ = self.begin("--only", "paced", seconds="3")

@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import fake_daemons  # noqa: E402
-from harness import (Case, LANYARD, PROBE, huge_free, main, processes_with,  # noqa: E402
+from harness import (slow, Case, LANYARD, PROBE, huge_free, main, processes_with,  # noqa: E402
                      wait_until)
 
 PAIR = {
@@ -325,6 +325,7 @@ class Failures(LabCase):
         self.lanyard("down", "pair")
         shutil.rmtree(self.lab_path(""))
 
+    @slow
     def test_stubborn(self):
         """A VMM that is stopped answers nothing: SIGKILL ends it, and that is told."""
         self.lanyard("up", self.topology)

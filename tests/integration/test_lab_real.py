@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from harness import (Case, LANYARD, Rpc, TOPOLOGIES, VMM, huge_free, main,  # noqa: E402
+from harness import (slow, Case, LANYARD, Rpc, TOPOLOGIES, VMM, huge_free, main,  # noqa: E402
                      processes_with, wait_until)
 from ringclient import RingClient  # noqa: E402
 
@@ -153,6 +153,7 @@ class Killed(RealCase):
         self.assertTrue(all(n["nics"][0]["reconnects"] >= 1 for n in status["nodes"]))
         self.lanyard("down", "pair")
 
+    @slow
     def test_vmm_under_traffic(self):
         """The others go on, the switch frees the port, and the VM can be had again."""
         self.up("star")
@@ -176,6 +177,7 @@ class Killed(RealCase):
         self.expect_growth("b")
         self.lanyard("down", "star")
 
+    @slow
     def test_all_then_down(self):
         """Nothing answers any more: down cleans up what the record tells."""
         self.up("pair")

@@ -10,7 +10,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness
-from harness import Rpc, RpcError, wait_until
+from harness import slow, Rpc, RpcError, wait_until
 
 MTU = 1500
 
@@ -149,6 +149,7 @@ class Loop(ProbeCase):
             print(f"figure: probe, loop, {size} B flat out, agent asked {asked} times: "
                   f"{rate / 1e6:.2f} Mfps", file=sys.stderr)
 
+    @slow
     def test_a_nic_is_restarted_under_traffic(self):
         self.probe("a", 2, cmdline="restart_ms=200")
         self.flows(self.PAIR, size=300, rate_mfps=5_000_000, duration_ms=2500)

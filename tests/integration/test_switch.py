@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness
-from harness import SWITCH, Case, RpcError, rpc_once, wait_until
+from harness import slow, SWITCH, Case, RpcError, rpc_once, wait_until
 from ringclient import EVENT_IDX, INDIRECT, MERGEABLE, MQ, VERSION_1, RingClient
 
 MAC = ["02:00:00:00:00:%02x" % i for i in range(64)]
@@ -216,6 +216,7 @@ class Switching(Case):
         self.c[0].send(MAC[2], MAC[1])
         self.assertEqual([8, 13, 14], [self.got(i) for i in range(3)])
 
+    @slow
     def test_ageing(self):
         self.make(2)
         self.join(0)
@@ -357,6 +358,7 @@ class Switching(Case):
         self.assertEqual(0, self.sw.stats()["workers"][0]["sleeps"])
         self.assertEqual(before, self.sw.port("p0")["kicks_received"])
 
+    @slow
     def test_client_role(self):
         """The switch connects, and again after its peer was gone: testpmd as the server."""
         self.make(0)

@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import harness  # noqa: E402
-from harness import BUILD, ROOT, Case, processes_with, sanitized, wait_until  # noqa: E402
+from harness import slow, BUILD, ROOT, Case, processes_with, sanitized, wait_until  # noqa: E402
 
 TRAFFIC = os.path.join(BUILD, "traffic", "lanyard-traffic")
 # Rings that take a pause of either process: the CPUs of a test machine are not ours alone.
@@ -119,6 +119,7 @@ class SwitchPeers(Case):
                               env=dict(self.env, TMPDIR=self.run_dir), capture_output=True,
                               text=True, timeout=timeout_s)
 
+    @slow
     def test_a_round(self):
         out = self.path("peers.json")
         done = self.bench("--systems", "lanyard,testpmd", "--sizes", "64,imix", "--rings", "split",
@@ -137,6 +138,7 @@ class SwitchPeers(Case):
             self.assertIn(f"| {row['size']} | split | 10 |", done.stdout)
         self.assertEqual({}, processes_with("lysp-"))
 
+    @slow
     def test_ends_when_told(self):
         """SIGTERM in the middle: everything it started ends with it, stopped or not."""
         with open(self.path("bench.err"), "w") as err:
