@@ -35,11 +35,17 @@ int fd_unix_path_check(const char *path, struct err *e)
 	return 0;
 }
 
-static void unix_addr(const char *path, struct sockaddr_un *sa)
+/* A non-blocking stream socket, and path (already checked) as an address. */
+static int unix_socket(const char *path, struct sockaddr_un *sa, struct err *e)
 {
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return err_set(e, -errno, "socket: %s", err_str(errno));
 	memset(sa, 0, sizeof(*sa));
 	sa->sun_family = AF_UNIX;
 	memcpy(sa->sun_path, path, strlen(path) + 1);
+	return fd;
 }
 
 int fd_unix_clear_stale(const char *path, struct err *e)
@@ -57,10 +63,9 @@ int fd_unix_clear_stale(const char *path, struct err *e)
 			"%s is taken: a file that is no socket stands there; remove it or choose "
 			"another path",
 			path);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = unix_socket(path, &sa, e);
 	if (fd < 0)
-		return err_set(e, -errno, "socket: %s", err_str(errno));
-	unix_addr(path, &sa);
+		return fd;
 	rc = connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? errno : 0;
 	close(fd);
 	/* Only a refusal proves that nobody listens; EAGAIN is a listener with a full backlog. */
@@ -80,10 +85,9 @@ int fd_unix_listen(const char *path, struct err *e)
 	int rc = fd_unix_clear_stale(path, e);
 	if (rc)
 		return rc;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = unix_socket(path, &sa, e);
 	if (fd < 0)
-		return err_set(e, -errno, "socket: %s", err_str(errno));
-	unix_addr(path, &sa);
+		return fd;
 	/* On Linux the socket's own mode is the file's: it is never open to others, not even
 	 * between bind and chmod. */
 	if (fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
@@ -103,10 +107,9 @@ int fd_unix_connect(const char *path, int timeout_ms, struct err *e)
 	int rc = fd_unix_path_check(path, e);
 	if (rc)
 		return rc;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = unix_socket(path, &sa, e);
 	if (fd < 0)
-		return err_set(e, -errno, "socket: %s", err_str(errno));
-	unix_addr(path, &sa);
+		return fd;
 	while (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
 		rc = -errno;
 		/* EAGAIN: the listener's backlog is full, which poll does not wait for. */
