@@ -99,19 +99,29 @@ static inline void cpu_relax(void)
 	__builtin_ia32_pause();
 }
 
-/* Loads and stores to devices, or to memory that a device writes. */
-#define MMIO(bits)                                                            \
-	static inline uint##bits##_t mmio_get##bits(const volatile void *p)   \
-	{                                                                     \
-		return *(const volatile uint##bits##_t *)p;                   \
-	}                                                                     \
-	static inline void mmio_put##bits(volatile void *p, uint##bits##_t v) \
-	{                                                                     \
-		*(volatile uint##bits##_t *)p = v;                            \
+/* Loads and stores to devices, or to memory that a device writes. Written out: a compiler may load
+ * straight into an SSE register (GCC 14 does), which KVM does not emulate for devices. */
+#define MMIO(bits, reg)                                                                        \
+	static inline uint##bits##_t mmio_get##bits(const volatile void *p)                    \
+	{                                                                                      \
+		uint##bits##_t v;                                                              \
+                                                                                               \
+		asm volatile("mov %1, %0"                                                      \
+			: "=" reg(v)                                                           \
+			: "m"(*(const volatile uint##bits##_t *)p)                             \
+			: "memory");                                                           \
+		return v;                                                                      \
+	}                                                                                      \
+	static inline void mmio_put##bits(volatile void *p, uint##bits##_t v)                  \
+	{                                                                                      \
+		asm volatile("mov %0, %1"                                                      \
+			:                                                                      \
+			: reg(v), "m"(*(volatile uint##bits##_t *)p)                           \
+			: "memory");                                                           \
 	}
-MMIO(8)
-MMIO(16)
-MMIO(32)
+MMIO(8, "q")
+MMIO(16, "r")
+MMIO(32, "r")
 #undef MMIO
 
 #define barrier() asm volatile("" ::: "memory")
