@@ -75,7 +75,7 @@ class FakeBackendLink(LinkCase):
         self.assertEqual(0, self.nic_info(v)["reconnects"])
 
     def test_base_is_taken_from_used(self):
-        """What the first back end returned is not done again, what it took and kept is."""
+        """A receive ring goes on behind what the first back end returned."""
         b = self.backend()
         v = self.probe(*self.nic())
         b.wait(lambda: b.ready(0) and b.ready(1))
