@@ -76,10 +76,11 @@ static uint32_t deliver_chain(
 {
 	struct ring_seg seg[MERGE_MAX + RING_SEGS_MAX];
 	struct virtio_net_hdr_mrg_rxbuf h = { 0 };
-	uint16_t head[MERGE_MAX];
+	struct ring_chain chain[MERGE_MAX];
 	uint32_t room[MERGE_MAX];
-	uint32_t need = f->len + r->hdr_len, left = need, n = 0;
+	uint32_t left = f->len + r->hdr_len, n = 0;
 	struct scatter s = { .seg = seg };
+	uint16_t first = at;
 
 	while (left) {
 		uint32_t len;
@@ -88,12 +89,7 @@ static uint32_t deliver_chain(
 		*drop = DP_DROP_tx_buffer_small;
 		if (n == MERGE_MAX || s.n > MERGE_MAX || (n && !r->mergeable))
 			return 0;
-		if (ring_avail(r, (uint16_t)(at + n + 1)) <= at + n) {
-			*drop = r->fault ? DP_DROP_tx_bad_ring : DP_DROP_tx_ring_full;
-			return 0;
-		}
-		head[n] = ring_head(r, (uint16_t)(at + n));
-		walked = ring_walk(r, head[n], true, seg + s.n, &len);
+		walked = ring_chain_at(r, at, true, seg + s.n, &len, &chain[n]);
 		if (walked == -E2BIG)
 			return 0;
 		if (walked >= 0 && len < r->hdr_len) {
@@ -101,10 +97,11 @@ static uint32_t deliver_chain(
 			walked = -EINVAL;
 		}
 		if (walked < 0) {
-			*drop = DP_DROP_tx_bad_ring;
+			*drop = walked == -EAGAIN ? DP_DROP_tx_ring_full : DP_DROP_tx_bad_ring;
 			return 0;
 		}
 		s.n += walked;
+		at = (uint16_t)(at + chain[n].n);
 		room[n] = len < left ? len : left;
 		left -= room[n++];
 	}
@@ -112,8 +109,8 @@ static uint32_t deliver_chain(
 	scatter_put(&s, (uint8_t *)&h, r->hdr_len);
 	scatter_frame(&s, f);
 	for (uint32_t i = 0; i < n; i++)
-		ring_use(r, head[i], room[i]);
-	return n;
+		ring_chain_use(r, &chain[i], room[i]);
+	return (uint16_t)(at - first);
 }
 
 /* The rest of a frame behind its header copy. */
@@ -199,8 +196,8 @@ static uint32_t deliver_simple(struct ring *r, uint16_t at, const struct dp_fram
 	return n;
 }
 
-uint32_t dp_deliver(struct ring *r, const struct dp_frame *frame, const uint8_t *idx, uint32_t n,
-	uint64_t *bytes, uint64_t *drops)
+uint32_t dp_deliver(struct ring *r, const struct dp_egress *eg, const struct dp_frame *frame,
+	uint8_t *idx, uint32_t n, uint64_t *bytes, uint64_t *drops)
 {
 	uint32_t done = 0, sent = 0;
 	uint16_t taken = 0;
@@ -209,6 +206,8 @@ uint32_t dp_deliver(struct ring *r, const struct dp_frame *frame, const uint8_t 
 		uint32_t k = deliver_simple(r, taken, frame, idx + done, n - done, bytes);
 		enum dp_drop why = DP_DROP_tx_bad_ring;
 
+		if (unlikely(sent != done))
+			memmove(idx + sent, idx + done, k);
 		done += k;
 		sent += k;
 		taken = (uint16_t)(taken + k);
@@ -218,8 +217,7 @@ uint32_t dp_deliver(struct ring *r, const struct dp_frame *frame, const uint8_t 
 		if (k) {
 			taken = (uint16_t)(taken + k);
 			*bytes += frame[idx[done]].len;
-			sent++;
-			done++;
+			idx[sent++] = idx[done++];
 			continue;
 		}
 		if (why == DP_DROP_tx_buffer_small) {

@@ -277,9 +277,10 @@ static void port_fail(struct dp_port *p, enum ring_fault fault, uint32_t *faults
 }
 
 /* Everything staged for one output queue. */
-static void stage_flush(
-	struct dp_forwarder *f, struct dp_outq *o, struct dp_stage *s, uint32_t *faults)
+static void stage_flush(struct dp_forwarder *f, const struct dp_view *v, struct dp_outq *o,
+	struct dp_stage *s, uint32_t *faults)
 {
+	const struct dp_egress *eg = &v->ports[o->port->id].egress;
 	uint64_t bytes = 0;
 	uint32_t sent;
 	int fd = -1;
@@ -289,15 +290,20 @@ static void stage_flush(
 	if (unlikely(__atomic_load_n(&o->port->fault, __ATOMIC_RELAXED))) {
 		sent = 0;
 		dp_count_shared(&o->port->drops_down, s->n);
+	} else if (unlikely(o->edge)) {
+		sent = o->edge->deliver(
+			o, eg, f->burst.frame, s->idx, s->n, &bytes, o->stats->drops);
 	} else {
-		sent = dp_deliver(&o->ring, f->burst.frame, s->idx, s->n, &bytes, o->stats->drops);
+		sent = dp_deliver(
+			&o->ring, eg, f->burst.frame, s->idx, s->n, &bytes, o->stats->drops);
 		if (unlikely(o->ring.fault))
 			port_fail(o->port, o->ring.fault, faults);
 	}
 	if (sent) {
 		dp_count(&o->stats->traffic.frames, sent);
 		dp_count(&o->stats->traffic.bytes, bytes);
-		fd = notify_fd(&o->ring, o->stats);
+		if (likely(!o->edge))
+			fd = notify_fd(&o->ring, o->stats);
 	}
 	if (f->shared)
 		__atomic_store_n(&o->lock, 0, __ATOMIC_RELEASE);
@@ -329,6 +335,18 @@ static void burst_count(struct dp_forwarder *f, struct dp_queue_stats *st, struc
 	}
 }
 
+static inline void release(struct dp_inq *q, struct dp_burst *b)
+{
+	if (unlikely(q->edge)) {
+		q->edge->release(q, b);
+		return;
+	}
+	dp_release(&q->ring, b);
+	if (unlikely(q->ring.armed))
+		ring_disarm(&q->ring);
+	notify(notify_fd(&q->ring, q->stats));
+}
+
 uint32_t dp_forward(struct dp_forwarder *f, const struct dp_view *v, struct dp_inq *q,
 	uint32_t now_s, uint32_t *faults)
 {
@@ -338,19 +356,16 @@ uint32_t dp_forward(struct dp_forwarder *f, const struct dp_view *v, struct dp_i
 
 	if (unlikely(__atomic_load_n(&q->port->fault, __ATOMIC_RELAXED)))
 		return 0;
-	n = dp_peek(&q->ring, b);
+	n = likely(!q->edge) ? dp_peek(&q->ring, b) : q->edge->peek(q, b);
 	if (n) {
 		f->n_touched = 0;
 		decide_all(f, v, q, net, now_s);
 		for (uint32_t t = 0; t < f->n_touched; t++) {
 			uint16_t slot = f->touched[t];
 
-			stage_flush(f, v->outs[slot], &f->stage[slot], faults);
+			stage_flush(f, v, v->outs[slot], &f->stage[slot], faults);
 		}
-		dp_release(&q->ring, b);
-		if (unlikely(q->ring.armed))
-			ring_disarm(&q->ring);
-		notify(notify_fd(&q->ring, q->stats));
+		release(q, b);
 		burst_count(f, q->stats, net->stats);
 	}
 	if (unlikely(q->ring.fault))

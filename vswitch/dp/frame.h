@@ -7,6 +7,8 @@
 #ifndef LANYARD_VSWITCH_DP_FRAME_H
 #define LANYARD_VSWITCH_DP_FRAME_H
 
+#include <linux/virtio_net.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "vswitch/dp/ring.h"
@@ -18,15 +20,30 @@
  * beyond. */
 #define DP_BURST_SEGS (4 * DP_BURST)
 
+/* What is special about a frame: dp_frame.meta. Bits 0 to 11: the VLAN that the frame is in, 0 for
+ * none (decide: w). A frame whose meta is just the VLAN that a port sends untagged leaves by that
+ * port as it is: one comparison. */
+#define DP_META_VID     0x0fffu
+#define DP_META_TAGGED  0x10000u /* an 802.1Q tag stands at hdr + 12 */
+#define DP_META_OFFLOAD 0x20000u /* off asks the receiver for something */
+
 struct dp_frame {
-	uint8_t hdr[DP_HDR_COPY]; /* the first hdr_len bytes of the frame */
-	uint32_t len;             /* bytes, without virtio-net header and FCS */
-	uint16_t hdr_len;         /* min(len, DP_HDR_COPY) */
-	uint16_t n_segs;          /* of what follows the header copy */
-	uint8_t *rest;            /* if n_segs == 1: the rest of the frame */
-	struct ring_seg *segs;    /* if n_segs > 1: pieces of the rest */
-	uint16_t head;            /* the sender's descriptor */
+	uint8_t hdr[DP_HDR_COPY];  /* the first hdr_len bytes of the frame */
+	uint32_t len;              /* bytes, without virtio-net header and FCS */
+	uint16_t hdr_len;          /* min(len, DP_HDR_COPY) */
+	uint16_t n_segs;           /* of what follows the header copy */
+	uint8_t *rest;             /* if n_segs == 1: the rest of the frame */
+	struct ring_seg *segs;     /* if n_segs > 1 or DP_META_OFFLOAD: pieces of the rest */
+	uint32_t meta;             /* DP_META_*; peek: w, decide: adds the VLAN */
+	struct virtio_net_hdr off; /* with DP_META_OFFLOAD: the request, our copy, plausible */
+	void *mbuf;                /* of an edge's frame, which holds it; else undefined */
 } __attribute__((aligned(64)));
+
+/* How frames leave by a port. */
+struct dp_egress {
+	uint32_t native; /* VLAN that leaves untagged; 0: frames of no VLAN do */
+	bool raw;        /* everything leaves as it came (a mirror's target) */
+};
 
 struct dp_burst {
 	uint32_t n; /* chains taken from the ring, dropped ones included */
@@ -48,9 +65,10 @@ void dp_release(struct ring *r, const struct dp_burst *b);
 
 /*
  * Copies frames frame[idx[0..n)] into the receiver's posted buffers, in that order, and publishes
- * them once. Returns how many were delivered and their bytes; the others are counted in drops.
+ * them once. Returns how many were delivered, their bytes, and in idx[] which; the others are
+ * counted in drops.
  */
-uint32_t dp_deliver(struct ring *r, const struct dp_frame *frame, const uint8_t *idx, uint32_t n,
-	uint64_t *bytes, uint64_t *drops);
+uint32_t dp_deliver(struct ring *r, const struct dp_egress *eg, const struct dp_frame *frame,
+	uint8_t *idx, uint32_t n, uint64_t *bytes, uint64_t *drops);
 
 #endif

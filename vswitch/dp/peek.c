@@ -57,6 +57,7 @@ static int peek_chain(struct ring *r, struct dp_burst *b, struct dp_frame *f, ui
 	int n = ring_walk(r, head, false, seg, &len);
 
 	f->len = 0;
+	f->meta = 0;
 	if (n == -E2BIG) {
 		b->drops[DP_DROP_rx_segments]++;
 		return 0;
@@ -103,6 +104,7 @@ static inline int peek_one(struct ring *r, const struct dp_region *reg, struct d
 	host += r->hdr_len;
 	__builtin_prefetch(host);
 	f->rest = host;
+	f->meta = 0;
 	f->len = d.len - r->hdr_len;
 	f->segs = NULL;
 	return 0;

@@ -207,3 +207,13 @@ int ring_walk(struct ring *r, uint16_t head, bool writable, struct ring_seg *seg
 	*len = (uint32_t)w.total;
 	return w.n_segs;
 }
+
+int ring_chain_at(struct ring *r, uint16_t ahead, bool writable, struct ring_seg *seg,
+	uint32_t *len, struct ring_chain *c)
+{
+	if (ring_avail(r, (uint16_t)(ahead + 1)) <= ahead)
+		return r->fault ? -EINVAL : -EAGAIN;
+	c->id = ring_head(r, ahead);
+	c->n = 1;
+	return ring_walk(r, c->id, writable, seg, len);
+}

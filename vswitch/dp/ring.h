@@ -163,6 +163,26 @@ static inline void ring_use(struct ring *r, uint16_t head, uint32_t len)
 	r->used_next++;
 }
 
+/* A chain as taken from a ring, to be given back. */
+struct ring_chain {
+	uint16_t id; /* split: the head descriptor */
+	uint16_t n;  /* entries of the available ring that it takes: of a split ring, 1 */
+};
+
+/*
+ * The chain that begins `ahead` entries behind avail_next, into seg[] as ring_walk does. Returns
+ * the number of pieces, -EAGAIN if there is none yet, -E2BIG (c is set: it may be given back), or
+ * -EINVAL after a fault. Nothing is consumed: avail_next is the caller's to move on by c->n.
+ */
+int ring_chain_at(struct ring *r, uint16_t ahead, bool writable, struct ring_seg *seg,
+	uint32_t *len, struct ring_chain *c);
+
+/* Gives a chain back with len bytes written; visible at the next ring_publish. */
+static inline void ring_chain_use(struct ring *r, const struct ring_chain *c, uint32_t len)
+{
+	ring_use(r, c->id, len);
+}
+
 /* Makes all used entries filled so far visible to the guest. */
 static inline void ring_publish(struct ring *r)
 {

@@ -19,9 +19,18 @@
 	X(rx_oversize, "longer than the network's MTU allows")                                \
 	X(rx_bad_source, "its source address is a multicast address or zero")                 \
 	X(rx_segments, "in more pieces than we follow")                                       \
+	X(rx_bad_offload, "its virtio-net header asks for what can't be, or was not offered") \
+	X(rx_admin_down, "its port is administratively down")                                 \
+	X(rx_mirror, "its port is a mirror's target, which is there to listen only")          \
+	X(rx_vlan, "its port is no member of its VLAN")                                       \
+	X(rx_spoofed, "its MAC, ARP or ND source is not its port's")                          \
+	X(rx_policed, "above the rate that its port may send")                                \
+	X(rx_storm, "above the rate of flooded frames that its port may send")                \
+	X(rx_isolated, "from an isolated port to an isolated port")                           \
 	X(rx_same_port, "its destination lives behind the port that it came from")            \
 	X(rx_no_receiver, "to be flooded, but no other port of the network is up")            \
 	X(tx_port_down, "the output port is waiting or disabled")                             \
+	X(tx_segment, "can't be segmented for a receiver that takes no big frames")           \
 	X(tx_ring_full, "the receiver has no free buffers")                                   \
 	X(tx_buffer_small, "the receiver's buffer is too small, and buffers can't be merged") \
 	X(tx_bad_ring, "the receiver's ring turned out malformed while it was being filled")

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "vswitch/dp/fdb.h"
+#include "vswitch/dp/frame.h"
 #include "vswitch/dp/ring.h"
 #include "vswitch/dp/stats.h"
 
@@ -35,9 +36,26 @@ struct dp_port {
 	struct dp_queue_stats in[DP_PAIRS_MAX], out[DP_PAIRS_MAX];
 };
 
+struct dp_inq;
+struct dp_outq;
+
+/*
+ * What a port that has no rings does instead: an Ethernet device of DPDK's. As dp_peek, dp_release
+ * and dp_deliver, which they stand for. deliver may take mbufs over: it sets frame[].mbuf to NULL
+ * for those that release must not free.
+ */
+struct dp_edge_ops {
+	uint32_t (*peek)(struct dp_inq *q, struct dp_burst *b);
+	void (*release)(struct dp_inq *q, struct dp_burst *b);
+	uint32_t (*deliver)(struct dp_outq *o, const struct dp_egress *eg, struct dp_frame *frame,
+		uint8_t *idx, uint32_t n, uint64_t *bytes, uint64_t *drops);
+};
+
 /* The ring that a worker receives from. One worker, always the same one. */
 struct dp_inq {
 	struct ring ring;
+	const struct dp_edge_ops *edge; /* NULL: the ring */
+	void *edge_queue;
 	struct dp_port *port;
 	struct dp_queue_stats *stats;
 	uint16_t net;    /* index in views */
@@ -54,6 +72,8 @@ struct dp_inq {
  * is more than one worker. */
 struct dp_outq {
 	struct ring ring;
+	const struct dp_edge_ops *edge; /* NULL: the ring */
+	void *edge_queue;
 	struct dp_port *port;
 	struct dp_queue_stats *stats;
 	uint32_t lock; /* a spinlock: 0 free, 1 taken */
@@ -64,6 +84,7 @@ struct dp_view_port {
 	uint16_t net;
 	uint16_t n_outs;   /* 0: not up */
 	uint16_t out_slot; /* of its first output queue, in view->outs */
+	struct dp_egress egress;
 };
 
 struct dp_view_net {
