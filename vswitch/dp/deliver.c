@@ -197,7 +197,7 @@ static uint32_t deliver_simple(struct ring *r, uint16_t at, const struct dp_fram
 }
 
 uint32_t dp_deliver(struct ring *r, const struct dp_egress *eg, const struct dp_frame *frame,
-	uint8_t *idx, uint32_t n, uint64_t *bytes, uint64_t *drops)
+	uint8_t *idx, uint32_t n, uint64_t *bytes, struct dp_queue_stats *st)
 {
 	uint32_t done = 0, sent = 0;
 	uint16_t taken = 0;
@@ -221,11 +221,11 @@ uint32_t dp_deliver(struct ring *r, const struct dp_egress *eg, const struct dp_
 			continue;
 		}
 		if (why == DP_DROP_tx_buffer_small) {
-			dp_count(&drops[why], 1); /* the next frame may be smaller */
+			dp_count(&st->drops[why], 1); /* the next frame may be smaller */
 			done++;
 			continue;
 		}
-		dp_count(&drops[why], n - done);
+		dp_count(&st->drops[why], n - done);
 		break;
 	}
 	r->avail_next = (uint16_t)(r->avail_next + taken);

@@ -292,10 +292,10 @@ static void stage_flush(struct dp_forwarder *f, const struct dp_view *v, struct 
 		dp_count_shared(&o->port->drops_down, s->n);
 	} else if (unlikely(o->edge)) {
 		sent = o->edge->deliver(
-			o, eg, f->burst.frame, s->idx, s->n, &bytes, o->stats->drops);
+			o, eg, f->burst.frame, s->idx, s->n, &bytes, o->stats);
 	} else {
 		sent = dp_deliver(
-			&o->ring, eg, f->burst.frame, s->idx, s->n, &bytes, o->stats->drops);
+			&o->ring, eg, f->burst.frame, s->idx, s->n, &bytes, o->stats);
 		if (unlikely(o->ring.fault))
 			port_fail(o->port, o->ring.fault, faults);
 	}

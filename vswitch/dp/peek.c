@@ -49,15 +49,51 @@ static void hdr_gather(struct dp_frame *f)
 		f->rest = s->base;
 }
 
+const uint8_t *dp_frame_deepen(struct dp_burst *b, struct dp_frame *f, uint32_t *len)
+{
+	uint32_t i = (uint32_t)(f - b->frame), want = f->len < DP_DEEP_MAX ? f->len : DP_DEEP_MAX;
+	uint32_t got = f->hdr_len;
+	uint8_t *deep = b->deep[i];
+	struct ring_seg *s;
+	int n = f->n_segs;
+
+	*len = want;
+	if (want == f->hdr_len)
+		return f->hdr;
+	if (f->deep)
+		return deep;
+	if (n == 1) {
+		s = &b->segs[DP_BURST_SEGS + 2 * i + 1];
+		*s = (struct ring_seg){ f->rest, f->len - f->hdr_len };
+	} else {
+		s = f->segs; /* peek_chain left an entry free in front */
+	}
+	memcpy(deep, f->hdr, f->hdr_len);
+	while (got < want) {
+		uint32_t take = s->len < want - got ? s->len : want - got;
+
+		memcpy(deep + got, s->base, take);
+		got += take;
+		n = segs_skip(&s, n, take);
+	}
+	*--s = (struct ring_seg){ deep + f->hdr_len, want - f->hdr_len };
+	f->segs = s;
+	f->n_segs = (uint16_t)(n + 1);
+	f->rest = s->base;
+	f->deep = (uint16_t)want;
+	return deep;
+}
+
 /* Any chain that the short path does not take. 0, or -EINVAL after a fault. Dropped: f->len 0. */
 static int peek_chain(struct ring *r, struct dp_burst *b, struct dp_frame *f, uint16_t head)
 {
-	struct ring_seg *seg = &b->segs[b->n_segs];
+	struct ring_seg *seg = &b->segs[b->n_segs + 1]; /* an entry for dp_frame_deepen */
 	uint32_t len;
 	int n = ring_walk(r, head, false, seg, &len);
 
 	f->len = 0;
 	f->meta = 0;
+	f->deep = 0;
 	if (n == -E2BIG) {
 		b->drops[DP_DROP_rx_segments]++;
 		return 0;
@@ -69,7 +105,7 @@ static int peek_chain(struct ring *r, struct dp_burst *b, struct dp_frame *f, ui
 		return -EINVAL;
 	}
 	f->len = len - r->hdr_len;
-	b->n_segs += (uint32_t)n;
+	b->n_segs += (uint32_t)n + 1;
 	n = segs_skip(&seg, n, r->hdr_len);
 	f->segs = seg;
 	f->n_segs = (uint16_t)n;
@@ -105,6 +141,7 @@ static inline int peek_one(struct ring *r, const struct dp_region *reg, struct d
 	__builtin_prefetch(host);
 	f->rest = host;
 	f->meta = 0;
+	f->deep = 0;
 	f->len = d.len - r->hdr_len;
 	f->segs = NULL;
 	return 0;
@@ -135,7 +172,7 @@ uint32_t dp_peek(struct ring *r, struct dp_burst *b)
 		__builtin_prefetch(&r->desc[b->head[i] & r->mask]);
 	}
 	for (i = 0; i < n; i++) {
-		if (unlikely(b->n_segs + RING_SEGS_MAX > DP_BURST_SEGS))
+		if (unlikely(b->n_segs + RING_SEGS_MAX + 1 > DP_BURST_SEGS))
 			break;
 		if (unlikely(peek_one(r, &reg, b, &b->frame[i], b->head[i])))
 			break;

@@ -48,7 +48,7 @@ struct dp_edge_ops {
 	uint32_t (*peek)(struct dp_inq *q, struct dp_burst *b);
 	void (*release)(struct dp_inq *q, struct dp_burst *b);
 	uint32_t (*deliver)(struct dp_outq *o, const struct dp_egress *eg, struct dp_frame *frame,
-		uint8_t *idx, uint32_t n, uint64_t *bytes, uint64_t *drops);
+		uint8_t *idx, uint32_t n, uint64_t *bytes, struct dp_queue_stats *st);
 };
 
 /* The ring that a worker receives from. One worker, always the same one. */
