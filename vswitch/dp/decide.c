@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See decide.h. A frame like the one before goes the same way at once. */
+#include "vswitch/dp/decide.h"
+
+#include <string.h>
+
+#include "base/ether.h"
+
+#define VLAN_TAG_LEN 4
+
+static inline uint64_t load_u64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, 8);
+	return v;
+}
+
+/* A frame's ethertype at 12, as it lies in memory. */
+static inline uint16_t frame_type(const struct dp_frame *fr)
+{
+	uint16_t t;
+
+	memcpy(&t, fr->hdr + 12, 2);
+	return t;
+}
+
+/* Which of a port's output queues a flow uses: the same one for all its frames. The addresses and,
+ * for IP, what follows are mixed; exactness of protocol does not matter, sameness does. */
+static uint32_t flow_hash(const struct dp_frame *fr)
+{
+	uint64_t h = load_u64(fr->hdr) ^ load_u64(fr->hdr + 6) * 0x9e3779b97f4a7c15ull;
+	const uint8_t *l3 = fr->hdr + ETHER_HDR_LEN;
+	uint32_t ip4[2], ports;
+
+	if (frame_type(fr) == __builtin_bswap16(0x0800) && fr->hdr_len >= ETHER_HDR_LEN + 24 &&
+		(l3[0] & 0xf0) == 0x40) {
+		memcpy(ip4, l3 + 12, 8);
+		h ^= ((uint64_t)ip4[0] << 32 | ip4[1]) * 0xd6e8feb86659fd93ull;
+		/* Ports, for TCP and UDP without options and fragments: they would split a flow. */
+		if (l3[0] == 0x45 && (l3[9] == 6 || l3[9] == 17) && !((l3[6] & 0x3f) | l3[7])) {
+			memcpy(&ports, l3 + 20, 4);
+			h ^= ports * 0x9e3779b97f4a7c15ull;
+		}
+	} else if (frame_type(fr) == __builtin_bswap16(0x86dd) &&
+		fr->hdr_len >= ETHER_HDR_LEN + 44) {
+		h ^= load_u64(l3 + 8) ^ load_u64(l3 + 16) * 3 ^ load_u64(l3 + 24) * 5 ^
+			load_u64(l3 + 32) * 7;
+		if (l3[6] == 6 || l3[6] == 17) {
+			memcpy(&ports, l3 + 40, 4);
+			h ^= ports * 0x9e3779b97f4a7c15ull;
+		}
+	}
+	h *= 0xd6e8feb86659fd93ull;
+	return (uint32_t)(h >> 32);
+}
+
+static inline void stage_add(struct dp_forwarder *f, uint32_t slot, uint32_t i)
+{
+	struct dp_stage *s = &f->stage[slot];
+
+	if (s->n == 0)
+		f->touched[f->n_touched++] = (uint16_t)slot;
+	s->idx[s->n++] = (uint8_t)i;
+}
+
+static inline void stage_to_port(
+	struct dp_forwarder *f, const struct dp_view *v, uint16_t port, uint32_t i)
+{
+	const struct dp_view_port *p = &v->ports[port];
+	uint32_t slot = p->out_slot;
+
+	if (unlikely(p->n_outs > 1))
+		slot += flow_hash(&f->burst.frame[i]) % p->n_outs;
+	stage_add(f, slot, i);
+}
+
+static bool port_is_up(const struct dp_view_port *p)
+{
+	return p->n_outs && __atomic_load_n(&p->port->fault, __ATOMIC_RELAXED) == RING_OK;
+}
+
+static void flood(struct dp_forwarder *f, const struct dp_view *v, const struct dp_inq *q,
+	const struct dp_view_net *net, uint32_t i)
+{
+	uint32_t copies = 0;
+
+	for (uint32_t m = 0; m < net->n_members; m++) {
+		uint16_t id = net->members[m];
+
+		if (id == q->port->id || !port_is_up(&v->ports[id]))
+			continue;
+		stage_to_port(f, v, id, i);
+		copies++;
+	}
+	if (copies)
+		f->flooded++;
+	else
+		f->burst.drops[DP_DROP_rx_no_receiver]++;
+}
+
+/* The frame is longer than the network allows. A VLAN tag's four bytes are free. */
+static inline bool is_oversize(const struct dp_frame *fr, const struct dp_view_net *net)
+{
+	return unlikely(fr->len > net->max_len) &&
+		!(fr->len <= net->max_len + VLAN_TAG_LEN &&
+			frame_type(fr) == __builtin_bswap16(0x8100));
+}
+
+/* Forgets what the queue's last frame taught, if that may have changed. Once a burst. */
+static inline void memory_check(const struct dp_view *v, struct dp_inq *q, uint32_t now_s)
+{
+	uint32_t epoch = fdb_epoch(v->fdb);
+
+	if (unlikely(epoch != q->last_epoch || now_s != q->last_s ||
+		    v->generation != q->last_generation)) {
+		q->last_epoch = epoch;
+		q->last_s = now_s;
+		q->last_generation = v->generation;
+		q->last_src = 0;
+	}
+}
+
+/* Where does frame i go? Stages it, or counts why not. The whole decision: for frames that are not
+ * like the one before. */
+static void decide(struct dp_forwarder *f, const struct dp_view *v, struct dp_inq *q,
+	const struct dp_view_net *net, uint32_t i, uint32_t now_s)
+{
+	const struct dp_frame *fr = &f->burst.frame[i];
+	uint64_t dst = load_u64(fr->hdr) & FDB_MAC_MASK, src = load_u64(fr->hdr + 6) & FDB_MAC_MASK;
+	uint32_t *drops = f->burst.drops;
+	const struct dp_view_port *p;
+	enum fdb_result res;
+	uint16_t port;
+
+	q->last_src = 0;
+	if (src & 1 || !src) {
+		drops[DP_DROP_rx_bad_source]++;
+		return;
+	}
+	res = fdb_learn(v->fdb, fdb_key(net->id, src), q->port->id, now_s);
+	f->learned += res == FDB_LEARNED;
+	f->moved += res == FDB_MOVED;
+	port = dst & 1 ? FDB_NO_PORT : fdb_lookup(v->fdb, fdb_key(net->id, dst));
+	p = port < v->n_ports ? &v->ports[port] : NULL;
+	/* An entry may be older than the view; never let a frame out of its network. */
+	if (!p || !p->port || p->net != q->net) {
+		flood(f, v, q, net, i);
+		return;
+	}
+	if (port == q->port->id) {
+		drops[DP_DROP_rx_same_port]++;
+	} else if (!port_is_up(p)) {
+		dp_count_shared(&p->port->drops_down, 1);
+	} else {
+		stage_to_port(f, v, port, i);
+		if (p->n_outs == 1 && res != FDB_FULL) {
+			q->last_src = src;
+			q->last_dst = dst;
+			q->last_slot = p->out_slot;
+		}
+	}
+}
+
+void dp_decide(struct dp_forwarder *f, const struct dp_view *v, struct dp_inq *q,
+	const struct dp_view_net *net, uint32_t now_s)
+{
+	struct dp_burst *b = &f->burst;
+	uint64_t bytes = 0;
+
+	memory_check(v, q, now_s);
+	for (uint32_t i = 0; i < b->n; i++) {
+		const struct dp_frame *fr = &b->frame[i];
+
+		bytes += fr->len;
+		if (unlikely(fr->len < ETHER_HDR_LEN)) {
+			/* 0: peek dropped and counted it */
+			b->drops[DP_DROP_rx_runt] += fr->len != 0;
+		} else if (is_oversize(fr, net)) {
+			b->drops[DP_DROP_rx_oversize]++;
+		} else if (likely(((load_u64(fr->hdr) ^ q->last_dst) & FDB_MAC_MASK) == 0 &&
+				   ((load_u64(fr->hdr + 6) ^ q->last_src) & FDB_MAC_MASK) == 0 &&
+				   q->last_src)) {
+			stage_add(f, q->last_slot, i);
+		} else {
+			decide(f, v, q, net, i, now_s);
+		}
+	}
+	b->bytes = bytes;
+}
