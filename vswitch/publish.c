@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "vswitch/dp/offload.h"
 
 /* librte_vhost's mark of a ring that was never given a kick fd: it is not started. */
 #define KICK_NOT_GIVEN -2
@@ -205,6 +206,25 @@ static uint16_t worker_pick(const struct sw *sw)
 	return best;
 }
 
+/* The virtio-net features that stand for DP_OFF_*: of what a guest sends, of what it receives. */
+static uint8_t offloads_of(uint64_t features, bool receives)
+{
+	static const struct {
+		uint8_t send, receive, off;
+	} map[] = {
+		{ VIRTIO_NET_F_CSUM, VIRTIO_NET_F_GUEST_CSUM, DP_OFF_CSUM },
+		{ VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_GUEST_TSO4, DP_OFF_TSO4 },
+		{ VIRTIO_NET_F_HOST_TSO6, VIRTIO_NET_F_GUEST_TSO6, DP_OFF_TSO6 },
+		{ VIRTIO_NET_F_HOST_ECN, VIRTIO_NET_F_GUEST_ECN, DP_OFF_ECN },
+	};
+	uint8_t off = 0;
+
+	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
+		if (features >> (receives ? map[i].receive : map[i].send) & 1)
+			off |= map[i].off;
+	return off & DP_OFF_CSUM ? off : 0; /* none goes without the checksum */
+}
+
 /* Makes ring i of a port ready to be published. On a fault the port is disabled. */
 static void ring_make(
 	struct sw *sw, struct sw_port *p, uint32_t i, const struct rte_vhost_vring *vr)
@@ -217,6 +237,8 @@ static void ring_make(
 		.size = vr->size,
 		.hdr_len = v1 || merge ? 12 : 10,
 		.mergeable = merge,
+		.may = i % 2 ? offloads_of(p->features, false) : 0,
+		.accept = i % 2 ? 0 : offloads_of(p->features, true),
 		.event_idx = p->features & 1ull << VIRTIO_RING_F_EVENT_IDX,
 		.indirect = p->features & 1ull << VIRTIO_RING_F_INDIRECT_DESC };
 	size_t size = i % 2 ? sizeof(struct dp_inq) : sizeof(struct dp_outq);

@@ -102,8 +102,13 @@ static void flood(struct dp_forwarder *f, const struct dp_view *v, const struct 
 /* The frame is longer than the network allows. A VLAN tag's four bytes are free. */
 static inline bool is_oversize(const struct dp_frame *fr, const struct dp_view_net *net)
 {
-	return unlikely(fr->len > net->max_len) &&
-		!(fr->len <= net->max_len + VLAN_TAG_LEN &&
+	uint32_t len;
+
+	if (likely(fr->len <= net->max_len))
+		return false;
+	len = dp_frame_wire_len(fr);
+	return len > net->max_len &&
+		!(len <= net->max_len + VLAN_TAG_LEN &&
 			frame_type(fr) == __builtin_bswap16(0x8100));
 }
 

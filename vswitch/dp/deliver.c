@@ -4,15 +4,18 @@
  *
  * The short path is a frame that fits one buffer of one descriptor: three passes over the burst
  * (descriptor, destination lines, copy). Everything else (chained and indirect buffers, a frame
- * over several merged buffers) goes frame by frame through deliver_chain.
+ * over several merged buffers, tags to edit, requests to carry out) goes frame by frame through
+ * deliver_general.
  */
 #include "vswitch/dp/copy.h"
+#include "vswitch/dp/emit.h"
 #include "vswitch/dp/frame.h"
+#include "vswitch/dp/offload.h"
 
 #include <errno.h>
 #include <linux/virtio_net.h>
 
-/* The header that a receiver gets: no offload, one buffer (virtio 1.2, 5.1.6.4). Written only
+/* The header that a receiver gets: no request, one buffer (virtio 1.2, 5.1.6.4). Written only
  * where it differs, since the line then stays in the guest's cache. */
 static inline void net_hdr_write(uint8_t *at, uint8_t hdr_len)
 {
@@ -33,84 +36,90 @@ static inline void net_hdr_write(uint8_t *at, uint8_t hdr_len)
 	}
 }
 
-/* Where the bytes of one frame go: pieces of one or more buffers, filled in order. */
-struct scatter {
-	struct ring_seg *seg;
-	int n;
-};
-
-static void scatter_put(struct scatter *s, const uint8_t *src, uint32_t len)
-{
-	while (len) {
-		uint32_t take = s->seg->len < len ? s->seg->len : len;
-
-		copy_bytes(s->seg->base, src, take);
-		src += take;
-		len -= take;
-		s->seg->base += take;
-		s->seg->len -= take;
-		if (!s->seg->len) {
-			s->seg++;
-			s->n--;
-		}
-	}
-}
-
-static void scatter_frame(struct scatter *s, const struct dp_frame *f)
-{
-	scatter_put(s, f->hdr, f->hdr_len);
-	if (f->n_segs == 1)
-		scatter_put(s, f->rest, f->len - f->hdr_len);
-	else
-		for (uint32_t i = 0; i < f->n_segs; i++)
-			scatter_put(s, f->segs[i].base, f->segs[i].len);
-}
-
-/* The most buffers that one frame may take: 64 KiB in buffers of 256 bytes. */
+/* The most that one packet may take: 64 KiB in buffers of 256 bytes. */
 #define MERGE_MAX 256
 
-/* The general case. `at` entries of the available ring are taken already. Returns how many more
- * this frame took, or 0 with the reason in *drop. */
-static uint32_t deliver_chain(
-	struct ring *r, uint16_t at, const struct dp_frame *f, enum dp_drop *drop)
+/* A packet into as many buffers as it takes. *at: entries of the available ring that are taken
+ * already, moved on. False with the reason in *drop: nothing was taken. */
+static bool deliver_packet(
+	struct ring *r, uint16_t *at, const struct emit_packet *p, enum dp_drop *drop)
 {
 	struct ring_seg seg[MERGE_MAX + RING_SEGS_MAX];
-	struct virtio_net_hdr_mrg_rxbuf h = { 0 };
+	struct virtio_net_hdr_mrg_rxbuf h = { .hdr = p->hdr };
 	struct ring_chain chain[MERGE_MAX];
 	uint32_t room[MERGE_MAX];
-	uint32_t left = f->len + r->hdr_len, n = 0;
+	uint32_t left = p->len + r->hdr_len, n = 0, n_segs = 0;
 	struct scatter s = { .seg = seg };
-	uint16_t first = at;
+	uint16_t next = *at;
 
 	while (left) {
 		uint32_t len;
 		int walked;
 
 		*drop = DP_DROP_tx_buffer_small;
-		if (n == MERGE_MAX || s.n > MERGE_MAX || (n && !r->mergeable))
-			return 0;
-		walked = ring_chain_at(r, at, true, seg + s.n, &len, &chain[n]);
+		if (n == MERGE_MAX || n_segs > MERGE_MAX || (n && !r->mergeable))
+			return false;
+		walked = ring_chain_at(r, next, true, seg + n_segs, &len, &chain[n]);
 		if (walked == -E2BIG)
-			return 0;
+			return false;
 		if (walked >= 0 && len < r->hdr_len) {
 			ring_fail(r, RING_FAULT_SHORT_CHAIN);
 			walked = -EINVAL;
 		}
 		if (walked < 0) {
 			*drop = walked == -EAGAIN ? DP_DROP_tx_ring_full : DP_DROP_tx_bad_ring;
-			return 0;
+			return false;
 		}
-		s.n += walked;
-		at = (uint16_t)(at + chain[n].n);
+		n_segs += (uint32_t)walked;
+		next = (uint16_t)(next + chain[n].n);
 		room[n] = len < left ? len : left;
 		left -= room[n++];
 	}
 	h.num_buffers = (uint16_t)n;
 	scatter_put(&s, (uint8_t *)&h, r->hdr_len);
-	scatter_frame(&s, f);
+	emit_copy(p, &s);
 	for (uint32_t i = 0; i < n; i++)
 		ring_chain_use(r, &chain[i], room[i]);
-	return (uint16_t)(at - first);
+	*at = next;
+	return true;
+}
+
+/* The general case: any buffers, anything to be done to the frame. False with the reason in *drop;
+ * of a big frame that was cut, some segments may have been delivered then. */
+static bool deliver_general(struct ring *r, uint16_t *at, const struct dp_frame *f,
+	const struct dp_egress *eg, struct dp_queue_stats *st, enum dp_drop *drop)
+{
+	const struct emit_packet *p;
+	struct emit e;
+
+	emit_begin(&e, f, eg, r->accept);
+	while ((p = emit_next(&e)))
+		if (!deliver_packet(r, at, p, drop))
+			return false;
+	if (e.cut)
+		dp_count(&st->soft_segmented, 1);
+	else if (e.summed)
+		dp_count(&st->soft_checksums, 1);
+	return true;
+}
+
+/* The same with the frame's own request, which the receiver takes. */
+static void net_hdr_pass(uint8_t *at, uint8_t hdr_len, const struct dp_frame *f)
+{
+	struct virtio_net_hdr_mrg_rxbuf h = { .hdr = f->off, .num_buffers = 1 };
+
+	memcpy(at, &h, hdr_len);
+}
+
+/* Nothing is to be done to the frame, so that the short path may have it. */
+static inline bool is_plain(const struct ring *r, const struct dp_frame *f,
+	const struct dp_egress *eg)
+{
+	if (likely(f->meta == eg->native))
+		return true;
+	if (f->meta == (eg->native | DP_META_OFFLOAD))
+		return dp_offload_accepted(&f->off, r->accept);
+	return emit_is_plain(f, eg);
 }
 
 /* The rest of a frame behind its header copy. */
@@ -143,8 +152,8 @@ static inline uint8_t *buffer_simple(
 }
 
 /* Finds buffers for as many frames as there are simple ones. Returns how many. */
-static inline uint32_t buffers_find(struct ring *r, uint16_t at, const struct dp_frame *frame,
-	const uint8_t *idx, uint32_t n, uint8_t **dst, uint16_t *head)
+static inline uint32_t buffers_find(struct ring *r, uint16_t at, const struct dp_egress *eg,
+	const struct dp_frame *frame, const uint8_t *idx, uint32_t n, uint8_t **dst, uint16_t *head)
 {
 	const struct dp_region reg = r->mem->region[r->mem_hint];
 	uint32_t i, hdr_len = r->hdr_len;
@@ -154,6 +163,8 @@ static inline uint32_t buffers_find(struct ring *r, uint16_t at, const struct dp
 		__builtin_prefetch(&r->desc[head[i] & r->mask]);
 	}
 	for (i = 0; i < n; i++) {
+		if (unlikely(!is_plain(r, &frame[idx[i]], eg)))
+			break;
 		dst[i] = buffer_simple(r, &reg, head[i], frame[idx[i]].len + hdr_len);
 		if (unlikely(!dst[i]))
 			break;
@@ -164,8 +175,8 @@ static inline uint32_t buffers_find(struct ring *r, uint16_t at, const struct dp
 }
 
 /* Delivers frames for as long as each fits a simple buffer. Returns how many. */
-static uint32_t deliver_simple(struct ring *r, uint16_t at, const struct dp_frame *frame,
-	const uint8_t *idx, uint32_t n, uint64_t *bytes)
+static uint32_t deliver_simple(struct ring *r, uint16_t at, const struct dp_egress *eg,
+	const struct dp_frame *frame, const uint8_t *idx, uint32_t n, uint64_t *bytes)
 {
 	/* Locals: the compiler must think that a frame's bytes overwrite the ring's fields. */
 	struct vring_used_elem *used = r->used->ring;
@@ -177,13 +188,16 @@ static uint32_t deliver_simple(struct ring *r, uint16_t at, const struct dp_fram
 	uint64_t sum = 0;
 
 	avail = avail > at ? avail - at : 0;
-	n = buffers_find(r, at, frame, idx, n < avail ? n : avail, dst, head);
+	n = buffers_find(r, at, eg, frame, idx, n < avail ? n : avail, dst, head);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct dp_frame *f = &frame[idx[i]];
 		uint8_t *to = dst[i];
 		uint32_t len = f->len;
 
-		net_hdr_write(to, hdr_len);
+		if (unlikely(f->meta & DP_META_OFFLOAD))
+			net_hdr_pass(to, hdr_len, f);
+		else
+			net_hdr_write(to, hdr_len);
 		to += hdr_len;
 		ring_use_at(used, (uint16_t)(used_next + i) & mask, head[i], len + hdr_len);
 		copy_upto_64(to, f->hdr, f->hdr_len);
@@ -203,7 +217,7 @@ uint32_t dp_deliver(struct ring *r, const struct dp_egress *eg, const struct dp_
 	uint16_t taken = 0;
 
 	while (done < n) {
-		uint32_t k = deliver_simple(r, taken, frame, idx + done, n - done, bytes);
+		uint32_t k = deliver_simple(r, taken, eg, frame, idx + done, n - done, bytes);
 		enum dp_drop why = DP_DROP_tx_bad_ring;
 
 		if (unlikely(sent != done))
@@ -213,9 +227,7 @@ uint32_t dp_deliver(struct ring *r, const struct dp_egress *eg, const struct dp_
 		taken = (uint16_t)(taken + k);
 		if (done == n)
 			break;
-		k = r->fault ? 0 : deliver_chain(r, taken, &frame[idx[done]], &why);
-		if (k) {
-			taken = (uint16_t)(taken + k);
+		if (!r->fault && deliver_general(r, &taken, &frame[idx[done]], eg, st, &why)) {
 			*bytes += frame[idx[done]].len;
 			idx[sent++] = idx[done++];
 			continue;

@@ -3,11 +3,12 @@
  * From a sender's descriptors to frames: see frame.h.
  *
  * Three passes over the burst, so that each pass finds its cache lines on their way: descriptors,
- * then data, then the copy of the headers. The virtio-net header is not read: no offload is
- * offered, so it says nothing (virtio 1.2, 5.1.6.2: its fields are zero then).
+ * then data, then the copy of the headers. The virtio-net header is read only if the sender
+ * negotiated an offload: else it says nothing (virtio 1.2, 5.1.6.2: its fields are zero then).
  */
 #include "vswitch/dp/copy.h"
 #include "vswitch/dp/frame.h"
+#include "vswitch/dp/offload.h"
 
 #include <errno.h>
 
@@ -84,6 +85,32 @@ const uint8_t *dp_frame_deepen(struct dp_burst *b, struct dp_frame *f, uint32_t 
 	return deep;
 }
 
+/* The virtio-net header's request out of a chain's first pieces, which hold it whole. */
+static void net_hdr_gather(struct dp_frame *f, const struct ring_seg *s)
+{
+	uint8_t *to = (uint8_t *)&f->off;
+	uint32_t left = sizeof(f->off);
+
+	for (; left; s++) {
+		uint32_t take = s->len < left ? s->len : left;
+
+		memcpy(to, s->base, take);
+		to += take;
+		left -= take;
+	}
+}
+
+/* A request is rare on most rings, and its fields are then checked from our copy. */
+static void request_check(struct ring *r, struct dp_burst *b, struct dp_frame *f)
+{
+	const struct virtio_net_hdr h = f->off;
+
+	if (!(h.flags | h.gso_type) || dp_offload_check(b, f, &h, r->may))
+		return;
+	b->drops[DP_DROP_rx_bad_offload]++;
+	f->len = 0; /* dropped */
+}
+
 /* Any chain that the short path does not take. 0, or -EINVAL after a fault. Dropped: f->len 0. */
 static int peek_chain(struct ring *r, struct dp_burst *b, struct dp_frame *f, uint16_t head)
 {
@@ -94,6 +121,8 @@ static int peek_chain(struct ring *r, struct dp_burst *b, struct dp_frame *f, ui
 	f->len = 0;
 	f->meta = 0;
 	f->deep = 0;
+	f->segs = NULL;
+	f->n_segs = 0;
 	if (n == -E2BIG) {
 		b->drops[DP_DROP_rx_segments]++;
 		return 0;
@@ -106,6 +135,8 @@ static int peek_chain(struct ring *r, struct dp_burst *b, struct dp_frame *f, ui
 	}
 	f->len = len - r->hdr_len;
 	b->n_segs += (uint32_t)n + 1;
+	if (r->may)
+		net_hdr_gather(f, seg);
 	n = segs_skip(&seg, n, r->hdr_len);
 	f->segs = seg;
 	f->n_segs = (uint16_t)n;
@@ -137,6 +168,8 @@ static inline int peek_one(struct ring *r, const struct dp_region *reg, struct d
 		if (!host) /* torn between regions, or a fault */
 			return peek_chain(r, b, f, head);
 	}
+	if (r->may)
+		__builtin_prefetch(host);
 	host += r->hdr_len;
 	__builtin_prefetch(host);
 	f->rest = host;
@@ -157,6 +190,20 @@ static inline void hdr_copy(struct dp_frame *f)
 	copy_upto_64(f->hdr, f->rest, f->hdr_len);
 	f->rest += f->hdr_len;
 	f->n_segs = f->len > DP_HDR_COPY;
+}
+
+/* Whose header lies in front of the frame: chains have had theirs gathered. */
+static void requests_check(struct ring *r, struct dp_burst *b)
+{
+	for (uint32_t i = 0; i < b->n; i++) {
+		struct dp_frame *f = &b->frame[i];
+
+		if (!f->len)
+			continue;
+		if (!f->segs)
+			memcpy(&f->off, f->rest - f->hdr_len - r->hdr_len, sizeof(f->off));
+		request_check(r, b, f);
+	}
 }
 
 uint32_t dp_peek(struct ring *r, struct dp_burst *b)
@@ -180,6 +227,8 @@ uint32_t dp_peek(struct ring *r, struct dp_burst *b)
 	b->n = n = i;
 	for (i = 0; i < n; i++)
 		hdr_copy(&b->frame[i]);
+	if (r->may)
+		requests_check(r, b);
 	return n;
 }
 

@@ -38,6 +38,8 @@ enum ring_fault ring_init(struct ring *r, const struct ring_config *c)
 	r->event_idx = c->event_idx;
 	r->indirect = c->indirect;
 	r->mergeable = c->mergeable;
+	r->may = c->may;
+	r->accept = c->accept;
 	r->avail_next = r->avail_seen = c->avail_base;
 	r->call_fd = r->kick_fd = -1;
 	r->armed = true; /* the first round asks for silence */

@@ -73,6 +73,8 @@ struct ring {
 	uint16_t size, mask;
 	uint8_t hdr_len; /* of virtio_net_hdr: 12, or 10 without VERSION_1 and MRG_RXBUF */
 	bool event_idx, indirect, mergeable;
+	uint8_t may;    /* the guest's ring to us: what it may ask for, DP_OFF_* (dp/offload.h) */
+	uint8_t accept; /* our ring to it: what it takes as it is */
 
 	/* Whoever works on the ring. */
 	uint16_t avail_next;   /* the next available entry to take */
@@ -95,6 +97,7 @@ struct ring_config {
 	uint32_t size;
 	uint8_t hdr_len;
 	bool event_idx, indirect, mergeable;
+	uint8_t may, accept;
 	uint16_t avail_base; /* where to go on in the available ring */
 };
 
