@@ -54,7 +54,7 @@ static void view_ports(const struct sw *sw, struct dp_view *v)
 			if (p->out[i])
 				v->outs[v->n_outs++] = p->out[i];
 			if (p->in[i]) {
-				struct dp_view_worker *w = &v->workers[p->in[i]->worker];
+				struct dp_view_worker *w = &v->workers[p->in[i]->owner];
 
 				w->inqs[w->n_inqs++] = p->in[i];
 			}
@@ -199,7 +199,7 @@ static uint16_t worker_pick(const struct sw *sw)
 	for (uint32_t id = 0; id < sw->n_ports; id++)
 		for (uint32_t i = 0; sw->ports[id] && i < sw->ports[id]->queues; i++)
 			if (sw->ports[id]->in[i])
-				load[sw->ports[id]->in[i]->worker]++;
+				load[sw->ports[id]->in[i]->owner]++;
 	for (uint16_t w = 1; w < sw->n_workers; w++)
 		if (load[w] < load[best])
 			best = w;
@@ -271,12 +271,11 @@ static void ring_make(
 		in->port = p->dp;
 		in->stats = &p->dp->in[i / 2];
 		in->net = p->net;
-		in->worker = worker_pick(sw);
+		in->owner = in->to = in->claim = worker_pick(sw);
 		p->in[i / 2] = in;
-		if (r->kick_fd >= 0 && dp_worker_watch(&sw->workers[in->worker], r->kick_fd))
+		if (r->kick_fd >= 0 && dp_worker_watch(&sw->workers[in->owner], r->kick_fd))
 			fd_close(&r->kick_fd); /* no eventfd: then it is looked at by time */
-		if (sw->shared.busy)
-			ring_disarm(r);
+		ring_disarm(r); /* whoever goes to sleep over it asks for kicks */
 	} else {
 		struct dp_outq *out = q;
 
@@ -307,7 +306,7 @@ void sw_port_kicks(struct sw *sw, struct sw_port *p)
 		/* epoll looks at the eventfd again before it reports it: a kick that we took just
 		 * before would be lost on a worker that is going to sleep. */
 		if (n && i % 2)
-			dp_worker_wake(&sw->workers[p->in[i / 2]->worker]);
+			dp_worker_wake(&sw->workers[p->in[i / 2]->owner]);
 	}
 }
 
@@ -320,7 +319,7 @@ static void ring_end(struct sw *sw, struct sw_port *p, uint32_t i, void *q)
 		rte_vhost_set_vring_base(p->vid, (uint16_t)i, r->avail_next, r->used_next);
 	p->kicks += kicks_read(r->kick_fd);
 	if (i % 2 && r->kick_fd >= 0)
-		dp_worker_unwatch(&sw->workers[((struct dp_inq *)q)->worker], r->kick_fd);
+		dp_worker_unwatch(&sw->workers[((struct dp_inq *)q)->owner], r->kick_fd);
 	fd_close(&r->kick_fd);
 	fd_close(&r->call_fd);
 	free(q);

@@ -85,7 +85,7 @@ static json_t *queues_json(const struct sw_port *p)
 			json_pack("{s:i, s:o, s:o, s:o, s:o}", "index", (int)q, "rx",
 				traffic_json(&p->dp->in[q].traffic), "tx",
 				traffic_json(&p->dp->out[q].traffic), "drops", drops_json(drops),
-				"worker", p->in[q] ? json_integer(p->in[q]->worker) : json_null()));
+				"worker", p->in[q] ? json_integer(p->in[q]->owner) : json_null()));
 	}
 	return list;
 }

@@ -59,6 +59,13 @@ enum ring_fault ring_init(struct ring *r, const struct ring_config *c)
 	return RING_OK;
 }
 
+bool ring_watch(const struct ring *r, struct ring_watch *w)
+{
+	w->at = &r->avail->idx;
+	w->seen = r->avail_next;
+	return __atomic_load_n(w->at, __ATOMIC_RELAXED) == w->seen;
+}
+
 bool ring_wants_notify(struct ring *r)
 {
 	uint16_t old = r->signalled, event;

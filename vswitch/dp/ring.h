@@ -195,6 +195,16 @@ static inline void ring_publish(struct ring *r)
 	}
 }
 
+/* Where the guest's next entry will show, and what stands there until then. Reading it costs less
+ * than asking the ring, and the ring need not be touched. */
+struct ring_watch {
+	const uint16_t *at;
+	uint16_t seen;
+};
+
+/* For whoever works on the ring. False: an entry is there already. Holds until one is taken. */
+bool ring_watch(const struct ring *r, struct ring_watch *w);
+
 /* The event fields behind the two rings (section 2.7.7 to 2.7.10). */
 static inline uint16_t *ring_used_event(const struct ring *r)
 {

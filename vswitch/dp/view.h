@@ -51,15 +51,18 @@ struct dp_edge_ops {
 		uint8_t *idx, uint32_t n, uint64_t *bytes, struct dp_queue_stats *st);
 };
 
-/* The ring that a worker receives from. One worker, always the same one. */
+/* The ring that a worker receives from. One worker at a time: poll.h says how it changes. */
 struct dp_inq {
 	struct ring ring;
 	const struct dp_edge_ops *edge; /* NULL: the ring */
 	void *edge_queue;
 	struct dp_port *port;
 	struct dp_queue_stats *stats;
-	uint16_t net;    /* index in views */
-	uint16_t worker; /* who serves it; fixed for the queue's life */
+	uint16_t net;   /* index in views */
+	uint16_t owner; /* who serves it; owner: w (release), control and workers: r (acquire) */
+	uint16_t to;    /* who is to serve it; control: w before a view says so, owner: r */
+	uint16_t claim; /* who is ready to take it over; a new worker: w, owner: r */
+	uint32_t quiet; /* rounds without frames, up to DP_POLL_QUIET; owner's */
 
 	/* What its last frame taught: holds for one second and as long as the FDB's epoch does. */
 	uint64_t last_src, last_dst; /* addresses as loaded; last_src 0: nothing is known */

@@ -52,19 +52,34 @@ static void count_burst(struct dp_worker_stats *st, uint32_t n)
 	dp_count(&st->burst_histogram[31 - __builtin_clz(n)], 1);
 }
 
-/* One burst of every ring of ours. */
-static uint32_t worker_round(struct dp_worker *w, const struct dp_view *v)
+/* One burst of every queue that is active, and of those of `look` idle ones that have news. */
+static uint32_t worker_round(struct dp_worker *w, const struct dp_view *v, uint32_t look)
 {
-	const struct dp_view_worker *mine = &v->workers[w->index];
+	struct dp_poll *p = &w->poll;
 	uint32_t now_s = __atomic_load_n(&w->shared->now_s, __ATOMIC_RELAXED);
-	uint32_t got = 0, faults = 0;
+	uint32_t got = 0, faults = 0, i = 0;
+	uint64_t since = w->last;
 
-	for (uint32_t i = 0; i < mine->n_inqs; i++) {
-		uint32_t n = dp_forward(&w->forwarder, v, mine->inqs[i], now_s, &faults);
+	if (unlikely(p->generation != v->generation))
+		dp_poll_adopt(p, v);
+	if (unlikely(p->n_coming | p->n_leaving))
+		dp_poll_move(p);
+	dp_poll_look(p, look);
+	while (i < p->n_active) {
+		struct dp_inq *q = p->active[i];
+		uint32_t n = dp_forward(&w->forwarder, v, q, now_s, &faults);
 
 		if (n) {
+			uint64_t now = __rdtsc();
+
 			count_burst(&w->stats, n);
+			dp_count(&q->stats->busy_cycles, now - since);
+			since = now;
+			q->quiet = 0;
 			got += n;
+			i++;
+		} else if (++q->quiet < DP_POLL_QUIET || !dp_poll_demote(p, i)) {
+			i++;
 		}
 	}
 	if (unlikely(faults))
@@ -72,33 +87,56 @@ static uint32_t worker_round(struct dp_worker *w, const struct dp_view *v)
 	return got;
 }
 
-/* Asks all guests of ours for kicks. False if one has sent something meanwhile. *timeout_ms: how
- * long a sleep may be. */
-static bool worker_arm(const struct dp_view_worker *mine, int *timeout_ms)
+/* Asks a guest for kicks. One that was asked before, and has sent nothing since, still gives them.
+ * *timeout_ms: how long a sleep may be. */
+static void queue_arm(struct dp_inq *q, int *timeout_ms)
 {
+	struct ring *r = &q->ring;
+
+	if (r->kick_fd < 0)
+		*timeout_ms = SLEEP_NO_KICK_MS;
+	if (!r->armed)
+		ring_arm(r);
+}
+
+static bool queue_failed(const struct dp_inq *q)
+{
+	return __atomic_load_n(&q->port->fault, __ATOMIC_RELAXED);
+}
+
+/* Asks all guests of ours for kicks. False if one has sent something meanwhile. */
+static bool worker_arm(struct dp_poll *p, int *timeout_ms)
+{
+	uint32_t n_active = p->n_active;
 	bool quiet = true;
 
 	*timeout_ms = -1;
-	for (uint32_t i = 0; i < mine->n_inqs; i++) {
-		struct ring *r = &mine->inqs[i]->ring;
-
-		if (__atomic_load_n(&mine->inqs[i]->port->fault, __ATOMIC_RELAXED))
+	for (uint32_t i = 0; i < p->n_idle; i++)
+		if (!queue_failed(p->idle[i]))
+			queue_arm(p->idle[i], timeout_ms);
+	for (uint32_t i = 0; i < n_active; i++) {
+		if (queue_failed(p->active[i]))
 			continue;
-		if (r->kick_fd < 0)
+		if (p->active[i]->edge) {
 			*timeout_ms = SLEEP_NO_KICK_MS;
-		ring_arm(r);
-		if (ring_avail(r, 1))
+			continue;
+		}
+		queue_arm(p->active[i], timeout_ms);
+		if (ring_avail(&p->active[i]->ring, 1))
 			quiet = false;
 	}
-	return quiet;
+	/* Those that are armed since earlier were looked at since; now all are looked at again. */
+	dp_poll_look(p, p->n_idle);
+	return quiet && p->n_active == n_active;
 }
 
-static void worker_sleep(struct dp_worker *w, const struct dp_view *v)
+static void worker_sleep(struct dp_worker *w)
 {
 	struct epoll_event ev[16];
 	int timeout_ms, n;
 
-	if (!worker_arm(&v->workers[w->index], &timeout_ms))
+	/* A move is a matter of microseconds, and its other side waits for us. */
+	if (w->poll.n_coming || w->poll.n_leaving || !worker_arm(&w->poll, &timeout_ms))
 		return;
 	dp_count(&w->stats.sleeps, 1);
 	rte_rcu_qsbr_thread_offline(w->shared->qsbr, w->index);
@@ -114,31 +152,36 @@ static void worker_sleep(struct dp_worker *w, const struct dp_view *v)
 static void worker_loop(struct dp_worker *w)
 {
 	struct dp_shared *s = w->shared;
-	uint64_t last = __rdtsc(), idle_since = last;
-	uint32_t pauses = 0;
+	uint32_t pauses = 0, look = UINT32_MAX;
+	uint64_t idle_since;
 
+	w->last = idle_since = __rdtsc();
 	while (!__atomic_load_n(&s->stop, __ATOMIC_RELAXED)) {
 		const struct dp_view *v = __atomic_load_n(&s->view, __ATOMIC_ACQUIRE);
-		uint32_t got = worker_round(w, v);
+		uint32_t got = worker_round(w, v, look);
 		uint64_t now = __rdtsc();
 
 		dp_count(&w->stats.polls, 1);
+		look = dp_poll_quota(&w->poll, got);
 		if (likely(got)) {
-			dp_count(&w->stats.busy_cycles, now - last);
-			idle_since = last = now;
+			dp_count(&w->stats.busy_cycles, now - w->last);
+			idle_since = w->last = now;
 			pauses = 0;
 		} else {
 			dp_count(&w->stats.empty_polls, 1);
-			dp_count(&w->stats.idle_cycles, now - last);
-			last = now;
+			dp_count(&w->stats.idle_cycles, now - w->last);
+			w->last = now;
 			for (uint32_t i = 0; i < pauses; i++)
 				_mm_pause();
 			if (pauses < BACKOFF_PAUSES_MAX)
 				pauses++;
+			else
+				look = UINT32_MAX; /* there is time for all */
 			if (!s->busy && now - idle_since > s->spin_cycles) {
-				worker_sleep(w, v);
-				idle_since = last = __rdtsc();
+				worker_sleep(w);
+				idle_since = w->last = __rdtsc();
 				pauses = 0;
+				look = UINT32_MAX;
 			}
 		}
 		rte_rcu_qsbr_quiescent(s->qsbr, w->index);
@@ -201,6 +244,8 @@ int dp_worker_start(struct dp_worker *w, struct dp_shared *s, uint32_t index, ui
 	if (ret)
 		return err_set(e, ret, "no epoll for a worker: %s", err_str(ret));
 	ret = dp_forwarder_init(&w->forwarder, n_slots, n_workers > 1);
+	if (ret == 0)
+		ret = dp_poll_init(&w->poll, (uint16_t)index, n_slots);
 	if (ret)
 		return err_set(e, ret, "no memory for a worker");
 	rte_rcu_qsbr_thread_register(s->qsbr, index);
@@ -215,6 +260,7 @@ void dp_worker_join(struct dp_worker *w)
 		w->running = false;
 	}
 	dp_forwarder_fini(&w->forwarder);
+	dp_poll_fini(&w->poll);
 	fd_close(&w->wake_fd);
 	fd_close(&w->epoll_fd);
 }

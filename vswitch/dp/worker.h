@@ -5,8 +5,9 @@
  *	polling --(nothing yet)--> backing off --(longer)--> asleep in epoll --(kick)--> polling
  *
  * In a busy-polling switch the last state does not exist. Each round a worker takes the view, does
- * one burst of each of its rings, and reports a quiescent state; asleep it is offline, so that
- * grace periods don't wait for it. It never allocates, logs, or takes the control side's lock.
+ * one burst of each of its active rings (poll.h), and reports a quiescent state; asleep it is
+ * offline, so that grace periods don't wait for it. It never allocates, logs, or takes the control
+ * side's lock.
  */
 #ifndef LANYARD_VSWITCH_DP_WORKER_H
 #define LANYARD_VSWITCH_DP_WORKER_H
@@ -17,6 +18,7 @@
 
 #include "base/err.h"
 #include "vswitch/dp/forward.h"
+#include "vswitch/dp/poll.h"
 #include "vswitch/dp/view.h"
 
 struct rte_rcu_qsbr;
@@ -41,6 +43,8 @@ struct dp_worker {
 	bool running;
 	pthread_t thread;
 	struct dp_forwarder forwarder;
+	struct dp_poll poll;
+	uint64_t last;                /* TSC at the end of its last round */
 	struct dp_worker_stats stats; /* worker: w, control: r */
 };
 
@@ -48,7 +52,7 @@ struct dp_worker {
 int dp_shared_init(struct dp_shared *s, uint32_t n_workers, struct err *e);
 void dp_shared_fini(struct dp_shared *s);
 
-/* Starts a worker. cpu < 0: not pinned. n_slots: output queues that it must be able to hold. */
+/* Starts a worker. cpu < 0: not pinned. n_slots: queues, each way, that it must be able to hold. */
 int dp_worker_start(struct dp_worker *w, struct dp_shared *s, uint32_t index, uint32_t n_workers,
 	int cpu, uint32_t n_slots, struct err *e);
 /* After s->stop was set. Safe on a worker that never started. */

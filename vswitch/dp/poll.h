@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which of its queues a worker looks at in a round.
+ *
+ *	coming --(its old worker lets go)--> active <--(news)--- idle
+ *	                                     active --(nothing for DP_POLL_QUIET rounds)--> idle
+ *	                                     active, idle --(its new worker asks)--> gone
+ *
+ * Active queues are looked at in each round. Idle ones, by turns, a few a round, and at no more
+ * cost than one load of a line that nobody writes: an array of "where news shows" and "what stands
+ * there now" (ring_watch). So ports that are there but silent cost the busy ones next to nothing.
+ *
+ * A queue has one owner at a time (dp_inq.owner). To move one, the control side publishes a view
+ * that lists it at both workers. The new one says that it is there (dp_inq.claim); the old one,
+ * between two bursts, lets go (a release store of owner); the new one, when it sees that (acquire),
+ * goes on where the other stopped. No frame is lost, and none overtakes another: the old one was
+ * done with all that it took. Then a view follows that lists the queue at its new worker only.
+ *
+ * Memory: the worker's own, made at its start. No DPDK, no locks, no allocation later.
+ */
+#ifndef LANYARD_VSWITCH_DP_POLL_H
+#define LANYARD_VSWITCH_DP_POLL_H
+
+#include "vswitch/dp/view.h"
+
+/* Rounds without a frame after which a queue is idle. */
+#define DP_POLL_QUIET 64
+
+/* Of the idle queues, one in so many is looked at in a busy round. */
+#define DP_POLL_TURNS 16
+
+struct dp_poll {
+	uint64_t generation; /* of the view that the lists were made for; 0: none */
+	uint16_t me;
+	uint32_t n_active, n_idle, n_coming, n_leaving;
+	uint32_t next_idle; /* whose turn it is */
+	struct dp_inq **active, **coming, **leaving;
+	struct ring_watch *watch; /* of idle[], by the same index */
+	struct dp_inq **idle;
+};
+
+int dp_poll_init(struct dp_poll *p, uint16_t me, uint32_t n_queues); /* -ENOMEM */
+void dp_poll_fini(struct dp_poll *p);
+
+/* Takes the lists of a view that is new to this worker. */
+void dp_poll_adopt(struct dp_poll *p, const struct dp_view *v);
+
+/* While p->n_coming or p->n_leaving: lets go of queues whose new worker is there, and takes over
+ * those that were let go. Between two bursts. */
+void dp_poll_move(struct dp_poll *p);
+
+/* Looks at n idle queues and makes those with news active. */
+void dp_poll_look(struct dp_poll *p, uint32_t n);
+
+/* active[i] had nothing for DP_POLL_QUIET rounds. True: it is idle now, and another queue, or
+ * none, stands at active[i]. */
+bool dp_poll_demote(struct dp_poll *p, uint32_t i);
+
+/* How many idle queues to look at in a round that is going to follow one of `got` frames: their
+ * turn's worth, and more where a round takes long anyway, so that all are seen in some 50 us. */
+static inline uint32_t dp_poll_quota(const struct dp_poll *p, uint32_t got)
+{
+	return (p->n_idle + DP_POLL_TURNS - 1) / DP_POLL_TURNS + got / 16;
+}
+
+#endif
