@@ -77,6 +77,36 @@ int dec_memory(struct dec *, const struct jtree *, const struct dec_field *, voi
 int dec_rate(struct dec *, const struct jtree *, const struct dec_field *, void *);
 int dec_mac(struct dec *, const struct jtree *, const struct dec_field *, void *); /* topo_nic */
 int dec_cpus(struct dec *, const struct jtree *, const struct dec_field *, void *);
+/* An address that is some station's own: no multicast one, not all zeros. */
+int dec_unicast(struct dec *d, const struct jtree *v, struct ether_mac *out);
+
+/* Policy of a port (policy.c); *out is a struct topo_policy. */
+int policy_vlan(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int policy_isolated(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int policy_admin(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int policy_mac_limit(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int policy_static(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int policy_spoof(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int policy_storm(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int policy_police(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int policy_mirror(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int policy_offloads(struct dec *, const struct jtree *, const struct dec_field *, void *);
+void policy_free(struct topo_policy *p);
+
+/* The rows that every object with a `policy` member has. */
+#define POLICY_KEYS(type)                                                  \
+	{ "vlan", policy_vlan, offsetof(type, policy) },                   \
+		{ "isolated", policy_isolated, offsetof(type, policy) },   \
+		{ "admin", policy_admin, offsetof(type, policy) },         \
+		{ "mac_limit", policy_mac_limit, offsetof(type, policy) }, \
+		{ "static", policy_static, offsetof(type, policy) },       \
+		{ "anti_spoof", policy_spoof, offsetof(type, policy) },    \
+		{ "storm", policy_storm, offsetof(type, policy) },         \
+		{ "police", policy_police, offsetof(type, policy) },       \
+		{ "mirror", policy_mirror, offsetof(type, policy) },       \
+	{                                                                  \
+		"offloads", policy_offloads, offsetof(type, policy)        \
+	}
 
 /* [a-z0-9][a-z0-9_-]*, at most TOPO_NAME_MAX; at: its place. what: "a lab's name". */
 int dec_check_name(struct dec *d, struct topo_place at, const char *what, const char *name);
@@ -85,5 +115,9 @@ int dec_check_name(struct dec *d, struct topo_place at, const char *what, const 
 int traffic_decode(
 	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out); /* topology */
 int macs_settle(struct dec *d);
+int policies_settle(struct dec *d);
+int ports_decode(
+	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out); /* topology */
+int dec_network(struct dec *, const struct jtree *, const struct dec_field *, void *); /* size_t */
 
 #endif

@@ -117,8 +117,7 @@ static const char *word_of_networks(const void *ctx, size_t i)
 	return ((const struct topology *)ctx)->networks[i].name;
 }
 
-static int decode_nic_network(
-	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+int dec_network(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
 	const struct topology *t = d->t;
 	const char *s = json_string_value(v->json);
@@ -135,9 +134,11 @@ static int decode_nic_network(
 }
 
 static const struct dec_field nic_keys[] = {
-	{ "network", decode_nic_network, offsetof(struct topo_nic, network), .required = true },
+	{ "network", dec_network, offsetof(struct topo_nic, network), .required = true },
 	{ "mac", dec_mac, 0, .def = NULL },
 	{ "queues", dec_uint, offsetof(struct topo_nic, queues), .def = "1", .arg = &queues_range },
+	{ "mergeable", dec_bool, offsetof(struct topo_nic, mergeable), .def = "true" },
+	POLICY_KEYS(struct topo_nic),
 	{ 0 },
 };
 
@@ -160,7 +161,7 @@ static int decode_nics(struct dec *d, const struct jtree *v, const struct dec_fi
 		node->n_nics++;
 		nic->place = c->place;
 		d->field = NULL;
-		int rc = dec_object(d, c, nic_keys, 0, nic);
+		int rc = dec_object(d, c, nic_keys, (int)node->kind, nic);
 		if (rc)
 			return rc;
 		dec_leave(d, outer);
@@ -297,6 +298,7 @@ static const struct dec_field topology_keys[] = {
 	{ "switch", decode_switch, offsetof(struct topology, sw), .def = "{}" },
 	{ "networks", decode_networks, 0, .required = true },
 	{ "nodes", decode_nodes, 0, .required = true },
+	{ "ports", ports_decode, 0, .def = "{}" },
 	{ "traffic", traffic_decode, 0, .def = "[]" },
 	{ 0 },
 };
@@ -329,6 +331,8 @@ int topology_parse(
 		rc = dec_object(&d, root, topology_keys, 0, t);
 	if (!rc)
 		rc = macs_settle(&d);
+	if (!rc)
+		rc = policies_settle(&d);
 out:
 	jtree_free(root);
 	if (rc)
@@ -363,7 +367,15 @@ void topology_free(struct topology *t)
 		free(t->nodes[i].name);
 		free(t->nodes[i].guest);
 		free(t->nodes[i].cpus.cpu);
+		for (size_t j = 0; j < t->nodes[i].n_nics; j++)
+			policy_free(&t->nodes[i].nics[j].policy);
 		free(t->nodes[i].nics);
+	}
+	for (size_t i = 0; i < t->n_ports; i++) {
+		free(t->ports[i].name);
+		free(t->ports[i].tap);
+		free(t->ports[i].pci);
+		policy_free(&t->ports[i].policy);
 	}
 	for (size_t i = 0; i < t->n_traffic; i++) {
 		free(t->traffic[i].name);
@@ -372,6 +384,7 @@ void topology_free(struct topology *t)
 	}
 	free(t->networks);
 	free(t->nodes);
+	free(t->ports);
 	free(t->traffic);
 	free(t->sw.cpus.cpu);
 	free(t->file);

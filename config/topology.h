@@ -34,6 +34,12 @@
 #define TOPO_NODE_FLOWS_MAX 32  /* of one trial, sent and received, that a guest's agent takes */
 #define TOPO_ITEMS_MAX      256 /* networks; nodes; traffic entries */
 #define TOPO_FILE_MAX       (1u << 20) /* bytes */
+#define TOPO_VLAN_MAX       4094
+#define TOPO_STATIC_MAX     1024 /* addresses given for one port */
+#define TOPO_IPS_MAX        64   /* that anti-spoofing lets one port use, of each version */
+#define TOPO_MAC_LIMIT_MAX  (1u << 20)
+#define TOPO_MIRROR_MAX     64 /* ports that one listens to */
+#define TOPO_IFNAME_MAX     15 /* bytes, of the kernel's IFNAMSIZ */
 
 struct topo_place {
 	int line, col; /* from 1; 0: not in the file (a default) */
@@ -61,6 +67,55 @@ struct topo_network {
 	struct topo_place place;
 };
 
+/* Which VLANs a port carries. ALL: any, tagged, and untagged frames in none (VLAN 0). */
+enum topo_vlan_mode { TOPO_VLAN_ALL, TOPO_VLAN_ACCESS, TOPO_VLAN_TRUNK };
+
+struct topo_vlan {
+	enum topo_vlan_mode mode;
+	uint16_t untagged; /* that untagged frames are in: access or native VLAN; 0: none */
+	uint64_t has[64];  /* TRUNK: bit v % 64 of word v / 64 */
+	struct topo_place place;
+};
+
+struct topo_static {
+	struct ether_mac mac;
+	uint16_t vlan; /* 0: not given */
+	struct topo_place place;
+};
+
+enum topo_storm { TOPO_STORM_BROADCAST, TOPO_STORM_MULTICAST, TOPO_STORM_UNKNOWN, TOPO_STORM_N };
+enum topo_direction { TOPO_DIR_RX, TOPO_DIR_TX, TOPO_DIR_BOTH }; /* RX: into the switch */
+enum topo_offload { TOPO_CSUM = 1, TOPO_TSO4 = 2, TOPO_TSO6 = 4 };
+
+/* What the listening port gets a copy of. */
+struct topo_mirror {
+	size_t n; /* 0: this is no listening port */
+	struct topo_mirror_from {
+		char *port; /* "a.0", or a host port's name */
+		struct topo_place place;
+	} * from;
+	enum topo_direction direction;
+};
+
+/* What the switch does with the frames of a port, beyond forwarding. All zeros: nothing. */
+struct topo_policy {
+	struct topo_vlan vlan;
+	bool isolated;
+	int admin;          /* 0 up, 1 down */
+	uint32_t mac_limit; /* 0: none */
+	size_t n_statics;
+	struct topo_static *statics;
+	bool anti_spoof;       /* the NIC's own MAC, and if there are any these: */
+	size_t n_ipv4, n_ipv6; /* as inet_ntop writes them */
+	char **ipv4, **ipv6;
+	uint64_t storm_pps[TOPO_STORM_N];
+	uint64_t police_bps, police_burst; /* bytes; 0: none, the switch's default */
+	struct topo_mirror mirror;
+	bool offloads_given;
+	unsigned offloads; /* of enum topo_offload */
+	struct topo_place spoof_place, police_place;
+};
+
 enum topo_node_kind { TOPO_VM, TOPO_PROCESS, TOPO_EXTERNAL };
 
 struct topo_nic {
@@ -68,7 +123,20 @@ struct topo_nic {
 	struct ether_mac mac; /* given, or made from lab, node and NIC index: 02:... */
 	bool mac_given;
 	uint32_t queues; /* queue pairs offered; 1 unless given */
+	bool mergeable;  /* receive buffers may be merged; true unless given */
+	struct topo_policy policy;
 	struct topo_place place, mac_place;
+};
+
+/* A port of the switch that is no node's: a tap of the kernel's, or a physical one. */
+struct topo_port {
+	char *name;
+	size_t network;
+	char *tap; /* name of the kernel's interface, or NULL */
+	char *pci; /* "0000:03:00.0", or NULL */
+	uint32_t queues;
+	struct topo_policy policy;
+	struct topo_place place, end_place; /* of the tap or the PCI address */
 };
 
 struct topo_node {
@@ -110,9 +178,10 @@ struct topology {
 	char *file; /* as given */
 	char *lab;
 	struct topo_switch sw;
-	size_t n_networks, n_nodes, n_traffic;
+	size_t n_networks, n_nodes, n_ports, n_traffic;
 	struct topo_network *networks;
 	struct topo_node *nodes;
+	struct topo_port *ports;
 	struct topo_traffic *traffic;
 };
 
@@ -128,6 +197,11 @@ void topology_free(struct topology *t);
  */
 int topology_error(const struct topology *t, struct topo_place place, enum err_class class,
 	int code, struct err *e, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+
+/* Why no untagged frame gets from one port to the other whatever else happens, as a sentence to
+ * out, or NULL. */
+const char *topology_apart(
+	const struct topo_policy *from, const struct topo_policy *to, char *out, size_t size);
 
 /* The name of a NIC's port: "NODE.INDEX", to out[TOPO_NAME_MAX + 12]; returns out. */
 char *topology_port_name(const struct topology *t, size_t node, size_t nic, char *out);

@@ -280,6 +280,27 @@ static int check_frames(struct dec *d, const struct entry *e)
 	return 0;
 }
 
+/* Frames that can only be lost are a mistake, unless the entry says that all may be. */
+static int check_apart(struct dec *d, const struct entry *e)
+{
+	const struct topology *topo = d->t;
+	char why[128], from[TOPO_NAME_MAX + 12], to[TOPO_NAME_MAX + 12];
+
+	for (size_t f = 0; f < e->t->n_flows && e->max_loss < 1; f++) {
+		const struct topo_end *a = &e->t->flows[f].from, *b = &e->t->flows[f].to;
+
+		if (!topology_apart(&topo->nodes[a->node].nics[a->nic].policy,
+			    &topo->nodes[b->node].nics[b->nic].policy, why, sizeof(why)))
+			continue;
+		return dec_error(d, e->to.n ? e->to.place : e->all_pairs.place,
+			"nothing of this gets from %s to %s: %s; if it is meant so, say "
+			"\"max_loss\": 1",
+			topology_port_name(topo, a->node, a->nic, from),
+			topology_port_name(topo, b->node, b->nic, to), why);
+	}
+	return 0;
+}
+
 static int decode_entry(struct dec *d, const struct jtree *v, struct topo_traffic *t)
 {
 	struct entry *e = calloc(1, sizeof(*e));
@@ -300,6 +321,8 @@ static int decode_entry(struct dec *d, const struct jtree *v, struct topo_traffi
 		rc = make_flows(d, e);
 	if (!rc)
 		rc = check_frames(d, e);
+	if (!rc)
+		rc = check_apart(d, e);
 	t->n_sizes = e->n_sizes;
 	memcpy(t->size, e->size, sizeof(t->size));
 	t->rate = e->rate;

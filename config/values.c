@@ -159,26 +159,34 @@ int dec_rate(struct dec *d, const struct jtree *v, const struct dec_field *f, vo
 	return 0;
 }
 
-int dec_mac(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+int dec_unicast(struct dec *d, const struct jtree *v, struct ether_mac *out)
 {
-	struct topo_nic *nic = out;
 	const char *s = json_string_value(v->json);
 	char found[DEC_SHOW];
 
 	if (!s)
 		return dec_error_type(d, v, "a string such as \"02:00:00:00:00:01\"");
-	if (strlen(s) != ETHER_MAC_STR - 1 || ether_mac_parse(s, &nic->mac))
+	if (strlen(s) != ETHER_MAC_STR - 1 || ether_mac_parse(s, out))
 		return dec_error(d, v->place,
 			"a MAC address is six pairs of hex digits with colons, such as "
 			"\"02:00:00:00:00:01\"; found %s",
 			dec_show(v->json, found));
-	if (ether_mac_is_multicast(nic->mac))
+	if (ether_mac_is_multicast(*out))
 		return dec_error(d, v->place,
 			"MAC address %s is multicast (its first byte is odd): a NIC's own must be "
 			"unicast, such as \"02:00:00:00:00:01\"",
 			dec_show(v->json, found));
-	if (ether_mac_is_zero(nic->mac))
+	if (ether_mac_is_zero(*out))
 		return dec_error(d, v->place, "a NIC's MAC address may not be all zeros");
+	return 0;
+}
+
+int dec_mac(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct topo_nic *nic = out;
+
+	if (dec_unicast(d, v, &nic->mac))
+		return -EINVAL;
 	nic->mac_given = true;
 	nic->mac_place = v->place;
 	return 0;

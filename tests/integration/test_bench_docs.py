@@ -91,6 +91,10 @@ class Docs(harness.Case):
                     dict(good, networks={"lan": unknown}),
                     dict(good, nodes={"a": dict(vm, **unknown)}),
                     dict(good, nodes={"a": dict(vm, nics=[dict(nic, **unknown)])}),
+                    *(dict(good, nodes={"a": dict(vm, nics=[{**nic, key: unknown}])})
+                      for key in ("vlan", "anti_spoof", "storm", "police", "mirror")),
+                    dict(good, nodes={"a": dict(vm, nics=[{**nic, "static": [unknown]}])}),
+                    dict(good, ports={"u": unknown}),
                     dict(good, traffic=[unknown])):
             found.update(self.known(bad))
         self.assertGreater(len(found), 20)

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Host ports: the switch's ends of links that are no node's. A tap is an interface of the host's
+ * kernel that the switch makes; a PCI address is a physical NIC that the switch takes. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/decode.h"
+
+/* As the kernel's dev_valid_name has it. */
+static int port_tap(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct topo_port *port = out;
+	const char *s = json_string_value(v->json);
+	char found[DEC_SHOW];
+	bool bad;
+
+	if (!s)
+		return dec_error_type(d, v, "the name of an interface, such as \"lan0\"");
+	bad = !*s || !strcmp(s, ".") || !strcmp(s, "..");
+	for (const char *c = s; *c; c++)
+		bad |= *c <= ' ' || *c > '~' || strchr("/:%,=\"\\", *c);
+	if (bad)
+		return dec_error(d, v->place,
+			"an interface's name has letters, digits and . _ - only; found %s",
+			dec_show(v->json, found));
+	if (strlen(s) > TOPO_IFNAME_MAX)
+		return dec_error(d, v->place,
+			"an interface's name has at most %d characters in Linux; %s has %zu",
+			TOPO_IFNAME_MAX, dec_show(v->json, found), strlen(s));
+	port->end_place = v->place;
+	port->tap = strdup(s);
+	return port->tap ? 0 : dec_nomem(d);
+}
+
+/* "0000:03:00.0", or without the domain, of hex digits; made lower case with its domain. */
+static int port_pci(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct topo_port *port = out;
+	const char *s = json_string_value(v->json);
+	char found[DEC_SHOW], text[16];
+	static const char shape[] = "xxxx:xx:xx.7";
+	bool good = s && (strlen(s) == 12 || strlen(s) == 7);
+
+	if (good)
+		snprintf(text, sizeof(text), "%s%s", strlen(s) == 7 ? "0000:" : "", s);
+	for (size_t i = 0; good && i < 12; i++) {
+		text[i] = (char)tolower((unsigned char)text[i]);
+		good = shape[i] == 'x'    ? isxdigit((unsigned char)text[i]) != 0
+			: shape[i] == '7' ? text[i] >= '0' && text[i] <= '7'
+					  : text[i] == shape[i];
+	}
+	if (!good)
+		return dec_error(d, v->place,
+			"a PCI address is written as \"0000:03:00.0\" (lspci -D lists them); found %s",
+			dec_show(v->json, found));
+	port->end_place = v->place;
+	port->pci = strdup(text);
+	return port->pci ? 0 : dec_nomem(d);
+}
+
+static const struct dec_range queues_range = { 1, TOPO_QUEUES_MAX, " queue pairs" };
+
+static const struct dec_field port_keys[] = {
+	{ "network", dec_network, offsetof(struct topo_port, network), .required = true },
+	{ "tap", port_tap, 0, .def = NULL },
+	{ "pci", port_pci, 0, .def = NULL },
+	{ "queues", dec_uint, offsetof(struct topo_port, queues), .def = "1",
+		.arg = &queues_range },
+	POLICY_KEYS(struct topo_port),
+	{ 0 },
+};
+
+static int check_port(struct dec *d, const struct jtree *v, const struct topo_port *new)
+{
+	const struct topology *t = d->t;
+
+	if (!new->tap == !new->pci)
+		return dec_error(d, v->place,
+			"a host port is either a \"tap\" of the kernel's or a physical NIC, \"pci\": "
+			"name one of the two");
+	for (const struct topo_port *old = t->ports; old < new; old++) {
+		if (new->tap && old->tap &&strcmp(new->tap, old->tap) == 0)
+			return dec_error(d, new->end_place,
+				"interface \"%s\" is port \"%s\"'s already (line %d)", new->tap,
+				old->name, old->end_place.line);
+		if (new->pci && old->pci &&strcmp(new->pci, old->pci) == 0)
+			return dec_error(d, new->end_place,
+				"PCI device %s is port \"%s\"'s already (line %d)", new->pci,
+				old->name, old->end_place.line);
+	}
+	return 0;
+}
+
+int ports_decode(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct topology *t = d->t;
+	int rc = 0;
+
+	if (!json_is_object(v->json))
+		return dec_error_type(d, v, "an object of names, { \"NAME\": { ... } }");
+	if (v->n > TOPO_ITEMS_MAX)
+		return dec_error(
+			d, v->place, "%zu of them; at most %d are possible", v->n, TOPO_ITEMS_MAX);
+	t->ports = calloc(v->n ? v->n : 1, sizeof(*t->ports));
+	if (!t->ports)
+		return dec_nomem(d);
+	for (const struct jtree *c = v->first; c && !rc; c = c->next) {
+		struct topo_port *port = &t->ports[t->n_ports];
+
+		if (dec_check_name(d, c->key_place, "a port's name", c->key))
+			return -EINVAL;
+		t->n_ports++;
+		port->place = c->key_place;
+		port->name = strdup(c->key);
+		if (!port->name)
+			return dec_nomem(d);
+		size_t outer = dec_enter(d, "port \"%s\"", port->name);
+		d->field = NULL;
+		rc = dec_object(d, c, port_keys, 0, port);
+		if (!rc)
+			rc = check_port(d, c, port);
+		if (!rc)
+			dec_leave(d, outer);
+	}
+	return rc;
+}
