@@ -149,7 +149,7 @@ static void decide(struct dp_forwarder *f, const struct dp_view *v, struct dp_in
 	port = dst & 1 ? FDB_NO_PORT : fdb_lookup(v->fdb, fdb_key(net->id, dst));
 	p = port < v->n_ports ? &v->ports[port] : NULL;
 	/* An entry may be older than the view; never let a frame out of its network. */
-	if (!p || !p->port || p->net != q->net) {
+	if (!p || !p->port || p->net != q->net || p->mirror_target) {
 		flood(f, v, q, net, i);
 		return;
 	}

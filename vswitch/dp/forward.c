@@ -92,11 +92,11 @@ static void port_fail(struct dp_port *p, enum ring_fault fault, uint32_t *faults
 		++*faults;
 }
 
-/* Everything staged for one output queue. */
-static void stage_flush(struct dp_forwarder *f, const struct dp_view *v, struct dp_outq *o,
-	struct dp_stage *s, uint32_t *faults)
+/* Frames idx[0..n) into one output queue; idx[] is left with those that were delivered, whose
+ * number is returned. */
+static uint32_t out_deliver(struct dp_forwarder *f, struct dp_outq *o, const struct dp_egress *eg,
+	uint8_t *idx, uint32_t n, uint32_t *faults)
 {
-	const struct dp_egress *eg = &v->ports[o->port->id].egress;
 	uint64_t bytes = 0;
 	uint32_t sent;
 	int fd = -1;
@@ -105,13 +105,11 @@ static void stage_flush(struct dp_forwarder *f, const struct dp_view *v, struct 
 		out_lock(o);
 	if (unlikely(__atomic_load_n(&o->port->fault, __ATOMIC_RELAXED))) {
 		sent = 0;
-		dp_count_shared(&o->port->drops_down, s->n);
+		dp_count_shared(&o->port->drops_down, n);
 	} else if (unlikely(o->edge)) {
-		sent = o->edge->deliver(
-			o, eg, f->burst.frame, s->idx, s->n, &bytes, o->stats);
+		sent = o->edge->deliver(o, eg, f->burst.frame, idx, n, &bytes, o->stats);
 	} else {
-		sent = dp_deliver(
-			&o->ring, eg, f->burst.frame, s->idx, s->n, &bytes, o->stats);
+		sent = dp_deliver(&o->ring, eg, f->burst.frame, idx, n, &bytes, o->stats);
 		if (unlikely(o->ring.fault))
 			port_fail(o->port, o->ring.fault, faults);
 	}
@@ -124,7 +122,82 @@ static void stage_flush(struct dp_forwarder *f, const struct dp_view *v, struct 
 	if (f->shared)
 		__atomic_store_n(&o->lock, 0, __ATOMIC_RELEASE);
 	notify(fd);
+	return sent;
+}
+
+static void captures_feed(struct dp_forwarder *f, const struct dp_view_taps *taps,
+	const struct dp_egress *eg, const uint8_t *idx, uint32_t n)
+{
+	for (uint32_t t = 0; t < taps->n; t++)
+		if (taps->tap[t].rings)
+			tap_keep(&taps->tap[t].rings[f->worker], f->burst.frame, idx, n, eg);
+}
+
+/* Copies for a mirror's target, by its first queue: a mirror keeps the order of what it shows. */
+static void mirror(struct dp_forwarder *f, const struct dp_view *v, uint16_t port,
+	const struct dp_egress *eg, const uint8_t *idx, uint32_t n, uint32_t *faults)
+{
+	const struct dp_view_port *to = &v->ports[port];
+	uint8_t copy[DP_BURST];
+
+	if (!to->n_outs) {
+		dp_count_shared(&to->port->drops_down, n);
+		return;
+	}
+	memcpy(copy, idx, n);
+	n = out_deliver(f, v->outs[to->out_slot], eg, copy, n, faults);
+	/* No mirror has a target that is mirrored itself, so there is an end here. */
+	if (n)
+		captures_feed(f, &to->taps[TAP_TX], eg, copy, n);
+}
+
+/* Copies of a port's frames to whoever wants them. eg: how they left; NULL for received ones. */
+static void taps_feed(struct dp_forwarder *f, const struct dp_view *v,
+	const struct dp_view_taps *taps, const struct dp_egress *eg, const uint8_t *idx, uint32_t n,
+	uint32_t *faults)
+{
+	static const struct dp_egress as_it_came = { .raw = true };
+
+	captures_feed(f, taps, eg, idx, n);
+	for (uint32_t t = 0; t < taps->n; t++)
+		if (!taps->tap[t].rings)
+			mirror(f, v, taps->tap[t].mirror_to, eg ? eg : &as_it_came, idx, n, faults);
+}
+
+/* Everything staged for one output queue. */
+static void stage_flush(struct dp_forwarder *f, const struct dp_view *v, struct dp_outq *o,
+	struct dp_stage *s, uint32_t *faults)
+{
+	const struct dp_view_port *p = &v->ports[o->port->id];
+	uint32_t sent = out_deliver(f, o, &p->egress, s->idx, s->n, faults);
+
+	if (unlikely(p->taps[TAP_TX].n) && sent)
+		taps_feed(f, v, &p->taps[TAP_TX], &p->egress, s->idx, sent, faults);
 	s->n = 0;
+}
+
+/* What a port received, to its taps: all but what peek has dropped. */
+static void received_feed(struct dp_forwarder *f, const struct dp_view *v,
+	const struct dp_view_port *p, uint32_t *faults)
+{
+	uint8_t idx[DP_BURST];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < f->burst.n; i++)
+		if (f->burst.frame[i].len)
+			idx[n++] = (uint8_t)i;
+	if (n)
+		taps_feed(f, v, &p->taps[TAP_RX], NULL, idx, n, faults);
+}
+
+/* A mirror's target is there to listen: instead of dp_decide. */
+static void drop_all(struct dp_burst *b)
+{
+	b->bytes = 0;
+	for (uint32_t i = 0; i < b->n; i++) {
+		b->bytes += b->frame[i].len;
+		b->drops[DP_DROP_rx_mirror] += b->frame[i].len != 0;
+	}
 }
 
 static void burst_count(struct dp_forwarder *f, struct dp_queue_stats *st, struct dp_net_stats *net)
@@ -166,6 +239,7 @@ static inline void release(struct dp_inq *q, struct dp_burst *b)
 uint32_t dp_forward(struct dp_forwarder *f, const struct dp_view *v, struct dp_inq *q,
 	uint32_t now_s, uint32_t *faults)
 {
+	const struct dp_view_port *p = &v->ports[q->port->id];
 	const struct dp_view_net *net = &v->nets[q->net];
 	struct dp_burst *b = &f->burst;
 	uint32_t n;
@@ -175,7 +249,12 @@ uint32_t dp_forward(struct dp_forwarder *f, const struct dp_view *v, struct dp_i
 	n = likely(!q->edge) ? dp_peek(&q->ring, b) : q->edge->peek(q, b);
 	if (n) {
 		f->n_touched = 0;
-		dp_decide(f, v, q, net, now_s);
+		if (unlikely(p->taps[TAP_RX].n))
+			received_feed(f, v, p, faults);
+		if (unlikely(p->mirror_target))
+			drop_all(b);
+		else
+			dp_decide(f, v, q, net, now_s);
 		for (uint32_t t = 0; t < f->n_touched; t++) {
 			uint16_t slot = f->touched[t];
 

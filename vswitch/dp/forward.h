@@ -18,7 +18,8 @@ struct dp_stage {
 /* A worker's own scratch memory; sized for the view by whoever makes it. */
 struct dp_forwarder {
 	struct dp_burst burst;
-	bool shared; /* outputs are shared with other workers: lock them */
+	bool shared;     /* outputs are shared with other workers: lock them */
+	uint32_t worker; /* whose it is: its ring of each capture. 0 unless set */
 	uint32_t n_touched;
 	uint16_t *touched;      /* output slots that have frames staged */
 	struct dp_stage *stage; /* by output slot; all empty between bursts */

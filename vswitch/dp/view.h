@@ -17,6 +17,7 @@
 #include "vswitch/dp/frame.h"
 #include "vswitch/dp/ring.h"
 #include "vswitch/dp/stats.h"
+#include "vswitch/dp/tap.h"
 
 #define DP_PORTS_MAX   1024 /* librte_vhost's limit on devices and sockets */
 #define DP_PAIRS_MAX   16   /* queue pairs of a port */
@@ -42,7 +43,8 @@ struct dp_outq;
 /*
  * What a port that has no rings does instead: an Ethernet device of DPDK's. As dp_peek, dp_release
  * and dp_deliver, which they stand for. deliver may take mbufs over: it sets frame[].mbuf to NULL
- * for those that release must not free.
+ * for those that release must not free. The frames' bytes stay readable until release whatever
+ * deliver took: other ports and taps copy from them.
  */
 struct dp_edge_ops {
 	uint32_t (*peek)(struct dp_inq *q, struct dp_burst *b);
@@ -82,12 +84,20 @@ struct dp_outq {
 	uint32_t lock; /* a spinlock: 0 free, 1 taken */
 } __attribute__((aligned(64)));
 
+/* Where copies of one direction of a port's frames go. */
+struct dp_view_taps {
+	const struct dp_tap *tap;
+	uint32_t n;
+};
+
 struct dp_view_port {
 	struct dp_port *port; /* NULL: an empty slot */
 	uint16_t net;
 	uint16_t n_outs;   /* 0: not up */
 	uint16_t out_slot; /* of its first output queue, in view->outs */
 	struct dp_egress egress;
+	bool mirror_target; /* gets what mirrors send, nothing else; what it sends is dropped */
+	struct dp_view_taps taps[TAP_DIRS];
 };
 
 struct dp_view_net {

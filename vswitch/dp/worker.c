@@ -248,6 +248,7 @@ int dp_worker_start(struct dp_worker *w, struct dp_shared *s, uint32_t index, ui
 		ret = dp_poll_init(&w->poll, (uint16_t)index, n_slots);
 	if (ret)
 		return err_set(e, ret, "no memory for a worker");
+	w->forwarder.worker = index;
 	rte_rcu_qsbr_thread_register(s->qsbr, index);
 	return worker_spawn(w, e);
 }
