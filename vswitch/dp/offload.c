@@ -88,12 +88,12 @@ static bool gso_check(
 	headers = tcp_headers(bytes, len, type, h->csum_start);
 	if (!headers)
 		return false;
-	f->off.gso_type = h->gso_type;
-	f->off.gso_size = h->gso_size;
-	f->off.hdr_len = (uint16_t)headers; /* the guest's own is a hint at most */
 	/* One that needs no cutting is no big frame; the checksum is all that is asked then. */
-	if (f->len - headers <= h->gso_size)
-		f->off.gso_type = VIRTIO_NET_HDR_GSO_NONE;
+	if (f->len - headers > h->gso_size) {
+		f->off.gso_type = h->gso_type;
+		f->off.gso_size = h->gso_size;
+		f->off.hdr_len = (uint16_t)headers; /* the guest's own is a hint at most */
+	}
 	return true;
 }
 

@@ -30,7 +30,6 @@
 	X(rx_same_port, "its destination lives behind the port that it came from")            \
 	X(rx_no_receiver, "to be flooded, but no other port of the network is up")            \
 	X(tx_port_down, "the output port is waiting or disabled")                             \
-	X(tx_segment, "can't be segmented for a receiver that takes no big frames")           \
 	X(tx_ring_full, "the receiver has no free buffers")                                   \
 	X(tx_buffer_small, "the receiver's buffer is too small, and buffers can't be merged") \
 	X(tx_bad_ring, "the receiver's ring turned out malformed while it was being filled")
