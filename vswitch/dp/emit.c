@@ -2,6 +2,7 @@
 /* See emit.h. Checksums are RFC 1071's, summed up in the byte order of memory. */
 #include "vswitch/dp/emit.h"
 
+#include <emmintrin.h>
 #include <string.h>
 
 #include "base/ether.h"
@@ -35,27 +36,42 @@ static uint32_t be32_at(const uint8_t *p)
 	return be16_at(p) << 16 | be16_at(p + 2);
 }
 
-/* Adds n bytes that begin at an even place. Plain enough for the compiler to vectorise. */
+/* 32 bytes at a time, as 16-bit words in lanes of 32 bits: no carry is lost in 512 KiB. */
+static uint64_t sum_blocks(const uint8_t *p, uint32_t n_blocks)
+{
+	const __m128i zero = _mm_setzero_si128();
+	__m128i a = zero, b = zero, c = zero, d = zero;
+	uint32_t lane[4];
+
+	for (; n_blocks; n_blocks--, p += 32) {
+		__m128i x = _mm_loadu_si128((const __m128i *)p);
+		__m128i y = _mm_loadu_si128((const __m128i *)(p + 16));
+
+		a = _mm_add_epi32(a, _mm_unpacklo_epi16(x, zero));
+		b = _mm_add_epi32(b, _mm_unpackhi_epi16(x, zero));
+		c = _mm_add_epi32(c, _mm_unpacklo_epi16(y, zero));
+		d = _mm_add_epi32(d, _mm_unpackhi_epi16(y, zero));
+	}
+	a = _mm_add_epi32(_mm_add_epi32(a, b), _mm_add_epi32(c, d));
+	_mm_storeu_si128((__m128i *)lane, a);
+	return (uint64_t)lane[0] + lane[1] + lane[2] + lane[3];
+}
+
+/* Adds n bytes (at most a frame's 64 KiB and a bit) that begin at an even place. */
 static uint64_t sum_bytes(uint64_t sum, const uint8_t *p, uint32_t n)
 {
-	uint64_t a = 0, b = 0;
-
-	for (; n >= 16; n -= 16, p += 16) {
-		uint32_t v[4];
-
-		memcpy(v, p, 16);
-		a += (uint64_t)v[0] + v[1];
-		b += (uint64_t)v[2] + v[3];
+	if (n >= 32) {
+		sum += sum_blocks(p, n / 32);
+		p += n & ~31u;
+		n &= 31;
 	}
 	for (; n >= 2; n -= 2, p += 2) {
 		uint16_t v;
 
 		memcpy(&v, p, 2);
-		a += v;
+		sum += v;
 	}
-	if (n)
-		a += *p; /* as if a zero byte followed */
-	return sum + a + b;
+	return n ? sum + *p : sum; /* as if a zero byte followed */
 }
 
 static uint16_t sum_fold(uint64_t sum)
