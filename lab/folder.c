@@ -131,7 +131,8 @@ bool folder_is_ours(const struct plan *p, const char *name)
 		return ends_in(name, ".vhost");
 	for (size_t i = 0; i < p->n_steps; i++) {
 		const struct step *s = &p->steps[i];
-		const char *slash = s->kind == STEP_PORT ? strrchr(s->socket, '/') : NULL;
+		const char *slash =
+			s->kind == STEP_PORT && s->socket ? strrchr(s->socket, '/') : NULL;
 		size_t n = s->kind == STEP_VM ? strlen(s->name) : 0;
 
 		if (slash && strcmp(slash + 1, name) == 0)

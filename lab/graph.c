@@ -2,6 +2,7 @@
 #include "lab/graph.h"
 
 #include "base/units.h"
+#include "lab/policy.h"
 
 static void print_node(const struct topo_node *n, FILE *out)
 {
@@ -20,6 +21,30 @@ static void print_node(const struct topo_node *n, FILE *out)
 			n->kind == TOPO_EXTERNAL ? "dashed" : "filled");
 }
 
+static void print_nic(const struct topology *t, size_t i, size_t j, FILE *out)
+{
+	const struct topo_nic *nic = &t->nodes[i].nics[j];
+	char port[TOPO_NAME_MAX + 12], text[256];
+	json_t *policy = policy_of_nic(t, nic, topology_port_name(t, i, j, port));
+
+	policy_brief(policy, text, sizeof text);
+	fprintf(out, "\t\"node %s\" -- \"net %s\" [label=\"%zu%s%s\"];\n", t->nodes[i].name,
+		t->networks[nic->network].name, j, text[0] ? ": " : "", text);
+	json_decref(policy);
+}
+
+static void print_port(const struct topology *t, const struct topo_port *port, FILE *out)
+{
+	json_t *policy = policy_of_port(t, port);
+	char text[256];
+
+	fprintf(out, "\t\"port %s\" [label=\"%s\\n%s %s\", shape=house];\n", port->name, port->name,
+		port->tap ? "tap" : "device", port->tap ? port->tap : port->pci);
+	fprintf(out, "\t\"port %s\" -- \"net %s\" [label=\"%s\"];\n", port->name,
+		t->networks[port->network].name, policy_brief(policy, text, sizeof text));
+	json_decref(policy);
+}
+
 void graph_print(const struct topology *t, FILE *out)
 {
 	fprintf(out,
@@ -35,9 +60,10 @@ void graph_print(const struct topology *t, FILE *out)
 		print_node(&t->nodes[i], out);
 	for (size_t i = 0; i < t->n_nodes; i++) {
 		for (size_t j = 0; j < t->nodes[i].n_nics; j++)
-			fprintf(out, "\t\"node %s\" -- \"net %s\" [label=\"%zu\"];\n",
-				t->nodes[i].name, t->networks[t->nodes[i].nics[j].network].name, j);
+			print_nic(t, i, j, out);
 	}
+	for (size_t i = 0; i < t->n_ports; i++)
+		print_port(t, &t->ports[i], out);
 	for (size_t i = 0; i < t->n_traffic; i++) {
 		const struct topo_traffic *tr = &t->traffic[i];
 

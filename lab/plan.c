@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "lab/policy.h"
 
 #define SWITCH_MEMORY_MB 32 /* its heap: rings and tables; frames stay in the guests */
 
@@ -84,22 +85,68 @@ static void add_networks(struct plan *p, const struct topology *t)
 	}
 }
 
+const char *step_port_kind(const struct step *s)
+{
+	return s->ifname ? "tap" : s->pci ? "pci" : "vhost";
+}
+
+static struct step *add_port(
+	struct plan *p, const struct topology *t, const char *name, size_t network, json_t *policy)
+{
+	struct step *s = plan_add(p, STEP_PORT);
+
+	s->name = lab_strdup(name);
+	s->network = lab_strdup(t->networks[network].name);
+	s->policy = policy;
+	return s;
+}
+
+static void add_nic_port(
+	struct plan *p, const struct topology *t, size_t i, size_t j, bool mirrored)
+{
+	const struct topo_node *node = &t->nodes[i];
+	const struct topo_nic *nic = &node->nics[j];
+	char name[TOPO_NAME_MAX + 12], mac[ETHER_MAC_STR];
+	json_t *policy = policy_of_nic(t, nic, topology_port_name(t, i, j, name));
+	struct step *s;
+
+	if (!json_object_get(policy, "mirror") == mirrored) {
+		json_decref(policy);
+		return;
+	}
+	s = add_port(p, t, name, nic->network, policy);
+	s->mac = lab_strdup(ether_mac_str(nic->mac, mac));
+	s->socket = lab_asprintf("%s/%s.vhost", p->dir, name);
+	s->queues = nic->queues;
+	s->external = node->kind == TOPO_EXTERNAL;
+	s->unmergeable = !nic->mergeable;
+}
+
+static void add_host_port(
+	struct plan *p, const struct topology *t, const struct topo_port *port, bool mirrored)
+{
+	json_t *policy = policy_of_port(t, port);
+	struct step *s;
+
+	if (!json_object_get(policy, "mirror") == mirrored) {
+		json_decref(policy);
+		return;
+	}
+	s = add_port(p, t, port->name, port->network, policy);
+	s->ifname = port->tap ? lab_strdup(port->tap) : NULL;
+	s->pci = port->pci ? lab_strdup(port->pci) : NULL;
+	s->queues = port->queues;
+}
+
+/* Ports that are mirrored come last: the port that listens must be there. */
 static void add_ports(struct plan *p, const struct topology *t)
 {
-	for (size_t i = 0; i < t->n_nodes; i++) {
-		const struct topo_node *node = &t->nodes[i];
-
-		for (size_t j = 0; j < node->n_nics; j++) {
-			struct step *s = plan_add(p, STEP_PORT);
-			char name[TOPO_NAME_MAX + 12], mac[ETHER_MAC_STR];
-
-			s->name = lab_strdup(topology_port_name(t, i, j, name));
-			s->network = lab_strdup(t->networks[node->nics[j].network].name);
-			s->mac = lab_strdup(ether_mac_str(node->nics[j].mac, mac));
-			s->socket = lab_asprintf("%s/%s.vhost", p->dir, name);
-			s->queues = node->nics[j].queues;
-			s->external = node->kind == TOPO_EXTERNAL;
-		}
+	for (int mirrored = 0; mirrored < 2; mirrored++) {
+		for (size_t i = 0; i < t->n_nodes; i++)
+			for (size_t j = 0; j < t->nodes[i].n_nics; j++)
+				add_nic_port(p, t, i, j, mirrored);
+		for (size_t i = 0; i < t->n_ports; i++)
+			add_host_port(p, t, &t->ports[i], mirrored);
 	}
 }
 
@@ -170,7 +217,8 @@ static void add_vms(struct plan *p, const struct topology *t, const struct paths
 			continue;
 		s->socket = lab_asprintf("%s/%s.agent", p->dir, node->name);
 		for (size_t j = 0; j < node->n_nics; j++)
-			strs_add(&links, "%s.%zu", node->name, j);
+			if (!node->nics[j].policy.admin)
+				strs_add(&links, "%s.%zu", node->name, j);
 	}
 	if (links.n)
 		plan_add(p, STEP_LINKS)->args = links;
@@ -219,6 +267,9 @@ void plan_clear(struct plan *p)
 		free(s->socket);
 		free(s->log);
 		free(s->path);
+		free(s->ifname);
+		free(s->pci);
+		json_decref(s->policy);
 		strs_free(&s->args);
 		fd_close(&s->pidfd);
 	}
@@ -246,6 +297,7 @@ static const char *cpus_word(const char *list)
 char *step_describe(const struct step *s, char *out, size_t size)
 {
 	const char *cpus = option(s, "--cpus");
+	char policy[256];
 
 	switch (s->kind) {
 	case STEP_FOLDER:
@@ -262,8 +314,16 @@ char *step_describe(const struct step *s, char *out, size_t size)
 		snprintf(out, size, "network %s, MTU %" PRIu64, s->name, s->mtu);
 		break;
 	case STEP_PORT:
-		snprintf(out, size, "port %s on %s%s%s", s->name, s->network,
-			s->external ? ", for a client at " : "", s->external ? s->socket : "");
+		policy_brief(s->policy, policy, sizeof policy);
+		snprintf(out, size, "port %s on %s%s%s%s%s%s%s", s->name, s->network,
+			s->ifname        ? ", tap "
+				: s->pci ? ", device "
+					 : "",
+			s->ifname        ? s->ifname
+				: s->pci ? s->pci
+					 : "",
+			policy[0] ? ", " : "", policy, s->external ? ", for a client at " : "",
+			s->external ? s->socket : "");
 		break;
 	case STEP_VM:
 		snprintf(out, size, "VM %s, %s, %s %s", s->name, option(s, "--memory"),

@@ -8,6 +8,7 @@
 #ifndef LANYARD_LAB_PLAN_H
 #define LANYARD_LAB_PLAN_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -49,8 +50,11 @@ struct step {
 	enum step_state state;
 	char *name;        /* network; port: "a.0"; vm, guest: node */
 	char *network;     /* port */
-	char *mac;         /* port */
+	char *mac;         /* port; NULL: a host port */
 	char *socket;      /* switch, vm: control; port: vhost-user; guest: agent, NULL if none */
+	char *ifname;      /* port: of the tap; NULL if it is none */
+	char *pci;         /* port: address of the device; NULL if it is none */
+	json_t *policy;    /* port: the policy keys of port_add; NULL: none */
 	char *log;         /* switch, vm */
 	char *path;        /* folder: its path; hugepages: the file that was changed (result) */
 	struct strs args;  /* switch, vm: argv; links: ports that must come up */
@@ -59,6 +63,7 @@ struct step {
 	uint64_t queues;   /* port: queue pairs */
 	uint64_t pages;    /* hugepages: how many must be free */
 	bool external;     /* port: the client is not ours */
+	bool unmergeable;  /* port: MRG_RXBUF is not offered */
 	/* results */
 	uint64_t pages_raised; /* hugepages: by how many the host's number was raised */
 	struct proc_id proc;   /* switch, vm; pid 0: not started */
@@ -77,6 +82,9 @@ struct plan {
 	struct placement place;
 	struct strs warnings;
 };
+
+/* "vhost", "tap" or "pci": what kind of port the step makes. */
+const char *step_port_kind(const struct step *s);
 
 /* In a step's args, replaced by the switch's tsc_hz when the VM is started. */
 #define PLAN_TSC_HZ "@TSC_HZ@"

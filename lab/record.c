@@ -12,7 +12,7 @@
 
 #define RECORD_MAX (16u << 20) /* bytes */
 
-enum field_type { F_TEXT, F_LIST, F_NUMBER, F_BOOL };
+enum field_type { F_TEXT, F_LIST, F_NUMBER, F_BOOL, F_OBJECT };
 
 /* What a step has in the record, but for "kind", "state" and "process". Absent means empty or 0. */
 static const struct field {
@@ -31,6 +31,10 @@ static const struct field {
 	{ "ageing_s", F_NUMBER, offsetof(struct step, ageing_s) },
 	{ "queues", F_NUMBER, offsetof(struct step, queues) },
 	{ "external", F_BOOL, offsetof(struct step, external) },
+	{ "unmergeable", F_BOOL, offsetof(struct step, unmergeable) },
+	{ "ifname", F_TEXT, offsetof(struct step, ifname) },
+	{ "pci", F_TEXT, offsetof(struct step, pci) },
+	{ "policy", F_OBJECT, offsetof(struct step, policy) },
 	{ "pages", F_NUMBER, offsetof(struct step, pages) },
 	{ "pages_raised", F_NUMBER, offsetof(struct step, pages_raised) },
 };
@@ -65,6 +69,8 @@ static json_t *field_to_json(const struct field *f, const struct step *s)
 					     : NULL;
 	case F_BOOL:
 		return *(const bool *)at ? json_true() : NULL;
+	case F_OBJECT:
+		return json_incref(*(json_t *const *)at);
 	}
 	return NULL;
 }
@@ -143,6 +149,11 @@ static int field_from_json(const struct field *f, const json_t *v, struct step *
 			return -EINVAL;
 		*(bool *)at = json_is_true(v);
 		return 0;
+	case F_OBJECT:
+		if (!json_is_object(v))
+			return -EINVAL;
+		*(json_t **)at = json_deep_copy(v);
+		return *(json_t **)at ? 0 : -ENOMEM;
 	}
 	return -EINVAL;
 }
@@ -168,7 +179,7 @@ static bool step_is_whole(const struct step *s)
 	case STEP_NETWORK:
 		return s->name;
 	case STEP_PORT:
-		return s->name && s->network && s->socket && s->mac;
+		return s->name && s->network && (s->ifname || s->pci || (s->socket && s->mac));
 	case STEP_VM:
 		return s->name && s->socket && s->log && s->args.n;
 	case STEP_GUEST:

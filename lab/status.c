@@ -141,10 +141,17 @@ static json_t *ports_status(const struct plan *p, const json_t *stats)
 		if (s->kind != STEP_PORT)
 			continue;
 		now = named(json_object_get(stats, "ports"), s->name);
-		j = json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", s->name, "network", s->network,
-			"mac", s->mac, "socket", s->socket, "external", s->external);
+		j = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b}", "name", s->name,
+			"kind", step_port_kind(s), "network", s->network, "mac",
+			text_or_null(s->mac), "socket", text_or_null(s->socket), "ifname",
+			text_or_null(s->ifname), "pci", text_or_null(s->pci), "policy",
+			s->policy ? json_incref(s->policy) : json_object(), "external",
+			s->external);
 		for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
 			copy(j, now, keys[k]);
+		/* The record knows what was asked for, the switch what holds. */
+		if (json_is_object(json_object_get(now, "policy")))
+			copy(j, now, "policy");
 		json_array_append_new(a, j);
 	}
 	return a;
@@ -165,8 +172,8 @@ static json_t *nics_status(const struct plan *p, const char *node, const json_t 
 		if (s->kind != STEP_PORT || strncmp(s->name, node, n) != 0 || s->name[n] != '.')
 			continue;
 		now = json_array_get(json_object_get(info, "nics"), json_array_size(a));
-		j = json_pack(
-			"{s:s, s:s, s:s}", "port", s->name, "network", s->network, "mac", s->mac);
+		j = json_pack("{s:s, s:s, s:o}", "port", s->name, "network", s->network, "mac",
+			text_or_null(s->mac));
 		for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
 			copy(j, now, keys[k]);
 		json_array_append_new(a, j);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/units.h"
+#include "lab/policy.h"
 #include "lab/status.h"
 #include "lab/table.h"
 #include "vswitch/dp/stats.h" /* the list of drop reasons */
@@ -120,14 +121,29 @@ static void print_nodes(const json_t *doc, FILE *out, int width)
 	table_print(&t, out, width);
 }
 
+/* "tap lan0, VLAN 10, isolated": what a port is, unless it is a plain one. */
+static void port_settings(const json_t *p, char *out, size_t size)
+{
+	const char *kind = str(p, "kind");
+	bool tap = strcmp(kind, "tap") == 0, pci = strcmp(kind, "pci") == 0;
+	char policy[256];
+
+	policy_brief(json_object_get(p, "policy"), policy, sizeof policy);
+	if (tap || pci)
+		snprintf(out, size, "%s %s%s%s", kind, str(p, tap ? "ifname" : "pci"),
+			policy[0] ? ", " : "", policy);
+	else
+		snprintf(out, size, "%s", policy);
+}
+
 static void print_ports(const json_t *doc, FILE *out, int width)
 {
-	struct table t = { .head = "PORT|NETWORK|MAC|STATE|>FROM NIC|>TO NIC|>DROPPED" };
+	struct table t = { .head = "PORT|NETWORK|MAC|STATE|>FROM NIC|>TO NIC|>DROPPED|" };
 	const json_t *p;
 	size_t i;
 
 	json_array_foreach (json_object_get(doc, "ports"), i, p) {
-		char rx[16], tx[16], dropped[16];
+		char rx[16], tx[16], dropped[16], settings[320];
 		double sum = drops_sum(p);
 
 		table_add(&t, "%s", str(p, "name"));
@@ -141,6 +157,8 @@ static void print_ports(const json_t *doc, FILE *out, int width)
 				: sum < 10000
 				? (snprintf(dropped, sizeof dropped, "%.0f", sum), dropped)
 				: units_format_si(sum, dropped));
+		port_settings(p, settings, sizeof settings);
+		table_add(&t, "%s", settings);
 	}
 	fputc('\n', out);
 	table_print(&t, out, width);

@@ -286,12 +286,27 @@ static int network_run(struct carry *c, struct step *s, struct err *e)
 		e);
 }
 
+static void set_text(json_t *j, const char *key, const char *text)
+{
+	if (text)
+		json_object_set_new(j, key, json_string(text));
+}
+
 static int port_run(struct carry *c, struct step *s, struct err *e)
 {
-	return switch_call(c, "port_add",
-		json_pack("{s:s, s:s, s:s, s:I}", "name", s->name, "network", s->network, "socket",
-			s->socket, "queues", (json_int_t)s->queues),
-		e);
+	json_t *params = json_pack("{s:s, s:s, s:I}", "name", s->name, "network", s->network,
+		"queues", (json_int_t)s->queues);
+
+	set_text(params, "socket", s->socket);
+	set_text(params, "ifname", s->ifname);
+	set_text(params, "pci", s->pci);
+	if (!s->socket)
+		set_text(params, "kind", step_port_kind(s));
+	if (s->unmergeable)
+		json_object_set_new(params, "mergeable", json_false());
+	if (s->policy)
+		json_object_update(params, s->policy);
+	return switch_call(c, "port_add", params, e);
 }
 
 /* Networks and ports live in the switch: when it is gone or silent, so are they. */
@@ -319,7 +334,8 @@ static int network_undo(struct carry *c, struct step *s, struct err *e)
 static int port_undo(struct carry *c, struct step *s, struct err *e)
 {
 	delete_from_switch(c, "port_del", s);
-	fd_unix_clear_stale(s->socket, NULL);
+	if (s->socket)
+		fd_unix_clear_stale(s->socket, NULL);
 	return 0;
 }
 

@@ -202,6 +202,27 @@ class UpDown(LabCase):
         self.lanyard("down", "pair")
 
 
+    def test_policies(self):
+        """Ports with policies, and host ports: requests, record, status."""
+        topology = json.loads(json.dumps(PAIR))
+        topology["nodes"]["a"]["nics"][0].update(vlan=10, anti_spoof=True, mergeable=False)
+        topology["nodes"]["b"]["nics"][0].update(mirror={"from": "up"})
+        topology["ports"] = {"up": {"network": "lan", "tap": "lan0", "isolated": True}}
+        self.lanyard("up", self.write(topology))
+        mac = self.status()["ports"][0]["mac"]
+        a, b, up = self.status()["ports"]
+        self.assertEqual({"vlan": {"access": 10}, "spoof": {"macs": [mac]}}, a["policy"])
+        self.assertEqual({}, b["policy"])
+        self.assertEqual(("up", "tap", "lan0", None, None),
+                         (up["name"], up["kind"], up["ifname"], up["mac"], up["socket"]))
+        self.assertEqual({"isolated": True, "mirror": {"to": "b.0", "direction": "both"}},
+                         up["policy"])
+        text = self.lanyard("status", "pair").stdout
+        self.assertIn("  VLAN 10, anti-spoofing\n", text)
+        self.assertIn("  tap lan0, isolated, mirrored to b.0\n", text)
+        self.lanyard("down", "pair")
+
+
 class Failures(LabCase):
     """Each step told to fail in turn: all is undone, and the sentence says what it was."""
 

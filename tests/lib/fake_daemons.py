@@ -43,6 +43,10 @@ def trace(text):
             f.write(text + "\n")
 
 
+POLICY = {"vlan", "isolated", "admin", "mac_limit", "static", "spoof", "storm", "police", "mirror",
+          "offloads"}
+
+
 class Refused(Exception):
     pass
 
@@ -142,7 +146,7 @@ class Switch(Fake):
         self.fail("start")
         self.listen(options["control"][0], self.rpc({
             "info": self.info, "network_add": self.network_add, "network_del": self.network_del,
-            "port_add": self.port_add, "port_del": self.port_del, "stats": self.stats,
+            "configure": self.configure, "port_add": self.port_add, "port_del": self.port_del, "stats": self.stats,
             "shutdown": self.finish}))
         log("ready")
 
@@ -152,6 +156,8 @@ class Switch(Fake):
                 "huge": True, "workers": [{"cpu": 0}]}
 
     def network_add(self, name, mtu=1500, ageing_s=300):
+        if name in self.networks:
+            raise Refused("it is there already")
         self.networks[name] = mtu
         return {}
 
@@ -163,17 +169,51 @@ class Switch(Fake):
         del self.networks[name]
         return {}
 
-    def port_add(self, name, network, socket, queues=1, role="server", mergeable=True):
+    def port_add(self, name, network, queues, socket=None, kind="vhost", ifname=None, pci=None,
+                 mergeable=True, **policy):
         if network not in self.networks:
             raise Refused("no such network")
-        self.ports[name] = {"network": network, "socket": socket}
-        self.listen(socket, lambda *_: None)
+        if name in self.ports:
+            raise Refused("it is there already")
+        if {"vhost": socket, "tap": ifname, "pci": pci}[kind] is None:
+            raise Refused("without an end")
+        self.check_policy(name, policy)
+        self.ports[name] = {"network": network, "socket": socket, "policy": policy}
+        if socket:
+            self.listen(socket, lambda *_: None)
+        return {}
+
+    def check_policy(self, name, policy):
+        if set(policy) - POLICY:
+            raise Refused(f"unknown keys {set(policy) - POLICY}")
+        to = (policy.get("mirror") or {}).get("to")
+        if to is not None and to not in self.ports:
+            raise Refused(f"mirror: no port {to}")
+
+    def configure(self, networks=(), ports=()):
+        """All is checked before anything is changed."""
+        for name, policy in dict(ports).items():
+            if name not in self.ports:
+                raise Refused(f"no such port {name}")
+            self.check_policy(name, policy)
+        for name in networks:
+            if name not in self.networks:
+                raise Refused(f"no such network {name}")
+        for name, policy in dict(ports).items():
+            now = {**self.ports[name]["policy"], **policy}
+            self.ports[name]["policy"] = {k: v for k, v in now.items() if v is not None}
+        for name, settings in dict(networks).items():
+            self.networks[name] = settings.get("mtu", self.networks[name])
         return {}
 
     def port_del(self, name):
         if name not in self.ports:
             raise Refused("no such port")
-        self.unlisten(self.ports.pop(name)["socket"])
+        if any(p["policy"].get("mirror", {}).get("to") == name for p in self.ports.values()):
+            raise Refused("it is mirrored to")
+        socket = self.ports.pop(name)["socket"]
+        if socket:
+            self.unlisten(socket)
         return {}
 
     def stats(self, port=None):
@@ -182,7 +222,7 @@ class Switch(Fake):
             {"name": n, "network": p["network"], "socket": p["socket"], "state": "up",
              "reason": None, "features": ["VERSION_1"], "queues": 1, "connects": 1,
              "vhost_pid": 1, "rx": frames, "tx": frames, "drops": {"rx_ring_full": 0},
-             "flooded": 0, "notifications_sent": 0, "kicks_received": 0, "queue": []}
+             "policy": p["policy"], "flooded": 0, "notifications_sent": 0, "kicks_received": 0, "queue": []}
             for n, p in self.ports.items()],
             "networks": [{"name": n, "mtu": m, "ports": 0, "fdb_entries": 0, "flooded": 0,
                           "learned": 0, "moved": 0} for n, m in self.networks.items()],
