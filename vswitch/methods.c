@@ -113,6 +113,23 @@ static int m_stats(void *ctx, const json_t *params, json_t **result, struct err 
 	return *result ? 0 : e->code;
 }
 
+static int m_rebalance(void *ctx, const json_t *params, json_t **result, struct err *e)
+{
+	struct sw_service *s = ctx;
+
+	*result = sw_rebalance_now(s->sw);
+	return 0;
+}
+
+static int m_queue_assign(void *ctx, const json_t *params, json_t **result, struct err *e)
+{
+	struct sw_service *s = ctx;
+
+	*result = json_object();
+	return sw_queue_assign(s->sw, text_of(params, "port"), (uint32_t)int_of(params, "queue", 0),
+		(int)int_of(params, "worker", -1), e);
+}
+
 static int m_fdb(void *ctx, const json_t *params, json_t **result, struct err *e)
 {
 	struct sw_service *s = ctx;
@@ -172,6 +189,13 @@ static const struct rpc_param stats_params[] = {
 	{ NULL, JSON_NULL, false, 0, 0 },
 };
 
+static const struct rpc_param queue_assign_params[] = {
+	{ "port", JSON_STRING, true, 0, 0 },
+	{ "queue", JSON_INTEGER, true, 0, DP_PAIRS_MAX - 1 },
+	{ "worker", JSON_INTEGER, false, 0, DP_WORKERS_MAX - 1 },
+	{ NULL, JSON_NULL, false, 0, 0 },
+};
+
 static const struct rpc_param network_params[] = {
 	{ "network", JSON_STRING, false, 0, 0 },
 	{ NULL, JSON_NULL, false, 0, 0 },
@@ -186,6 +210,8 @@ const struct rpc_method sw_methods[] = {
 	{ "stats", m_stats, stats_params },
 	{ "fdb", m_fdb, network_params },
 	{ "fdb_flush", m_fdb_flush, network_params },
+	{ "rebalance", m_rebalance, NULL },
+	{ "queue_assign", m_queue_assign, queue_assign_params },
 	{ "shutdown", m_shutdown, NULL },
 	{ NULL, NULL, NULL },
 };

@@ -352,10 +352,11 @@ void sw_tick(struct sw *sw)
 {
 	__atomic_store_n(
 		&sw->shared.now_s, (uint32_t)(clock_now_ns() / NS_PER_S), __ATOMIC_RELAXED);
-	if (!__atomic_load_n(&sw->fdb.n_entries, __ATOMIC_RELAXED))
-		return;
 	pthread_mutex_lock(&sw->lock);
-	fdb_sweep(&sw->fdb, entry_is_young, sw);
+	sw_load_measure(sw);
+	sw_rebalance(sw, NULL);
+	if (__atomic_load_n(&sw->fdb.n_entries, __ATOMIC_RELAXED))
+		fdb_sweep(&sw->fdb, entry_is_young, sw);
 	pthread_mutex_unlock(&sw->lock);
 }
 

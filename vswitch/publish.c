@@ -39,6 +39,17 @@ static bool port_has_outs(const struct sw_port *p)
 	return false;
 }
 
+static void view_inq(struct dp_view *v, struct dp_inq *q)
+{
+	struct dp_view_worker *w = &v->workers[q->owner];
+
+	w->inqs[w->n_inqs++] = q;
+	if (q->to != q->owner) { /* on its way */
+		w = &v->workers[q->to];
+		w->inqs[w->n_inqs++] = q;
+	}
+}
+
 static void view_ports(const struct sw *sw, struct dp_view *v)
 {
 	for (uint32_t id = 0; id < sw->n_ports; id++) {
@@ -53,11 +64,8 @@ static void view_ports(const struct sw *sw, struct dp_view *v)
 		for (uint32_t i = 0; i < p->queues; i++) {
 			if (p->out[i])
 				v->outs[v->n_outs++] = p->out[i];
-			if (p->in[i]) {
-				struct dp_view_worker *w = &v->workers[p->in[i]->owner];
-
-				w->inqs[w->n_inqs++] = p->in[i];
-			}
+			if (p->in[i])
+				view_inq(v, p->in[i]);
 		}
 		vp->n_outs = (uint16_t)(v->n_outs - vp->out_slot);
 	}
@@ -191,21 +199,6 @@ static struct dp_mem *mem_of(const struct sw_port *p)
 	return m;
 }
 
-static uint16_t worker_pick(const struct sw *sw)
-{
-	uint32_t load[DP_WORKERS_MAX] = { 0 };
-	uint16_t best = 0;
-
-	for (uint32_t id = 0; id < sw->n_ports; id++)
-		for (uint32_t i = 0; sw->ports[id] && i < sw->ports[id]->queues; i++)
-			if (sw->ports[id]->in[i])
-				load[sw->ports[id]->in[i]->owner]++;
-	for (uint16_t w = 1; w < sw->n_workers; w++)
-		if (load[w] < load[best])
-			best = w;
-	return best;
-}
-
 /* The virtio-net features that stand for DP_OFF_*: of what a guest sends, of what it receives. */
 static uint8_t offloads_of(uint64_t features, bool receives)
 {
@@ -271,7 +264,7 @@ static void ring_make(
 		in->port = p->dp;
 		in->stats = &p->dp->in[i / 2];
 		in->net = p->net;
-		in->owner = in->to = in->claim = worker_pick(sw);
+		in->owner = in->to = in->claim = sw_worker_pick(sw, p, i / 2);
 		p->in[i / 2] = in;
 		if (r->kick_fd >= 0 && dp_worker_watch(&sw->workers[in->owner], r->kick_fd))
 			fd_close(&r->kick_fd); /* no eventfd: then it is looked at by time */

@@ -73,20 +73,26 @@ static json_t *drops_json(const uint64_t *drops)
 	return o;
 }
 
+static json_t *queue_json(const struct sw_port *p, uint32_t q)
+{
+	const struct sw_queue_load *l = &p->load[q];
+	uint64_t drops[DP_DROP_MAX] = { 0 };
+
+	queue_drops(p->dp, q, drops);
+	return json_pack("{s:i, s:o, s:o, s:o, s:o, s:b, s:f, s:o}", "index", (int)q, "rx",
+		traffic_json(&p->dp->in[q].traffic), "tx", traffic_json(&p->dp->out[q].traffic),
+		"drops", drops_json(drops), "worker",
+		p->in[q] ? json_integer(p->in[q]->owner) : json_null(), "pinned", l->pinned != 0,
+		"load", l->meter.load, "busy_cycles",
+		number(dp_counter_read(&p->dp->in[q].busy_cycles)));
+}
+
 static json_t *queues_json(const struct sw_port *p)
 {
 	json_t *list = json_array();
 
-	for (uint32_t q = 0; q < p->queues; q++) {
-		uint64_t drops[DP_DROP_MAX] = { 0 };
-
-		queue_drops(p->dp, q, drops);
-		json_array_append_new(list,
-			json_pack("{s:i, s:o, s:o, s:o, s:o}", "index", (int)q, "rx",
-				traffic_json(&p->dp->in[q].traffic), "tx",
-				traffic_json(&p->dp->out[q].traffic), "drops", drops_json(drops),
-				"worker", p->in[q] ? json_integer(p->in[q]->owner) : json_null()));
-	}
+	for (uint32_t q = 0; q < p->queues; q++)
+		json_array_append_new(list, queue_json(p, q));
 	return list;
 }
 
@@ -175,15 +181,15 @@ static json_t *nets_json(struct sw *sw)
 	return list;
 }
 
-static json_t *worker_json(const struct dp_worker *w)
+static json_t *worker_json(const struct dp_worker *w, double load)
 {
 	const struct dp_worker_stats *s = &w->stats;
 	json_t *hist = json_array();
 
 	for (int i = 0; i < DP_BURST_BUCKETS; i++)
 		json_array_append_new(hist, number(dp_counter_read(&s->burst_histogram[i])));
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "cpu",
-		w->cpu >= 0 ? json_integer(w->cpu) : json_null(), "frames",
+	return json_pack("{s:o, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "cpu",
+		w->cpu >= 0 ? json_integer(w->cpu) : json_null(), "load", load, "frames",
 		number(dp_counter_read(&s->frames)), "bursts", number(dp_counter_read(&s->bursts)),
 		"polls", number(dp_counter_read(&s->polls)), "empty_polls",
 		number(dp_counter_read(&s->empty_polls)), "busy_cycles",
@@ -211,7 +217,7 @@ json_t *sw_stats(struct sw *sw, const char *port, struct err *e)
 			json_array_append_new(ports, port_json(sw, sw->ports[id]));
 	nets = nets_json(sw);
 	for (uint32_t w = 0; w < sw->n_workers; w++)
-		json_array_append_new(workers, worker_json(&sw->workers[w]));
+		json_array_append_new(workers, worker_json(&sw->workers[w], sw->load[w].load));
 	pthread_mutex_unlock(&sw->lock);
 	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "tsc_hz", number(eal_tsc_hz()), "time_ns",
 		number(clock_now_ns()), "ports", ports, "networks", nets, "workers", workers);

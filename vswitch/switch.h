@@ -19,9 +19,12 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "vswitch/balance.h"
 #include "vswitch/bell.h"
 #include "vswitch/dp/view.h"
 #include "vswitch/dp/worker.h"
+
+struct json_t;
 
 #define SW_NAME_MAX    63 /* bytes of a port's or network's name */
 #define SW_RINGS_MAX   (2 * DP_PAIRS_MAX)
@@ -32,6 +35,13 @@ struct sw_net {
 	uint32_t mtu, ageing_s;
 	uint32_t n_ports;
 	struct dp_net_stats *stats;
+};
+
+/* What is known of a port's queue from the guest, whether it is served or not. */
+struct sw_queue_load {
+	struct balance_meter meter;
+	uint32_t moved_s; /* when it last changed its worker; 0: never */
+	uint16_t pinned;  /* a worker's number + 1: it stays there; 0: the switch chooses */
 };
 
 struct sw_port {
@@ -53,6 +63,8 @@ struct sw_port {
 	uint64_t features;
 	uint64_t connects, kicks;
 
+	struct sw_queue_load load[DP_PAIRS_MAX];
+
 	/* What workers see. */
 	struct dp_mem *mem; /* while any ring is in the view */
 	struct dp_inq *in[DP_PAIRS_MAX];
@@ -70,6 +82,8 @@ struct sw {
 	struct dp_shared shared;
 	struct dp_worker *workers;
 	uint32_t n_workers;
+	struct balance_meter load[DP_WORKERS_MAX]; /* of the workers */
+	uint64_t measured_tsc;                     /* when; 0: never */
 	uint64_t started_ns;
 	bool huge;
 	struct sw_bell bell; /* control thread */
@@ -122,6 +136,17 @@ void sw_publish(struct sw *sw);
 void sw_port_kicks(struct sw *sw, struct sw_port *p);
 /* A new call fd for a running ring (SET_VRING_CALL), without taking it out. */
 void sw_ring_recall(struct sw *sw, struct sw_port *p, uint32_t ring);
+
+/* rebalance.c, under the lock: measures what queues and workers had to do since the last time. */
+void sw_load_measure(struct sw *sw);
+/* The worker that a queue from the guest, about to be served, should have. */
+uint16_t sw_worker_pick(const struct sw *sw, const struct sw_port *p, uint32_t pair);
+/* Moves queues if that is worth it. done: an array that gets the moves, or NULL. */
+void sw_rebalance(struct sw *sw, struct json_t *done);
+/* The same on request, without the lock: {"moves": [...]}. */
+struct json_t *sw_rebalance_now(struct sw *sw);
+/* Without the lock: keeps a queue at a worker, or (-1) leaves the choice to the switch again. */
+int sw_queue_assign(struct sw *sw, const char *port, uint32_t pair, int worker, struct err *e);
 
 /* vhost.c: librte_vhost's side of a port. Without the lock. */
 int sw_vhost_start(struct sw *sw, const struct sw_port *p, struct err *e);
