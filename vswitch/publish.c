@@ -218,17 +218,49 @@ static uint8_t offloads_of(uint64_t features, bool receives)
 	return off & DP_OFF_CSUM ? off : 0; /* none goes without the checksum */
 }
 
+/*
+ * A ring that another switch served before us, which may have died between delivering a burst and
+ * giving it back: what it may have delivered is not sent again.
+ */
+static void ring_resume(struct sw_port *p, uint32_t i, struct ring *r)
+{
+	struct dp_queue_stats *st = &p->dp->in[i / 2];
+	uint32_t n;
+
+	if (r->recovered)
+		log_info("port %s: ring %u goes on where its entries say, at %u, not where the "
+			 "front end said",
+			p->name, i, r->avail_next);
+	if (p->served[i] || !ring_has_history(r)) {
+		p->served[i] = true;
+		return;
+	}
+	p->served[i] = true;
+	if (i % 2 == 0)
+		return;
+	n = ring_skip(r, DP_BURST);
+	/* No worker has the queue yet: its counters are ours. */
+	dp_count(&st->traffic.frames, n);
+	dp_count(&st->drops[DP_DROP_rx_uncertain], n);
+	if (n)
+		log_info("port %s: ring %u: the first %u frames may have been delivered by the "
+			 "switch before us: dropped",
+			p->name, i, n);
+}
+
 /* Makes ring i of a port ready to be published. On a fault the port is disabled. */
 static void ring_make(
 	struct sw *sw, struct sw_port *p, uint32_t i, const struct rte_vhost_vring *vr)
 {
 	bool v1 = p->features & 1ull << VIRTIO_F_VERSION_1;
 	bool merge = p->features & 1ull << VIRTIO_NET_F_MRG_RXBUF;
+	bool packed = p->features & 1ull << VIRTIO_F_RING_PACKED;
 	struct ring_config c = { .desc = vr->desc,
 		.avail = vr->avail,
 		.used = vr->used,
 		.size = vr->size,
-		.hdr_len = v1 || merge ? 12 : 10,
+		.hdr_len = v1 || merge || packed ? 12 : 10,
+		.packed = packed,
 		.mergeable = merge,
 		.may = i % 2 ? offloads_of(p->features, false) : 0,
 		.accept = i % 2 ? 0 : offloads_of(p->features, true),
@@ -256,6 +288,7 @@ static void ring_make(
 		free(q);
 		return;
 	}
+	ring_resume(p, i, r);
 	r->call_fd = fd_borrow(vr->callfd);
 	r->kick_fd = fd_borrow(vr->kickfd);
 	if (i % 2) {
@@ -268,7 +301,7 @@ static void ring_make(
 		p->in[i / 2] = in;
 		if (r->kick_fd >= 0 && dp_worker_watch(&sw->workers[in->owner], r->kick_fd))
 			fd_close(&r->kick_fd); /* no eventfd: then it is looked at by time */
-		ring_disarm(r); /* whoever goes to sleep over it asks for kicks */
+		ring_disarm(r);                /* whoever goes to sleep over it asks for kicks */
 	} else {
 		struct dp_outq *out = q;
 
@@ -307,9 +340,11 @@ void sw_port_kicks(struct sw *sw, struct sw_port *p)
 static void ring_end(struct sw *sw, struct sw_port *p, uint32_t i, void *q)
 {
 	struct ring *r = i % 2 ? &((struct dp_inq *)q)->ring : &((struct dp_outq *)q)->ring;
+	uint16_t avail, used;
 
+	ring_position(r, &avail, &used);
 	if (p->vid >= 0)
-		rte_vhost_set_vring_base(p->vid, (uint16_t)i, r->avail_next, r->used_next);
+		rte_vhost_set_vring_base(p->vid, (uint16_t)i, avail, used);
 	p->kicks += kicks_read(r->kick_fd);
 	if (i % 2 && r->kick_fd >= 0)
 		dp_worker_unwatch(&sw->workers[((struct dp_inq *)q)->owner], r->kick_fd);

@@ -34,6 +34,8 @@ static const struct {
 	{ VIRTIO_RING_F_EVENT_IDX, "EVENT_IDX" },
 	{ 30 /* the vhost-user specification */, "PROTOCOL_FEATURES" },
 	{ VIRTIO_F_VERSION_1, "VERSION_1" },
+	{ VIRTIO_F_RING_PACKED, "RING_PACKED" },
+	{ VIRTIO_F_IN_ORDER, "IN_ORDER" },
 };
 
 static json_t *number(uint64_t v)

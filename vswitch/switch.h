@@ -60,6 +60,7 @@ struct sw_port {
 	bool running; /* librte_vhost says that the device is started */
 	bool mem_ok;  /* the memory table is whole */
 	bool enabled[SW_RINGS_MAX]; /* by SET_VRING_ENABLE */
+	bool served[SW_RINGS_MAX];  /* by us, in some connection: its indexes tell the truth */
 	uint64_t features;
 	uint64_t connects, kicks;
 

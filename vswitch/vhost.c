@@ -53,12 +53,10 @@ static_assert(offsetof(struct vu_msg, payload) == 12, "vhost-user header");
 
 #define VU_VRING_IDX_MASK 0xff
 
-/* What we don't do: UFO (dropped from Linux in 2017), dirty logging, and (yet) other ring layouts. */
+/* What we don't do: UFO (dropped from Linux in 2017) and dirty logging. */
 #define FEATURES_OFF                                                                              \
 	(1ull << VIRTIO_NET_F_GSO | 1ull << VIRTIO_NET_F_HOST_UFO |                               \
-		1ull << VIRTIO_NET_F_GUEST_UFO |                                                  \
-		1ull << VHOST_F_LOG_ALL | 1ull << VIRTIO_F_RING_PACKED |                          \
-		1ull << VIRTIO_F_IN_ORDER)
+		1ull << VIRTIO_NET_F_GUEST_UFO | 1ull << VHOST_F_LOG_ALL)
 
 #define PROTOCOL_FEATURES                                                             \
 	(1ull << VHOST_USER_PROTOCOL_F_MQ | 1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK | \

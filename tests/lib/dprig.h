@@ -50,9 +50,10 @@ static inline struct ring_config rig_ring_config(
 		.size = size,
 		.mem = &g->table };
 
+	c.packed = features & 1ull << 34;
 	c.used = g->mem + off + ((16 * size + 6 + 2 * size + 3) & ~(size_t)3);
 	c.mergeable = features & 1ull << 15;
-	c.hdr_len = features & (1ull << 15 | 1ull << 32) ? 12 : 10;
+	c.hdr_len = features & (1ull << 15 | 1ull << 32 | 1ull << 34) ? 12 : 10;
 	c.indirect = features & 1ull << 28;
 	c.event_idx = features & 1ull << 29;
 	return c;

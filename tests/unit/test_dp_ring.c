@@ -11,20 +11,23 @@
 #include <stdio.h>
 
 #include "tests/lib/dprig.h"
+#include "tests/lib/packed_driver.h"
 #include "vswitch/dp/copy.h"
 
-#define SIZE  128u
-#define MEM   (4u << 20)
-#define V1    (1ull << 32)
-#define MERGE (1ull << 15)
-#define IND   (1ull << 28)
-#define EVENT (1ull << 29)
+#define SIZE   128u
+#define MEM    (4u << 20)
+#define V1     (1ull << 32)
+#define MERGE  (1ull << 15)
+#define IND    (1ull << 28)
+#define EVENT  (1ull << 29)
+#define PACKED (1ull << 34)
 
 /* A guest's allocator: guest memory is handed out once, from a place behind the rings. */
 struct arena {
 	struct rig_guest *g;
 	size_t at;
 	uint16_t next_desc;
+	struct packed_driver pd; /* of its one ring, if that is packed */
 };
 
 static uint64_t gpa_of(const struct rig_guest *g, size_t off)
@@ -119,6 +122,89 @@ static uint16_t chain(struct arena *a, struct ring *r, size_t off, uint32_t len,
 	return head;
 }
 
+/* The same in a packed ring: direct, or indirect with odd flags that mean nothing there. False: no
+ * room. */
+static bool post_packed(
+	struct arena *a, bool indirect, size_t off, uint32_t len, bool write, uint16_t id)
+{
+	uint16_t flags = write ? VRING_DESC_F_WRITE : 0, n;
+	struct vring_packed_desc p[8] = { 0 };
+	struct vring_desc d[8] = { 0 };
+	size_t at;
+
+	n = cut(a->g, d, off, len, (uint16_t)(1 + rnd(5)), flags);
+	for (uint16_t i = 0; i < n; i++)
+		p[i] = (struct vring_packed_desc){ d[i].addr, d[i].len, (uint16_t)random(), flags };
+	if (!indirect || rnd(3))
+		return pd_add(&a->pd, p, n, id);
+	do
+		at = arena_take(a, 8 * sizeof(p[0]) + rnd(3));
+	while (!dp_mem_host(&a->g->table, &(uint32_t){ 0 }, gpa_of(a->g, at), n * sizeof(p[0])));
+	for (uint16_t i = 0; i < n; i++)
+		p[i].flags |= (uint16_t)random();
+	memcpy(a->g->mem + at, p, n * sizeof(p[0]));
+	p[0] = (struct vring_packed_desc){ gpa_of(a->g, at), n * (uint32_t)sizeof(p[0]), 0,
+		VRING_DESC_F_INDIRECT | flags };
+	return pd_add(&a->pd, p, 1, id);
+}
+
+/* Makes [off, off + len) available as a buffer, in any layout. Its id, or -1: no room. */
+static int post(struct arena *a, struct ring *r, size_t off, uint32_t len, bool write)
+{
+	uint16_t id = a->next_desc;
+
+	if (!r->packed) {
+		if (id + 8u >= SIZE)
+			return -1;
+		id = chain(a, r, off, len, write);
+		avail_add(r, id);
+		return id;
+	}
+	a->next_desc++;
+	return post_packed(a, r->indirect, off, len, write, id) ? id : -1;
+}
+
+/* The next used buffer of a ring whose driver has seen *used. */
+static bool take(struct arena *a, struct ring *r, uint16_t *used, uint16_t *id, uint32_t *len)
+{
+	struct vring_used_elem *e;
+
+	if (r->packed)
+		return pd_take(&a->pd, id, len);
+	if (*used == r->used->idx)
+		return false;
+	e = &r->used->ring[(*used)++ % SIZE];
+	*id = (uint16_t)e->id;
+	*len = e->len;
+	return true;
+}
+
+/* Rings that begin anywhere in the index space. */
+static void start_anywhere(struct arena *a, struct rig_guest *g, struct ring *r, uint64_t features)
+{
+	uint16_t base = (uint16_t)random(), size = SIZE;
+
+	a->g = g;
+	a->at = 2 * rig_ring_bytes(SIZE) + rnd(64);
+	if (features & PACKED) {
+		size = (uint16_t)(60 + rnd(SIZE - 60));
+		base = (uint16_t)(base % size | (base & 0x8000));
+		rig_guest_rings(g, size, features, 0x8000);
+		pd_init(&a->pd, g->in.ring.pdesc, g->in.ring.driver_event, g->in.ring.device_event,
+			size, base);
+		pd_init(&a->pd, g->out.ring.pdesc, g->out.ring.driver_event,
+			g->out.ring.device_event, size, base);
+		pd_init(&a->pd, r->pdesc, r->driver_event, r->device_event, size, base);
+	} else {
+		rig_guest_rings(g, size, features, 0);
+		g->in.ring.used->idx = g->out.ring.used->idx = base;
+		g->in.ring.avail->idx = g->out.ring.avail->idx = base;
+	}
+	rig_guest_rings(g, size, features, base);
+	assert_int_equal(g->port.fault, RING_OK);
+	assert_false(r->recovered);
+}
+
 struct sent {
 	uint32_t len;
 	uint8_t bytes[9300];
@@ -131,81 +217,90 @@ static uint32_t random_len(void)
 	return rnd(2) ? edges[rnd(sizeof(edges) / sizeof(edges[0]))] : 14 + rnd(9000);
 }
 
+/* What guest 1 received, byte by byte, against what was sent. Returns frames. */
+static uint32_t received_check(struct arena *b, uint16_t used, const size_t *slot,
+	const size_t *slot_len, const struct sent *sent)
+{
+	struct ring *r = &b->g->out.ring;
+	uint32_t got = 0, e_len, n_slots = b->next_desc;
+	uint16_t id;
+
+	for (; take(b, r, &used, &id, &e_len); got++) {
+		static uint8_t frame[16384];
+		uint32_t len = 0;
+		uint16_t want = 1;
+
+		for (uint16_t k = 0; k < want; k++) {
+			if (k)
+				assert_true(take(b, r, &used, &id, &e_len));
+			assert_true(id < n_slots && e_len <= slot_len[id] && e_len > 0);
+			memcpy(frame + len, b->g->mem + slot[id], e_len);
+			for (size_t x = e_len; x <= slot_len[id]; x++)
+				assert_int_equal(b->g->mem[slot[id] + x], 0xee);
+			len += e_len;
+			if (k == 0 && r->hdr_len == 12)
+				memcpy(&want, frame + 10, 2);
+		}
+		assert_int_equal(len - r->hdr_len, sent[got].len);
+		assert_memory_equal(frame, "\0\0\0\0\0\0\0\0\0\0", 10);
+		assert_memory_equal(frame + r->hdr_len, sent[got].bytes, sent[got].len);
+	}
+	return got;
+}
+
 /* One random exchange from guest 0 to guest 1, in 1 to 20 frames; checks every byte. */
 static void exchange(uint64_t features0, uint64_t features1)
 {
 	static struct sent sent[20];
 	static struct rig r;
-	struct arena a, b;
-	uint32_t n = 1 + rnd(20), faults = 0, got = 0;
-	uint16_t base = (uint16_t)random(), posted = 0;
+	static struct arena a, b;
+	uint32_t n = 1 + rnd(20), faults = 0, got, len;
+	uint16_t a_used, b_used, id, posted = 0;
 	size_t slot[SIZE], slot_len[SIZE];
-	uint32_t hdr0, hdr1;
 
 	memset(&r, 0, sizeof(r));
-	for (int i = 0; i < 2; i++) {
-		struct rig_guest *g = &r.guest[i];
-
-		rig_guest_init(g, MEM, 1 + rnd(4), false);
-		rig_guest_rings(g, SIZE, i ? features1 : features0, 0);
-		/* Rings that begin anywhere in the index space. */
-		g->in.ring.used->idx = g->out.ring.used->idx = base;
-		g->in.ring.avail->idx = g->out.ring.avail->idx = base;
-		rig_guest_rings(g, SIZE, i ? features1 : features0, base);
-		assert_int_equal(g->port.fault, RING_OK);
-	}
+	a.next_desc = b.next_desc = 0;
+	for (int i = 0; i < 2; i++)
+		rig_guest_init(&r.guest[i], MEM, 1 + rnd(4), false);
+	start_anywhere(&a, &r.guest[0], &r.guest[0].in.ring, features0);
+	start_anywhere(&b, &r.guest[1], &r.guest[1].out.ring, features1);
+	a_used = a.g->in.ring.used_next;
+	b_used = b.g->out.ring.used_next;
 	rig_init(&r, 2, 9200);
-	hdr0 = r.guest[0].in.ring.hdr_len;
-	hdr1 = r.guest[1].out.ring.hdr_len;
-	a = (struct arena){ .g = &r.guest[0], .at = 2 * rig_ring_bytes(SIZE) + rnd(64) };
-	b = (struct arena){ .g = &r.guest[1], .at = 2 * rig_ring_bytes(SIZE) + rnd(64) };
 	for (uint32_t i = 0; i < n; i++) {
+		uint32_t hdr = a.g->in.ring.hdr_len;
 		size_t off;
 
 		sent[i].len = random_len();
 		for (uint32_t j = 0; j < sent[i].len; j++)
 			sent[i].bytes[j] = (uint8_t)random();
 		memcpy(sent[i].bytes, "\x02\0\0\0\0\x01\x02\0\0\0\0\x02\x88\xb5", 14);
-		off = arena_take(&a, sent[i].len + hdr0);
-		memcpy(a.g->mem + off + hdr0, sent[i].bytes, sent[i].len);
-		avail_add(&a.g->in.ring, chain(&a, &a.g->in.ring, off, sent[i].len + hdr0, false));
+		off = arena_take(&a, sent[i].len + hdr);
+		memcpy(a.g->mem + off + hdr, sent[i].bytes, sent[i].len);
+		if (post(&a, &a.g->in.ring, off, sent[i].len + hdr, false) < 0)
+			n = i;
 	}
-	for (uint32_t i = 0; i < 22 && b.next_desc + 8u < SIZE; i++) {
+	for (uint32_t i = 0; i < 22; i++) {
 		struct ring *ring = &b.g->out.ring;
-		uint32_t len = ring->mergeable && i < 6 ? 64 + rnd(2000) : 9100 + rnd(300);
-		size_t off = arena_take(&b, len + 1);
-		uint16_t head;
+		size_t off;
+		int buf;
 
+		len = ring->mergeable && i < 6 ? 64 + rnd(2000) : 9100 + rnd(300);
+		off = arena_take(&b, len + 1);
 		memset(b.g->mem + off, 0xee, len + 1);
-		head = chain(&b, ring, off, len, true);
-		slot[head] = off;
-		slot_len[head] = len;
-		avail_add(ring, head);
+		buf = post(&b, ring, off, len, true);
+		if (buf < 0)
+			break;
+		slot[buf] = off;
+		slot_len[buf] = len;
 		posted++;
 	}
 	assert_int_equal(dp_forward(&r.fwd, &r.view, &a.g->in, 1, &faults), n);
 	assert_int_equal(faults, 0);
-	assert_int_equal((uint16_t)(a.g->in.ring.used->idx - base), n);
-	for (uint16_t u = base; u != b.g->out.ring.used->idx; got++) {
-		uint8_t frame[16384];
-		uint32_t len = 0;
-		uint16_t want = 1;
-
-		for (uint16_t k = 0; k < want; k++, u++) {
-			struct vring_used_elem e = b.g->out.ring.used->ring[u % SIZE];
-
-			assert_true(e.id < SIZE && e.len <= slot_len[e.id] && e.len > 0);
-			memcpy(frame + len, b.g->mem + slot[e.id], e.len);
-			for (size_t x = e.len; x <= slot_len[e.id]; x++)
-				assert_int_equal(b.g->mem[slot[e.id] + x], 0xee);
-			len += e.len;
-			if (k == 0 && hdr1 == 12)
-				memcpy(&want, frame + 10, 2);
-		}
-		assert_int_equal(len - hdr1, sent[got].len);
-		assert_memory_equal(frame, "\0\0\0\0\0\0\0\0\0\0", 10);
-		assert_memory_equal(frame + hdr1, sent[got].bytes, sent[got].len);
-	}
+	for (got = 0; take(&a, &a.g->in.ring, &a_used, &id, &len); got++)
+		assert_int_equal(len, 0);
+	assert_int_equal(got, n);
+	got = received_check(&b, b_used, slot, slot_len, sent);
 	/* What did not fit was counted. */
 	assert_int_equal(got + b.g->port.out[0].drops[DP_DROP_tx_ring_full] +
 			b.g->port.out[0].drops[DP_DROP_tx_buffer_small],
@@ -219,9 +314,10 @@ static void exchange(uint64_t features0, uint64_t features1)
 static void random_layouts(void **state)
 {
 	srandom(2);
-	for (int i = 0; i < 400; i++)
-		exchange(V1 | (i & 1 ? IND : 0) | (i & 4 ? EVENT : 0),
-			(i & 8 ? V1 : 0) | (i & 2 ? MERGE : 0) | (i & 16 ? IND : 0));
+	for (int i = 0; i < 800; i++)
+		exchange(V1 | (i & 1 ? IND : 0) | (i & 4 ? EVENT : 0) | (i & 32 ? PACKED : 0),
+			(i & 8 ? V1 : 0) | (i & 2 ? MERGE : 0) | (i & 16 ? IND : 0) |
+				(i & 64 ? V1 | PACKED : 0));
 }
 
 static void copies_are_exact(void **state)
@@ -360,7 +456,7 @@ static void ring_bases(void **state)
 	((struct vring_avail *)c.avail)->idx = 4; /* ten in flight, over the wrap */
 	c.avail_base = 65530;
 	assert_int_equal(ring_init(&r, &c), RING_OK);
-	assert_int_equal(ring_avail(&r, 1), 10);
+	assert_int_equal(ring_split_avail(&r, 1), 10);
 	c.avail_base = 65529; /* behind the used index */
 	assert_int_equal(ring_init(&r, &c), RING_FAULT_RING_BASE);
 	c.avail_base = 5; /* beyond the available index */
@@ -368,7 +464,7 @@ static void ring_bases(void **state)
 	c.avail_base = 4;
 	assert_int_equal(ring_init(&r, &c), RING_OK);
 	c.size = 12;
-	assert_int_equal(ring_init(&r, &c), RING_FAULT_MISALIGNED);
+	assert_int_equal(ring_init(&r, &c), RING_FAULT_SIZE);
 	c.size = 16;
 	c.desc = (uint8_t *)c.desc + 8;
 	assert_int_equal(ring_init(&r, &c), RING_FAULT_MISALIGNED);

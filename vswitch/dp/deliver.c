@@ -7,34 +7,9 @@
  * over several merged buffers, tags to edit, requests to carry out) goes frame by frame through
  * deliver_general.
  */
-#include "vswitch/dp/copy.h"
-#include "vswitch/dp/emit.h"
-#include "vswitch/dp/frame.h"
-#include "vswitch/dp/offload.h"
+#include "vswitch/dp/deliver.h"
 
 #include <errno.h>
-#include <linux/virtio_net.h>
-
-/* The header that a receiver gets: no request, one buffer (virtio 1.2, 5.1.6.4). Written only
- * where it differs, since the line then stays in the guest's cache. */
-static inline void net_hdr_write(uint8_t *at, uint8_t hdr_len)
-{
-	uint64_t lo;
-	uint32_t hi;
-
-	memcpy(&lo, at, 8);
-	if (hdr_len == sizeof(struct virtio_net_hdr_mrg_rxbuf)) {
-		memcpy(&hi, at + 8, 4);
-		if (lo || hi != 1u << 16) {
-			lo = 0;
-			hi = 1u << 16; /* num_buffers = 1 */
-			memcpy(at, &lo, 8);
-			memcpy(at + 8, &hi, 4);
-		}
-	} else {
-		memset(at, 0, hdr_len);
-	}
-}
 
 /* The most that one packet may take: 64 KiB in buffers of 256 bytes. */
 #define MERGE_MAX 256
@@ -103,38 +78,6 @@ static bool deliver_general(struct ring *r, uint16_t *at, const struct dp_frame 
 	return true;
 }
 
-/* The same with the frame's own request, which the receiver takes. */
-static void net_hdr_pass(uint8_t *at, uint8_t hdr_len, const struct dp_frame *f)
-{
-	struct virtio_net_hdr_mrg_rxbuf h = { .hdr = f->off, .num_buffers = 1 };
-
-	memcpy(at, &h, hdr_len);
-}
-
-/* Nothing is to be done to the frame, so that the short path may have it. */
-static inline bool is_plain(const struct ring *r, const struct dp_frame *f,
-	const struct dp_egress *eg)
-{
-	if (likely(f->meta == eg->native))
-		return true;
-	if (f->meta == (eg->native | DP_META_OFFLOAD))
-		return dp_offload_accepted(&f->off, r->accept);
-	return emit_is_plain(f, eg);
-}
-
-/* The rest of a frame behind its header copy. */
-static inline void rest_copy(uint8_t *dst, const struct dp_frame *f)
-{
-	if (likely(f->n_segs == 1)) {
-		copy_bytes(dst, f->rest, f->len - f->hdr_len);
-		return;
-	}
-	for (uint32_t i = 0; i < f->n_segs; i++) {
-		copy_bytes(dst, f->segs[i].base, f->segs[i].len);
-		dst += f->segs[i].len;
-	}
-}
-
 /* One buffer of one writable descriptor that holds need bytes, or NULL: the general case. */
 static inline uint8_t *buffer_simple(
 	struct ring *r, const struct dp_region *reg, uint16_t head, uint32_t need)
@@ -184,25 +127,17 @@ static uint32_t deliver_simple(struct ring *r, uint16_t at, const struct dp_egre
 	uint8_t hdr_len = r->hdr_len;
 	uint8_t *dst[DP_BURST];
 	uint16_t head[DP_BURST];
-	uint32_t avail = ring_avail(r, (uint16_t)(at + n));
+	uint32_t avail = ring_split_avail(r, (uint16_t)(at + n));
 	uint64_t sum = 0;
 
 	avail = avail > at ? avail - at : 0;
 	n = buffers_find(r, at, eg, frame, idx, n < avail ? n : avail, dst, head);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct dp_frame *f = &frame[idx[i]];
-		uint8_t *to = dst[i];
 		uint32_t len = f->len;
 
-		if (unlikely(f->meta & DP_META_OFFLOAD))
-			net_hdr_pass(to, hdr_len, f);
-		else
-			net_hdr_write(to, hdr_len);
-		to += hdr_len;
 		ring_use_at(used, (uint16_t)(used_next + i) & mask, head[i], len + hdr_len);
-		copy_upto_64(to, f->hdr, f->hdr_len);
-		if (f->n_segs)
-			rest_copy(to + DP_HDR_COPY, f);
+		deliver_put(dst[i], hdr_len, f);
 		sum += len;
 	}
 	r->used_next = (uint16_t)(used_next + n);
@@ -217,7 +152,8 @@ uint32_t dp_deliver(struct ring *r, const struct dp_egress *eg, const struct dp_
 	uint16_t taken = 0;
 
 	while (done < n) {
-		uint32_t k = deliver_simple(r, taken, eg, frame, idx + done, n - done, bytes);
+		uint32_t k = (r->packed ? deliver_packed : deliver_simple)(
+			r, taken, eg, frame, idx + done, n - done, bytes);
 		enum dp_drop why = DP_DROP_tx_bad_ring;
 
 		if (unlikely(sent != done))
@@ -240,7 +176,7 @@ uint32_t dp_deliver(struct ring *r, const struct dp_egress *eg, const struct dp_
 		dp_count(&st->drops[why], n - done);
 		break;
 	}
-	r->avail_next = (uint16_t)(r->avail_next + taken);
+	ring_advance(r, taken);
 	ring_publish(r);
 	return sent;
 }

@@ -62,7 +62,8 @@ struct dp_burst {
 	uint32_t n; /* chains taken from the ring, dropped ones included */
 	uint64_t bytes;
 	struct dp_frame frame[DP_BURST];
-	uint16_t head[DP_BURST];
+	uint16_t head[DP_BURST];  /* split: the chain's first descriptor; packed: the buffer's id */
+	uint16_t links[DP_BURST]; /* packed: entries of the chain */
 	uint32_t n_segs;
 	struct ring_seg segs[DP_BURST_SEGS + 2 * DP_BURST];
 	uint32_t drops[DP_DROP_MAX]; /* of the burst; zero between bursts */

@@ -9,6 +9,8 @@
 #include "vswitch/dp/copy.h"
 #include "vswitch/dp/frame.h"
 #include "vswitch/dp/offload.h"
+#include "vswitch/dp/peek.h"
+#include "vswitch/dp/ring_packed.h"
 
 #include <errno.h>
 
@@ -111,13 +113,16 @@ static void request_check(struct ring *r, struct dp_burst *b, struct dp_frame *f
 	f->len = 0; /* dropped */
 }
 
-/* Any chain that the short path does not take. 0, or -EINVAL after a fault. Dropped: f->len 0. */
-static int peek_chain(struct ring *r, struct dp_burst *b, struct dp_frame *f, uint16_t head)
+int dp_peek_chain(struct ring *r, struct dp_burst *b, uint32_t i, uint16_t ahead)
 {
+	struct dp_frame *f = &b->frame[i];
 	struct ring_seg *seg = &b->segs[b->n_segs + 1]; /* an entry for dp_frame_deepen */
+	struct ring_chain c = { 0 };
 	uint32_t len;
-	int n = ring_walk(r, head, false, seg, &len);
+	int n = ring_chain_at(r, ahead, false, seg, &len, &c);
 
+	b->head[i] = c.id;
+	b->links[i] = c.n;
 	f->len = 0;
 	f->meta = 0;
 	f->deep = 0;
@@ -149,9 +154,10 @@ static int peek_chain(struct ring *r, struct dp_burst *b, struct dp_frame *f, ui
 
 /* Descriptor -> where the frame lies. reg: the region that the ring's last address was in, copied
  * so that it stays in registers. Returns -EINVAL after a fault. */
-static inline int peek_one(struct ring *r, const struct dp_region *reg, struct dp_burst *b,
-	struct dp_frame *f, uint16_t head)
+static inline int peek_one(
+	struct ring *r, const struct dp_region *reg, struct dp_burst *b, uint32_t i)
 {
+	uint16_t head = b->head[i];
 	struct vring_desc d;
 	uint8_t *host;
 
@@ -161,22 +167,14 @@ static inline int peek_one(struct ring *r, const struct dp_region *reg, struct d
 	}
 	d = ring_desc_read(&r->desc[head]);
 	if (unlikely(d.flags || d.len <= r->hdr_len))
-		return peek_chain(r, b, f, head);
+		return dp_peek_chain(r, b, i, (uint16_t)i);
 	host = dp_region_host(reg, d.addr, d.len);
 	if (unlikely(!host)) {
 		host = dp_mem_host(r->mem, &r->mem_hint, d.addr, d.len);
 		if (!host) /* torn between regions, or a fault */
-			return peek_chain(r, b, f, head);
+			return dp_peek_chain(r, b, i, (uint16_t)i);
 	}
-	if (r->may)
-		__builtin_prefetch(host);
-	host += r->hdr_len;
-	__builtin_prefetch(host);
-	f->rest = host;
-	f->meta = 0;
-	f->deep = 0;
-	f->len = d.len - r->hdr_len;
-	f->segs = NULL;
+	dp_peek_found(r, &b->frame[i], host, d.len);
 	return 0;
 }
 
@@ -206,11 +204,22 @@ static void requests_check(struct ring *r, struct dp_burst *b)
 	}
 }
 
+void dp_peek_headers(struct ring *r, struct dp_burst *b)
+{
+	for (uint32_t i = 0; i < b->n; i++)
+		hdr_copy(&b->frame[i]);
+	if (r->may)
+		requests_check(r, b);
+}
+
 uint32_t dp_peek(struct ring *r, struct dp_burst *b)
 {
 	const struct dp_region reg = r->mem->region[r->mem_hint];
-	uint32_t n = ring_avail(r, 1), i;
+	uint32_t n, i;
 
+	if (r->packed)
+		return dp_peek_packed(r, b);
+	n = ring_split_avail(r, 1);
 	if (n > DP_BURST)
 		n = DP_BURST;
 	b->n_segs = 0;
@@ -221,15 +230,12 @@ uint32_t dp_peek(struct ring *r, struct dp_burst *b)
 	for (i = 0; i < n; i++) {
 		if (unlikely(b->n_segs + RING_SEGS_MAX + 1 > DP_BURST_SEGS))
 			break;
-		if (unlikely(peek_one(r, &reg, b, &b->frame[i], b->head[i])))
+		if (unlikely(peek_one(r, &reg, b, i)))
 			break;
 	}
-	b->n = n = i;
-	for (i = 0; i < n; i++)
-		hdr_copy(&b->frame[i]);
-	if (r->may)
-		requests_check(r, b);
-	return n;
+	b->n = i;
+	dp_peek_headers(r, b);
+	return i;
 }
 
 void dp_release(struct ring *r, const struct dp_burst *b)
@@ -237,9 +243,13 @@ void dp_release(struct ring *r, const struct dp_burst *b)
 	struct vring_used_elem *used = r->used->ring;
 	uint16_t at = r->used_next, mask = r->mask;
 
+	if (r->packed) {
+		dp_release_packed(r, b);
+		return;
+	}
 	for (uint32_t i = 0; i < b->n; i++)
 		ring_use_at(used, (uint16_t)(at + i) & mask, b->head[i], 0);
 	r->used_next = (uint16_t)(at + b->n);
 	r->avail_next = (uint16_t)(r->avail_next + b->n);
-	ring_publish(r);
+	ring_split_publish(r);
 }

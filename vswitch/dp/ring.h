@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A split virtqueue seen from the device: virtio 1.2, section 2.7.
+ * A virtqueue seen from the device, of either layout: split (virtio 1.2, section 2.7; ring.c) or
+ * packed (section 2.8; ring_packed.[ch]).
  *
  * Everything in the ring but the used part is written by a guest that may be hostile and may write
  * while we read. So each field is read once into a local and checked there; nothing is read again
@@ -47,7 +48,8 @@
 	X(INDIRECT_NEXT, "an indirect descriptor that also has a next one")                   \
 	X(INDIRECT_SIZE, "an indirect table of no entries, of a part of one, or of too many") \
 	X(MISALIGNED, "a part of the ring is not aligned as virtio demands")                  \
-	X(RING_BASE, "the start index given for the ring does not fit what the ring says")
+	X(RING_BASE, "the start index given for the ring does not fit what the ring says")    \
+	X(SIZE, "a ring of no entries, of more than 32768, or (split) of no power of 2")
 
 enum ring_fault {
 	RING_OK,
@@ -66,23 +68,45 @@ struct ring_seg {
 
 struct ring {
 	/* Set by ring_init, then constant. */
-	struct vring_desc *desc;
-	struct vring_avail *avail;
-	struct vring_used *used;
+	union {
+		struct vring_desc *desc;
+		struct vring_packed_desc *pdesc; /* if packed */
+	};
+	union {
+		struct vring_avail *avail;
+		struct vring_packed_desc_event *driver_event;
+	};
+	union {
+		struct vring_used *used;
+		struct vring_packed_desc_event *device_event;
+	};
 	const struct dp_mem *mem;
 	uint16_t size, mask;
 	uint8_t hdr_len; /* of virtio_net_hdr: 12, or 10 without VERSION_1 and MRG_RXBUF */
-	bool event_idx, indirect, mergeable;
+	bool event_idx, indirect, mergeable, packed;
+	bool recovered; /* packed: the start was found in the ring, the given one could not be */
 	uint8_t may;    /* the guest's ring to us: what it may ask for, DP_OFF_* (dp/offload.h) */
 	uint8_t accept; /* our ring to it: what it takes as it is */
 
 	/* Whoever works on the ring. */
-	uint16_t avail_next;   /* the next available entry to take */
-	uint16_t avail_seen;   /* the guest's index when it was last read */
-	uint16_t used_next;    /* the next used entry to fill */
-	uint16_t used_done;    /* used->idx as published */
-	uint16_t signalled;    /* used index at the last decision to notify; the guest is told once
-			      * when the ring goes into service */
+	uint16_t avail_next; /* the next available entry to take */
+	uint16_t used_next;  /* the next used entry to fill */
+	union {
+		struct {                     /* split */
+			uint16_t avail_seen; /* the guest's index when it was last read */
+			uint16_t used_done;  /* used->idx as published */
+			uint16_t signalled;  /* used index at the last decision to notify; the
+					      * guest is told once when the ring goes into
+					      * service */
+		};
+		struct {                            /* packed */
+			bool avail_wrap, used_wrap; /* wrap counters of the two places */
+			bool pending;        /* used entries are written but for the first one */
+			uint16_t first;      /* where that is */
+			uint32_t moved;      /* entries used since the last decision to notify */
+			uint64_t first_used; /* what is to be written there */
+		};
+	};
 	bool armed;            /* the guest's kicks are wanted */
 	uint32_t mem_hint;     /* the region that the last address was in */
 	enum ring_fault fault; /* worker: w once, control: r (relaxed) */
@@ -92,25 +116,37 @@ struct ring {
 };
 
 struct ring_config {
-	void *desc, *avail, *used;
+	void *desc, *avail, *used; /* packed: descriptors, driver's and device's event structures */
 	const struct dp_mem *mem;
 	uint32_t size;
 	uint8_t hdr_len;
-	bool event_idx, indirect, mergeable;
+	bool event_idx, indirect, mergeable, packed;
 	uint8_t may, accept;
-	uint16_t avail_base; /* where to go on in the available ring */
+	uint16_t avail_base; /* where to go on; packed: bit 15 is the wrap counter */
 };
 
-/* Makes *r of *c. used->idx is taken from the ring itself, as Linux's vhost does, and the base is
- * checked against it. fds are -1. Returns RING_OK or the fault, which r->fault holds too. */
+/*
+ * Makes *r of *c. fds are -1. Returns RING_OK or the fault, which r->fault holds too.
+ * Split: used->idx is taken from the ring itself, as Linux's vhost does, and the base is checked
+ * against it. Packed: see ring_packed_init.
+ */
 enum ring_fault ring_init(struct ring *r, const struct ring_config *c);
+
+/* Where the ring stands, as SET_VRING_BASE has it: the next entry to take, the next to fill. */
+void ring_position(const struct ring *r, uint16_t *avail, uint16_t *used);
+
+/* Whether some device has used entries of it before us. */
+bool ring_has_history(const struct ring *r);
+
+/* Gives up to n chains back unread. Returns how many. */
+uint32_t ring_skip(struct ring *r, uint32_t n);
 
 /* Declares the ring broken. The first fault stays. Returns f. */
 enum ring_fault ring_fail(struct ring *r, enum ring_fault f);
 
-/* How many entries the guest has made available that we have not taken. Reads the guest's index
- * only when the known ones are used up (or fewer than `want`). A jump is a fault and 0. */
-static inline uint16_t ring_avail(struct ring *r, uint16_t want)
+/* Split: how many entries the guest has made available that we have not taken. Reads the guest's
+ * index only when the known ones are used up (or fewer than `want`). A jump is a fault and 0. */
+static inline uint16_t ring_split_avail(struct ring *r, uint16_t want)
 {
 	uint16_t n = (uint16_t)(r->avail_seen - r->avail_next);
 
@@ -125,7 +161,10 @@ static inline uint16_t ring_avail(struct ring *r, uint16_t want)
 	return n;
 }
 
-/* The i-th available entry from avail_next: a descriptor index, not yet checked. */
+/* Is there anything to take? */
+bool ring_has_avail(struct ring *r);
+
+/* Split: the i-th available entry from avail_next: a descriptor index, not yet checked. */
 static inline uint16_t ring_head(const struct ring *r, uint16_t i)
 {
 	return __atomic_load_n(
@@ -168,26 +207,29 @@ static inline void ring_use(struct ring *r, uint16_t head, uint32_t len)
 
 /* A chain as taken from a ring, to be given back. */
 struct ring_chain {
-	uint16_t id; /* split: the head descriptor */
-	uint16_t n;  /* entries of the available ring that it takes: of a split ring, 1 */
+	uint16_t id; /* split: the head descriptor; packed: the buffer's id */
+	uint16_t n;  /* entries that it takes: of a split ring 1, of a packed one all its links */
 };
 
 /*
  * The chain that begins `ahead` entries behind avail_next, into seg[] as ring_walk does. Returns
  * the number of pieces, -EAGAIN if there is none yet, -E2BIG (c is set: it may be given back), or
- * -EINVAL after a fault. Nothing is consumed: avail_next is the caller's to move on by c->n.
+ * -EINVAL after a fault. Nothing is consumed: the caller goes on by c->n (ring_advance).
  */
 int ring_chain_at(struct ring *r, uint16_t ahead, bool writable, struct ring_seg *seg,
 	uint32_t *len, struct ring_chain *c);
 
-/* Gives a chain back with len bytes written; visible at the next ring_publish. */
-static inline void ring_chain_use(struct ring *r, const struct ring_chain *c, uint32_t len)
-{
-	ring_use(r, c->id, len);
-}
+/* Gives a chain back with len bytes written; visible at the next ring_publish. Chains are given
+ * back in the order in which they were taken. */
+void ring_chain_use(struct ring *r, const struct ring_chain *c, uint32_t len);
+
+/* n entries more are taken. */
+void ring_advance(struct ring *r, uint16_t n);
 
 /* Makes all used entries filled so far visible to the guest. */
-static inline void ring_publish(struct ring *r)
+void ring_publish(struct ring *r);
+
+static inline void ring_split_publish(struct ring *r)
 {
 	if (r->used_done != r->used_next) {
 		r->used_done = r->used_next;
@@ -205,7 +247,7 @@ struct ring_watch {
 /* For whoever works on the ring. False: an entry is there already. Holds until one is taken. */
 bool ring_watch(const struct ring *r, struct ring_watch *w);
 
-/* The event fields behind the two rings (section 2.7.7 to 2.7.10). */
+/* Split: the event fields behind the two rings (section 2.7.7 to 2.7.10). */
 static inline uint16_t *ring_used_event(const struct ring *r)
 {
 	return &r->avail->ring[r->size];
@@ -220,12 +262,12 @@ static inline uint16_t *ring_avail_event(const struct ring *r)
 bool ring_wants_notify(struct ring *r);
 
 /* Asks for kicks (before sleeping) or asks for none (while polling). After arming, look at
- * ring_avail once more: a kick may have been left out just before. */
+ * ring_has_avail once more: a kick may have been left out just before. */
 void ring_arm(struct ring *r);
 void ring_disarm(struct ring *r);
 
 /*
- * Walks the chain that begins at descriptor `head` into seg[], at most RING_SEGS_MAX pieces. All
+ * Split: walks the chain that begins at descriptor `head` into seg[], at most RING_SEGS_MAX pieces. All
  * descriptors must have the direction `writable`. Empty pieces are left out.
  * Returns the number of pieces and the sum of their lengths, -E2BIG for a chain of too many pieces
  * or links (*len is not set), or -EINVAL after a fault.

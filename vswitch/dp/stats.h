@@ -19,6 +19,7 @@
 	X(rx_oversize, "longer than the network's MTU allows")                                \
 	X(rx_bad_source, "its source address is a multicast address or zero")                 \
 	X(rx_segments, "in more pieces than we follow")                                       \
+	X(rx_uncertain, "may have been delivered already, by a switch that died")             \
 	X(rx_bad_offload, "its virtio-net header asks for what can't be, or was not offered") \
 	X(rx_admin_down, "its port is administratively down")                                 \
 	X(rx_mirror, "its port is a mirror's target, which is there to listen only")          \

@@ -122,7 +122,7 @@ static bool worker_arm(struct dp_poll *p, int *timeout_ms)
 			continue;
 		}
 		queue_arm(p->active[i], timeout_ms);
-		if (ring_avail(&p->active[i]->ring, 1))
+		if (ring_has_avail(&p->active[i]->ring))
 			quiet = false;
 	}
 	/* Those that are armed since earlier were looked at since; now all are looked at again. */

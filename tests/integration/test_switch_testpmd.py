@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lanyard-switch and a foreign driver: DPDK's testpmd over virtio-user, in all its ring formats."""
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import harness
+from harness import Case, wait_until
+
+MAC = ["02:00:00:00:00:%02x" % i for i in range(64)]
+
+
+class TestpmdMatrix(Case):
+    """A million frames each between two virtio-user ports: none lost, none flooded."""
+
+    FRAMES = 1_000_000
+    SCATTERED = ("--mbuf-size=512", "--enable-scatter", "--tx-offloads=0x8000",
+                 "--txpkts=334,333,333")
+
+    def run_one(self, vdev, queues, mergeable=True, args=(), eal=(), size=64, queue_size=1024):
+        sw = self.switch()
+        sw.call("network_add", name="lan")
+        for i in range(2):
+            sw.call("port_add", name=f"p{i}", network="lan", socket=self.path(f"p{i}"),
+                    queues=queues, mergeable=mergeable)
+        devs = [f"net_virtio_user{i},path={self.path(f'p{i}')},mac={MAC[i]},queues={queues},"
+                f"queue_size={queue_size},{vdev}" for i in range(2)]
+        pmd = self.start_testpmd(
+            *devs, args=(f"--rxq={queues}", f"--txq={queues}", "--total-num-mbufs=16384",
+                         f"--eth-peer=0,{MAC[1]}", f"--eth-peer=1,{MAC[0]}", "--burst=32", *args),
+            eal=eal)
+        # A closed loop: what is sent first goes round, and no ring can overflow. Frames of a
+        # first turn teach the switch both addresses.
+        pmd.command("set fwd mac")
+        pmd.command("start tx_first 4")
+        frames = lambda: [p["rx"]["frames"] for p in sw.stats()["ports"]]
+        wait_until(lambda: min(frames()) > 1000, 20, "the frames to go round")
+        first = {p["name"]: p for p in sw.stats()["ports"]}
+        wait_until(lambda: sum(frames()) - sum(p["rx"]["frames"] for p in first.values()) >=
+                   self.FRAMES, 60, "a million frames")
+        pmd.command("stop")
+        time.sleep(0.05)
+        last = {p["name"]: p for p in sw.stats()["ports"]}
+        w = sw.stats()["workers"][0]
+        self.assertEqual({p: {} for p in last},
+                         {p: {k: n for k, n in last[p]["drops"].items() if n} for p in last})
+        self.assertEqual([first[p]["flooded"] for p in last], [last[p]["flooded"] for p in last])
+        self.assertLessEqual(sum(p["flooded"] for p in last.values()), 256 * queues)
+        self.assertEqual([queues] * 2, [p["queues"] for p in last.values()])
+        # Every frame that came in went out.
+        self.assertEqual(last["p0"]["rx"]["frames"] + last["p1"]["rx"]["frames"],
+                         last["p0"]["tx"]["frames"] + last["p1"]["tx"]["frames"])
+        got = [pmd.stats(i) for i in range(2)]
+        for i in range(2):
+            # What was on its way when testpmd stopped looking lies in its rings.
+            unread = last[f"p{i}"]["tx"]["frames"] - got[i]["RX-packets"]
+            self.assertTrue(0 <= unread <= 2 * 128 * queues, unread)
+            self.assertEqual(last[f"p{i}"]["rx"]["frames"], got[i]["TX-packets"])
+        print(f"figure: testpmd {vdev} {queues} pair(s): "
+              f"{w['busy_cycles'] / w['frames']:.0f} busy cycles a frame of {size} B")
+        return last["p0"]["features"]
+
+    def features(self, want, wanted_not, *args, **kw):
+        got = self.run_one(*args, **kw)
+        self.assertEqual(([], []), ([f for f in want if f not in got],
+                                    [f for f in wanted_not if f in got]), got)
+
+    def test_split(self):
+        self.features(["MRG_RXBUF"], ["RING_PACKED", "IN_ORDER"],
+                      "mrg_rxbuf=1,in_order=0,packed_vq=0", 1)
+
+    def test_split_not_mergeable(self):
+        self.features([], ["MRG_RXBUF"], "mrg_rxbuf=0,in_order=0,packed_vq=0", 1, mergeable=False)
+
+    def test_split_in_order(self):
+        self.features(["IN_ORDER", "MRG_RXBUF"], [], "mrg_rxbuf=1,in_order=1,packed_vq=0", 1)
+
+    def test_split_in_order_not_mergeable(self):
+        self.features(["IN_ORDER"], ["MRG_RXBUF"], "mrg_rxbuf=0,in_order=1,packed_vq=0", 1)
+
+    def test_split_vectorized(self):
+        self.features([], ["MRG_RXBUF"], "mrg_rxbuf=0,in_order=0,packed_vq=0,vectorized=1", 1)
+
+    def test_split_two_pairs(self):
+        self.features(["MQ"], [], "mrg_rxbuf=1,in_order=0,packed_vq=0", 2)
+
+    def test_split_two_pairs_not_mergeable(self):
+        self.run_one("mrg_rxbuf=0,in_order=0,packed_vq=0", 2)
+
+    def test_split_indirect(self):
+        """Frames that testpmd holds in several mbufs: indirect tables to us, merged buffers back."""
+        self.features(["INDIRECT_DESC"], [], "mrg_rxbuf=1,in_order=0,packed_vq=0", 1, size=1004,
+                      args=self.SCATTERED)
+
+    def test_packed(self):
+        self.features(["RING_PACKED", "MRG_RXBUF"], ["IN_ORDER"],
+                      "mrg_rxbuf=1,in_order=0,packed_vq=1", 1)
+
+    def test_packed_not_mergeable(self):
+        self.features(["RING_PACKED"], ["MRG_RXBUF"], "mrg_rxbuf=0,in_order=0,packed_vq=1", 1)
+
+    def test_packed_in_order(self):
+        self.features(["RING_PACKED", "IN_ORDER"], [], "mrg_rxbuf=1,in_order=1,packed_vq=1", 1)
+
+    def test_packed_in_order_not_mergeable(self):
+        self.features(["RING_PACKED", "IN_ORDER"], ["MRG_RXBUF"],
+                      "mrg_rxbuf=0,in_order=1,packed_vq=1", 1)
+
+    def test_packed_vectorized(self):
+        """AVX512 where the CPU has it; else testpmd takes its scalar path."""
+        self.features(["RING_PACKED", "IN_ORDER"], [],
+                      "mrg_rxbuf=0,in_order=1,packed_vq=1,vectorized=1", 1,
+                      eal=("--force-max-simd-bitwidth=512",))
+
+    def test_packed_four_pairs(self):
+        self.features(["RING_PACKED", "MQ"], [], "mrg_rxbuf=1,in_order=0,packed_vq=1", 4)
+
+    def test_packed_odd_size(self):
+        """A packed ring's size need be no power of 2."""
+        self.features(["RING_PACKED"], [], "mrg_rxbuf=1,in_order=0,packed_vq=1", 1,
+                      queue_size=1000)
+
+    def test_packed_scattered(self):
+        """As test_split_indirect."""
+        self.features(["RING_PACKED", "INDIRECT_DESC"], [],
+                      "mrg_rxbuf=1,in_order=0,packed_vq=1", 1, size=1004, args=self.SCATTERED)
+
+
+if __name__ == "__main__":
+    harness.main()
