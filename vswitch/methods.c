@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/rpc.h"
 #include "vswitch/eal.h"
+#include "vswitch/edge.h"
 #include "vswitch/methods.h"
 #include "vswitch/switch.h"
 
@@ -80,6 +81,7 @@ static int m_port_add(void *ctx, const json_t *params, json_t **result, struct e
 	struct sw_service *s = ctx;
 	const char *role = text_of(params, "role");
 	const json_t *mergeable = json_object_get(params, "mergeable");
+	int ret;
 	struct sw_port_config c = {
 		.name = text_of(params, "name"),
 		.network = text_of(params, "network"),
@@ -93,6 +95,9 @@ static int m_port_add(void *ctx, const json_t *params, json_t **result, struct e
 		err_request(e, -EINVAL, "role \"%s\": expected \"server\" or \"client\"", role);
 		return err_field(e, "role");
 	}
+	ret = sw_edge_request(params, &c, e);
+	if (ret)
+		return ret;
 	*result = json_object();
 	return sw_port_add(s->sw, &c, e);
 }
@@ -177,7 +182,10 @@ static const struct rpc_param name_params[] = {
 static const struct rpc_param port_add_params[] = {
 	{ "name", JSON_STRING, true, 0, 0 },
 	{ "network", JSON_STRING, true, 0, 0 },
-	{ "socket", JSON_STRING, true, 0, 0 },
+	{ "kind", JSON_STRING, false, 0, 0 },
+	{ "socket", JSON_STRING, false, 0, 0 },
+	{ "ifname", JSON_STRING, false, 0, 0 },
+	{ "pci", JSON_STRING, false, 0, 0 },
 	{ "role", JSON_STRING, false, 0, 0 },
 	{ "queues", JSON_INTEGER, false, 1, DP_PAIRS_MAX },
 	{ "mergeable", JSON_TRUE, false, 0, 0 },

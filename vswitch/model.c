@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "vswitch/edge.h"
 
 /* An idle worker looks at its rings for so long before it asks for kicks and sleeps: a sleep and
  * a kick cost both sides some microseconds, so short gaps in traffic should not cause them. */
@@ -203,11 +204,11 @@ static int port_check(const struct sw *sw, const struct sw_port_config *c, struc
 
 		if (p && strcmp(p->name, c->name) == 0)
 			return request(e, -EEXIST, "name", "a port \"%s\" exists already", c->name);
-		if (p && strcmp(p->socket, c->socket) == 0)
+		if (p && c->socket && strcmp(p->socket, c->socket) == 0)
 			return request(e, -EADDRINUSE, "socket",
 				"socket %s is port \"%s\"'s already", c->socket, p->name);
 	}
-	return 0;
+	return c->kind == SW_PORT_VHOST ? 0 : sw_edge_check(sw, c, e);
 }
 
 static struct sw_port *port_new(const struct sw_port_config *c, uint16_t net, uint16_t id)
@@ -224,7 +225,9 @@ static struct sw_port *port_new(const struct sw_port_config *c, uint16_t net, ui
 	memset(p->dp, 0, sizeof(*p->dp));
 	p->dp->id = id;
 	memcpy(p->name, c->name, strlen(c->name) + 1);
-	memcpy(p->socket, c->socket, strlen(c->socket) + 1);
+	p->kind = c->kind;
+	snprintf(p->socket, sizeof(p->socket), "%s", c->socket ? c->socket : "");
+	snprintf(p->device, sizeof(p->device), "%s", c->device ? c->device : "");
 	p->client = c->client;
 	p->mergeable = c->mergeable;
 	p->queues = c->queues;
@@ -283,6 +286,7 @@ static void port_remove(struct sw *sw, struct sw_port *p)
 	/* Nobody learns it now. */
 	fdb_sweep(&sw->fdb, entry_not_of_port, &id);
 	pthread_mutex_unlock(&sw->lock);
+	sw_edge_close(p);
 	port_free(p);
 }
 
@@ -296,7 +300,7 @@ int sw_port_add(struct sw *sw, const struct sw_port_config *c, struct err *e)
 		return ret;
 	if (!e)
 		e = &mine;
-	ret = fd_unix_path_check(c->socket, e);
+	ret = c->socket ? fd_unix_path_check(c->socket, e) : 0;
 	if (ret)
 		return err_field(e, "socket");
 	pthread_mutex_lock(&sw->lock);
@@ -304,7 +308,7 @@ int sw_port_add(struct sw *sw, const struct sw_port_config *c, struct err *e)
 	pthread_mutex_unlock(&sw->lock);
 	if (!p)
 		return e->code;
-	ret = sw_vhost_start(sw, p, e);
+	ret = p->kind == SW_PORT_VHOST ? sw_vhost_start(sw, p, e) : sw_edge_open(sw, p, e);
 	if (ret)
 		port_remove(sw, p);
 	return ret;
@@ -320,7 +324,8 @@ int sw_port_del(struct sw *sw, const char *name, struct err *e)
 	/* Only this thread adds and deletes ports, so it stays. */
 	if (!p)
 		return request(e, -ENOENT, "name", "there is no port \"%s\"", name);
-	sw_vhost_stop(p);
+	if (p->kind == SW_PORT_VHOST)
+		sw_vhost_stop(p);
 	port_remove(sw, p);
 	return 0;
 }
@@ -352,6 +357,7 @@ void sw_tick(struct sw *sw)
 {
 	__atomic_store_n(
 		&sw->shared.now_s, (uint32_t)(clock_now_ns() / NS_PER_S), __ATOMIC_RELAXED);
+	sw_edge_tick(sw);
 	pthread_mutex_lock(&sw->lock);
 	sw_load_measure(sw);
 	sw_rebalance(sw, NULL);

@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "vswitch/dp/offload.h"
+#include "vswitch/edge.h"
 
 /* librte_vhost's mark of a ring that was never given a kick fd: it is not started. */
 #define KICK_NOT_GIVEN -2
@@ -324,6 +325,8 @@ static uint64_t kicks_read(int fd)
 
 void sw_port_kicks(struct sw *sw, struct sw_port *p)
 {
+	if (p->kind != SW_PORT_VHOST)
+		return; /* nobody kicks, and what lies in the file are frames */
 	for (uint32_t i = 0; i < SW_RINGS_MAX; i++) {
 		struct ring *r = port_ring(p, i);
 		uint64_t n = r ? kicks_read(r->kick_fd) : 0;
@@ -358,6 +361,10 @@ void sw_port_sync(struct sw *sw, struct sw_port *p, bool hold)
 	void *gone[SW_RINGS_MAX] = { NULL };
 	bool changed = false, any = false;
 
+	if (p->kind != SW_PORT_VHOST) {
+		sw_edge_sync(sw, p, hold);
+		return;
+	}
 	for (uint32_t i = 0; i < 2u * p->queues; i++) {
 		struct rte_vhost_vring vr;
 		bool want = !hold && ring_wanted(p, i, &vr), have = port_ring(p, i) != NULL;

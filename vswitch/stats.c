@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/ether.h"
 #include "vswitch/eal.h"
+#include "vswitch/edge.h"
 
 static const struct {
 	uint8_t bit;
@@ -102,7 +103,7 @@ static const char *port_state(const struct sw_port *p)
 {
 	if (p->dp->fault)
 		return "disabled";
-	return p->mem ? "up" : "waiting";
+	return p->mem || (p->edge && p->in[0]) ? "up" : "waiting";
 }
 
 static int pairs_in_use(const struct sw_port *p)
@@ -119,6 +120,7 @@ static json_t *port_json(struct sw *sw, struct sw_port *p)
 	struct dp_traffic rx = { 0 }, tx = { 0 };
 	uint64_t drops[DP_DROP_MAX] = { 0 }, flooded = 0, notifications = 0;
 	enum ring_fault fault = p->dp->fault;
+	json_t *port;
 
 	sw_port_kicks(sw, p);
 	drops[DP_DROP_tx_port_down] = dp_counter_read(&p->dp->drops_down);
@@ -134,15 +136,18 @@ static json_t *port_json(struct sw *sw, struct sw_port *p)
 			dp_counter_read(&in->notifications) + dp_counter_read(&out->notifications);
 		queue_drops(p->dp, q, drops);
 	}
-	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+	port = json_pack("{s:s, s:s, s:s?, s:s, s:s?, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
 			 "s:o, s:o}",
-		"name", p->name, "network", sw->nets[p->net].name, "socket", p->socket, "state",
+		"name", p->name, "network", sw->nets[p->net].name, "socket",
+		p->kind == SW_PORT_VHOST ? p->socket : NULL, "state",
 		port_state(p), "reason", fault ? ring_fault_text(fault) : NULL, "features",
 		features_json(p->vid >= 0 ? p->features : 0), "queues", pairs_in_use(p), "connects",
 		number(p->connects), "vhost_pid", p->pid ? json_integer(p->pid) : json_null(), "rx",
 		traffic_json(&rx), "tx", traffic_json(&tx), "drops", drops_json(drops), "flooded",
 		number(flooded), "notifications_sent", number(notifications), "kicks_received",
 		number(p->kicks), "queue", queues_json(p));
+	sw_edge_stats(p, port);
+	return port;
 }
 
 struct count_arg {

@@ -27,6 +27,7 @@
 struct json_t;
 
 #define SW_NAME_MAX    63 /* bytes of a port's or network's name */
+#define SW_DEVICE_MAX  31 /* of an interface's name or PCI address, as asked for */
 #define SW_RINGS_MAX   (2 * DP_PAIRS_MAX)
 #define SW_FDB_BUCKETS 16384 /* of four addresses */
 
@@ -44,9 +45,20 @@ struct sw_queue_load {
 	uint16_t pinned;  /* a worker's number + 1: it stays there; 0: the switch chooses */
 };
 
+/* What is at the other end of a port. */
+enum sw_port_kind {
+	SW_PORT_VHOST, /* a front end's device */
+	SW_PORT_TAP,   /* this host's kernel */
+	SW_PORT_PCI,   /* the wire */
+};
+
+struct sw_edge;
+
 struct sw_port {
 	/* Constant. */
 	char name[SW_NAME_MAX + 1];
+	enum sw_port_kind kind;
+	char device[SW_DEVICE_MAX + 1]; /* tap: the interface's name; pci: the address; else "" */
 	char socket[FD_UNIX_PATH_MAX + 1];
 	bool client, mergeable;
 	uint16_t queues; /* pairs, at most */
@@ -70,6 +82,7 @@ struct sw_port {
 	struct dp_mem *mem; /* while any ring is in the view */
 	struct dp_inq *in[DP_PAIRS_MAX];
 	struct dp_outq *out[DP_PAIRS_MAX];
+	struct sw_edge *edge; /* of all kinds but vhost: control thread's */
 };
 
 struct sw {
@@ -107,7 +120,10 @@ int sw_net_add(struct sw *sw, const char *name, uint32_t mtu, uint32_t ageing_s,
 int sw_net_del(struct sw *sw, const char *name, struct err *e);
 
 struct sw_port_config {
-	const char *name, *network, *socket;
+	const char *name, *network;
+	enum sw_port_kind kind;
+	const char *socket; /* of vhost; else NULL */
+	const char *device; /* of the others: interface, PCI address; else NULL */
 	bool client, mergeable;
 	uint16_t queues;
 };

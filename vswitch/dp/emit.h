@@ -33,11 +33,13 @@ void scatter_put(struct scatter *s, const uint8_t *src, uint32_t len);
 struct emit_packet {
 	struct virtio_net_hdr hdr; /* what the receiver is told; num_buffers is the caller's */
 	uint32_t len;
+	/* The packet's bytes, as they lie, for a receiver that takes them without emit_copy: it
+	 * must accept all offloads, so that sum_at is 0. */
+	uint32_t n_src;
+	struct ring_seg src[RING_SEGS_MAX + 3];
 	/* private to emit: */
 	uint32_t sum_from, sum_at; /* the checksum of [sum_from, len) goes to sum_at; 0: none */
 	uint64_t sum;              /* what it begins with */
-	uint32_t n_src;
-	struct ring_seg src[RING_SEGS_MAX + 3];
 };
 
 struct emit {

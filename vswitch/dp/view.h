@@ -41,7 +41,8 @@ struct dp_inq;
 struct dp_outq;
 
 /*
- * What a port that has no rings does instead: an Ethernet device of DPDK's. As dp_peek, dp_release
+ * What a port that has no rings does instead: the kernel's tap (tun.h), an Ethernet device of
+ * DPDK's. Of its ring only kick_fd is used: what becomes readable when a frame comes. As dp_peek, dp_release
  * and dp_deliver, which they stand for. deliver may take mbufs over: it sets frame[].mbuf to NULL
  * for those that release must not free. The frames' bytes stay readable until release whatever
  * deliver took: other ports and taps copy from them.

@@ -118,7 +118,8 @@ static bool worker_arm(struct dp_poll *p, int *timeout_ms)
 		if (queue_failed(p->active[i]))
 			continue;
 		if (p->active[i]->edge) {
-			*timeout_ms = SLEEP_NO_KICK_MS;
+			if (p->active[i]->ring.kick_fd < 0)
+				*timeout_ms = SLEEP_NO_KICK_MS;
 			continue;
 		}
 		queue_arm(p->active[i], timeout_ms);

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See edge.h. */
+#include "vswitch/edge.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/log.h"
+#include "vswitch/dp/tun.h"
+#include "vswitch/eal.h"
+#include "vswitch/tapif.h"
+
+struct sw_edge {
+	bool up; /* the link, as last seen; lock */
+	struct tapif tap;
+	struct dp_tun tun[DP_PAIRS_MAX];
+};
+
+/* By kind: its name; the parameter that says which device; those that make no sense for it. */
+static const struct {
+	const char *name, *device;
+	const char *not_for_it[5];
+} kinds[] = {
+	[SW_PORT_VHOST] = { "vhost", "socket", { "ifname", "pci" } },
+	[SW_PORT_TAP] = { "tap", "ifname", { "socket", "pci", "role", "mergeable" } },
+	[SW_PORT_PCI] = { "pci", "pci", { "socket", "ifname", "role", "mergeable" } },
+};
+
+#define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+int sw_edge_request(const json_t *params, struct sw_port_config *c, struct err *e)
+{
+	const char *kind = json_string_value(json_object_get(params, "kind"));
+	size_t k = 0;
+
+	while (kind && k < N_KINDS && strcmp(kind, kinds[k].name))
+		k++;
+	if (k == N_KINDS) {
+		err_request(
+			e, -EINVAL, "kind \"%.64s\": expected \"vhost\", \"tap\" or \"pci\"", kind);
+		return err_field(e, "kind");
+	}
+	if (!json_object_get(params, kinds[k].device)) {
+		err_request(e, -EINVAL, "a port of kind \"%s\" needs \"%s\"", kinds[k].name,
+			kinds[k].device);
+		return err_field(e, kinds[k].device);
+	}
+	for (int i = 0; kinds[k].not_for_it[i]; i++) {
+		if (!json_object_get(params, kinds[k].not_for_it[i]))
+			continue;
+		err_request(e, -EINVAL, "a port of kind \"%s\" has no \"%s\"", kinds[k].name,
+			kinds[k].not_for_it[i]);
+		return err_field(e, kinds[k].not_for_it[i]);
+	}
+	c->kind = (enum sw_port_kind)k;
+	if (c->kind != SW_PORT_VHOST)
+		c->device = json_string_value(json_object_get(params, kinds[k].device));
+	return 0;
+}
+
+int sw_edge_check(const struct sw *sw, const struct sw_port_config *c, struct err *e)
+{
+	int ret = tapif_name_check(c->device, e);
+
+	for (uint32_t id = 0; ret == 0 && id < sw->n_ports; id++) {
+		const struct sw_port *p = sw->ports[id];
+
+		if (p && p->kind == c->kind && strcmp(p->device, c->device) == 0) {
+			err_request(e, -EEXIST, "%s is port \"%s\"'s already", c->device, p->name);
+			ret = err_field(e, kinds[c->kind].device);
+		}
+	}
+	return ret;
+}
+
+static int tap_queues(struct sw_edge *ed, const struct tapif *t, struct err *e)
+{
+	size_t size = (size_t)DP_TUN_BURST * DP_TUN_STEP;
+
+	for (uint32_t i = 0; i < t->n_queues; i++) {
+		struct dp_tun *q = &ed->tun[i];
+
+		/* Mapped, not allocated: pages that no frame reaches cost nothing. */
+		q->buf = mmap(
+			NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (q->buf == MAP_FAILED) {
+			q->buf = NULL;
+			return err_set(e, -ENOMEM, "no memory for a port's frames");
+		}
+		q->fd = t->fd[i];
+		q->pace_cycles = eal_tsc_hz() / 1000000 * DP_TUN_PACE_US;
+	}
+	return 0;
+}
+
+int sw_edge_open(struct sw *sw, struct sw_port *p, struct err *e)
+{
+	struct sw_edge *ed = calloc(1, sizeof(*ed));
+	int ret;
+
+	if (!ed)
+		return err_set(e, -ENOMEM, "no memory for a port");
+	ret = tapif_open(&ed->tap, p->device, p->queues, sw->nets[p->net].mtu, e);
+	if (ret == 0)
+		ret = tap_queues(ed, &ed->tap, e);
+	p->edge = ed;
+	if (ret) {
+		sw_edge_close(p);
+		return ret;
+	}
+	pthread_mutex_lock(&sw->lock);
+	ed->up = tapif_is_up(&ed->tap);
+	sw_edge_sync(sw, p, false);
+	pthread_mutex_unlock(&sw->lock);
+	return 0;
+}
+
+void sw_edge_close(struct sw_port *p)
+{
+	struct sw_edge *ed = p->edge;
+
+	if (!ed)
+		return;
+	tapif_close(&ed->tap);
+	for (uint32_t i = 0; i < DP_PAIRS_MAX; i++)
+		if (ed->tun[i].buf)
+			munmap(ed->tun[i].buf, (size_t)DP_TUN_BURST * DP_TUN_STEP);
+	free(ed);
+	p->edge = NULL;
+}
+
+/* What wakes a sleeping worker when a frame comes: in the place of a guest's kick fd. */
+static int wake_fd(const struct sw_edge *ed, uint32_t i)
+{
+	return fcntl(ed->tun[i].fd, F_DUPFD_CLOEXEC, 3);
+}
+
+static bool queue_make(struct sw *sw, struct sw_port *p, uint32_t i)
+{
+	struct dp_inq *in = aligned_alloc(64, sizeof(*in));
+	struct dp_outq *out = aligned_alloc(64, sizeof(*out));
+
+	if (!in || !out) {
+		free(in);
+		free(out);
+		log_error("port %s: no memory for queue %u", p->name, i);
+		return false;
+	}
+	memset(in, 0, sizeof(*in));
+	memset(out, 0, sizeof(*out));
+	in->edge = out->edge = &dp_tun_ops;
+	in->edge_queue = out->edge_queue = &p->edge->tun[i];
+	in->port = out->port = p->dp;
+	in->stats = &p->dp->in[i];
+	out->stats = &p->dp->out[i];
+	in->net = p->net;
+	in->ring.call_fd = out->ring.call_fd = out->ring.kick_fd = -1;
+	in->ring.kick_fd = wake_fd(p->edge, i);
+	in->owner = in->to = in->claim = sw_worker_pick(sw, p, i);
+	if (in->ring.kick_fd >= 0 && dp_worker_watch(&sw->workers[in->owner], in->ring.kick_fd))
+		fd_close(&in->ring.kick_fd); /* looked at by time */
+	p->in[i] = in;
+	p->out[i] = out;
+	return true;
+}
+
+static void queues_end(struct sw *sw, struct sw_port *p)
+{
+	struct dp_inq *in[DP_PAIRS_MAX];
+	struct dp_outq *out[DP_PAIRS_MAX];
+
+	memcpy(in, p->in, sizeof(in));
+	memcpy(out, p->out, sizeof(out));
+	memset(p->in, 0, sizeof(p->in));
+	memset(p->out, 0, sizeof(p->out));
+	sw_publish(sw);
+	for (uint32_t i = 0; i < p->queues; i++) {
+		if (in[i] && in[i]->ring.kick_fd >= 0)
+			dp_worker_unwatch(&sw->workers[in[i]->owner], in[i]->ring.kick_fd);
+		if (in[i])
+			fd_close(&in[i]->ring.kick_fd);
+		free(in[i]);
+		free(out[i]);
+	}
+}
+
+void sw_edge_sync(struct sw *sw, struct sw_port *p, bool hold)
+{
+	bool want = !hold && p->edge && p->edge->up, have = p->in[0] != NULL;
+
+	if (want == have)
+		return;
+	if (want) {
+		for (uint32_t i = 0; i < p->queues && queue_make(sw, p, i); i++)
+			;
+		p->connects++;
+		sw_publish(sw);
+	} else {
+		queues_end(sw, p);
+	}
+	log_info("port %s: %s", p->name, want ? "up" : "its link is down");
+}
+
+void sw_edge_tick(struct sw *sw)
+{
+	for (uint32_t id = 0; id < sw->n_ports; id++) {
+		struct sw_port *p = sw->ports[id];
+		bool up;
+
+		/* Only this thread adds and deletes ports. */
+		if (!p || !p->edge)
+			continue;
+		up = tapif_is_up(&p->edge->tap);
+		if (up == p->edge->up)
+			continue;
+		pthread_mutex_lock(&sw->lock);
+		p->edge->up = up;
+		sw_edge_sync(sw, p, false);
+		pthread_mutex_unlock(&sw->lock);
+	}
+}
+
+void sw_edge_stats(const struct sw_port *p, json_t *port)
+{
+	json_object_set_new(port, "kind", json_string(kinds[p->kind].name));
+	if (p->kind == SW_PORT_TAP)
+		json_object_set_new(
+			port, "ifname", json_string(p->edge ? p->edge->tap.name : p->device));
+}
