@@ -135,6 +135,17 @@ static int name_check(const char *what, const char *name, struct err *e)
 	return 0;
 }
 
+/* After a change of networks' ageing. */
+static void ages_changed(struct sw *sw)
+{
+	uint32_t min = UINT32_MAX / 4;
+
+	for (uint32_t i = 0; i < sw->n_nets; i++)
+		if (sw->nets[i].name[0] && sw->nets[i].ageing_s < min)
+			min = sw->nets[i].ageing_s;
+	fdb_ages_changed(&sw->fdb, min, sw->shared.now_s);
+}
+
 static int net_add_locked(
 	struct sw *sw, const char *name, uint32_t mtu, uint32_t ageing_s, struct err *e)
 {
@@ -158,6 +169,7 @@ static int net_add_locked(
 	n->ageing_s = ageing_s;
 	if (i == sw->n_nets)
 		sw->n_nets++;
+	ages_changed(sw);
 	sw_publish(sw);
 	return 0;
 }
@@ -335,35 +347,39 @@ static bool entry_not_of_net(void *arg, const struct fdb_entry *en)
 	return (int)(en->key >> 48) - 1 != *(int *)arg;
 }
 
-static bool entry_none(void *arg, const struct fdb_entry *en)
+static bool entry_is_static(void *arg, const struct fdb_entry *en)
 {
-	return false;
+	return en->is_static;
 }
 
 uint32_t sw_fdb_flush(struct sw *sw, int net)
 {
-	return fdb_sweep(&sw->fdb, net < 0 ? entry_none : entry_not_of_net, &net);
+	return fdb_sweep(&sw->fdb, net < 0 ? entry_is_static : entry_not_of_net, &net);
 }
 
-static bool entry_is_young(void *arg, const struct fdb_entry *en)
+/* Ages by network id, into ages[DP_NETS_MAX + 1]. Returns how many. */
+static uint32_t ages_get(const struct sw *sw, uint32_t *ages)
 {
-	const struct sw *sw = arg;
-	uint32_t net = (uint32_t)(en->key >> 48) - 1, age_s = sw->shared.now_s - en->seen_s;
-
-	return net < sw->n_nets && (int32_t)age_s < (int32_t)sw->nets[net].ageing_s;
+	ages[0] = 0;
+	for (uint32_t i = 0; i < sw->n_nets; i++)
+		ages[i + 1] = sw->nets[i].ageing_s;
+	return sw->n_nets + 1;
 }
 
 void sw_tick(struct sw *sw)
 {
+	uint32_t ages[DP_NETS_MAX + 1], n_ages;
+
 	__atomic_store_n(
 		&sw->shared.now_s, (uint32_t)(clock_now_ns() / NS_PER_S), __ATOMIC_RELAXED);
 	sw_edge_tick(sw);
 	pthread_mutex_lock(&sw->lock);
 	sw_load_measure(sw);
 	sw_rebalance(sw, NULL);
-	if (__atomic_load_n(&sw->fdb.n_entries, __ATOMIC_RELAXED))
-		fdb_sweep(&sw->fdb, entry_is_young, sw);
+	n_ages = ages_get(sw, ages);
 	pthread_mutex_unlock(&sw->lock);
+	if (__atomic_load_n(&sw->fdb.n_entries, __ATOMIC_RELAXED))
+		fdb_age(&sw->fdb, ages, n_ages, sw->shared.now_s);
 }
 
 void sw_faults(struct sw *sw)

@@ -150,28 +150,10 @@ static json_t *port_json(struct sw *sw, struct sw_port *p)
 	return port;
 }
 
-struct count_arg {
-	uint32_t *by_net;
-	uint32_t n_nets;
-};
-
-static bool entry_count(void *arg, const struct fdb_entry *en)
-{
-	struct count_arg *c = arg;
-	uint32_t net = (uint32_t)(en->key >> 48) - 1;
-
-	if (net < c->n_nets)
-		c->by_net[net]++;
-	return true;
-}
-
 static json_t *nets_json(struct sw *sw)
 {
-	uint32_t entries[DP_NETS_MAX] = { 0 };
-	struct count_arg count = { entries, sw->n_nets };
 	json_t *list = json_array();
 
-	fdb_sweep(&sw->fdb, entry_count, &count);
 	for (uint32_t i = 0; i < sw->n_nets; i++) {
 		const struct sw_net *n = &sw->nets[i];
 
@@ -180,8 +162,9 @@ static json_t *nets_json(struct sw *sw)
 		json_array_append_new(list,
 			json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name", n->name, "mtu",
 				number(n->mtu), "ports", number(n->n_ports), "fdb_entries",
-				number(entries[i]), "flooded",
-				number(dp_counter_read(&n->stats->flooded)), "learned",
+				number(__atomic_load_n(
+					&sw->fdb.net_entries[i + 1], __ATOMIC_RELAXED)),
+				"flooded", number(dp_counter_read(&n->stats->flooded)), "learned",
 				number(dp_counter_read(&n->stats->learned)), "moved",
 				number(dp_counter_read(&n->stats->moved))));
 	}

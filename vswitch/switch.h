@@ -29,7 +29,8 @@ struct json_t;
 #define SW_NAME_MAX    63 /* bytes of a port's or network's name */
 #define SW_DEVICE_MAX  31 /* of an interface's name or PCI address, as asked for */
 #define SW_RINGS_MAX   (2 * DP_PAIRS_MAX)
-#define SW_FDB_BUCKETS 16384 /* of four addresses */
+/* Of four addresses: 64 MiB, of which the kernel gives what is used. */
+#define SW_FDB_BUCKETS (1u << 20)
 
 struct sw_net {
 	char name[SW_NAME_MAX + 1]; /* "": an empty slot */

@@ -6,6 +6,8 @@
  * cycles per frame over all bursts, so that a preempted burst does not count.
  *
  *	bench_dp [FRAME_BYTES [MILLISECONDS [LAYOUT]]]	sizes without FCS; one, two, indirect
+ *	bench_dp macs N [FRAME_BYTES [MILLISECONDS]]	N addresses, half of them behind each port;
+ *							each frame's two are chosen at random
  */
 #include <pthread.h>
 #include <sched.h>
@@ -27,6 +29,7 @@
 static struct rig rig;
 static bool stop;
 static uint32_t frame_len = 60;
+static uint32_t n_macs; /* behind each port; 0: one, and no choice */
 static enum { ONE, TWO, INDIRECT } layout;
 
 /* A guest's buffers: free ones on a stack, as a mempool's cache does it. */
@@ -47,6 +50,45 @@ static uint64_t buf_gpa(uint32_t buf)
 static uint8_t *buf_data(int g, uint32_t buf)
 {
 	return rig.guest[g].mem + 131072 + (size_t)buf * BUF + HEADROOM;
+}
+
+/* Writes the MAC of host number i behind port g. */
+static void mac_write(uint8_t *at, int g, uint32_t i)
+{
+	at[1] = (uint8_t)(1 + g);
+	at[3] = (uint8_t)(i >> 16);
+	at[4] = (uint8_t)(i >> 8);
+	at[5] = (uint8_t)i;
+}
+
+static void macs_choose(int g, uint8_t *data)
+{
+	static uint64_t state = 1;
+
+	state = state * 6364136223846793005ull + 1442695040888963407ull;
+	mac_write(data, 1 - g, (uint32_t)((state >> 32) * n_macs >> 32));
+	state = state * 6364136223846793005ull + 1442695040888963407ull;
+	mac_write(data + 6, g, (uint32_t)((state >> 32) * n_macs >> 32));
+}
+
+static void macs_learn(void)
+{
+	uint8_t mac[8] = { 2 };
+	uint64_t raw;
+	uint32_t lost = 0;
+
+	for (int g = 0; g < 2; g++)
+		for (uint32_t i = 0; i < n_macs; i++) {
+			struct fdb_addr a;
+
+			mac_write(mac, g, i);
+			memcpy(&raw, mac, 8);
+			a = fdb_addr(&rig.fdb, fdb_key(1, raw), 0);
+			fdb_learn(&rig.fdb, &a, (uint16_t)g, 1, FDB_NO_LIMIT);
+		}
+	for (int g = 0; g < 2; g++)
+		lost += n_macs - rig.fdb.port_entries[g];
+	printf("%u addresses, %u found no room; ", 2 * n_macs, lost);
 }
 
 static void post_out(int g, uint16_t d, uint32_t buf, struct ring *r)
@@ -100,8 +142,12 @@ static bool guest_round(int g)
 
 		if (*buffers != 1)
 			abort();
-		data[11] = (uint8_t)(1 + g); /* source */
-		data[5] = (uint8_t)(2 - g);  /* destination: the other */
+		if (n_macs) {
+			macs_choose(g, data);
+		} else {
+			data[11] = (uint8_t)(1 + g); /* source */
+			data[5] = (uint8_t)(2 - g);  /* destination: the other */
+		}
 		post_out(g, d, p->free[--p->n], out);
 		out->avail->ring[out_idx++ % SIZE] = d;
 		d = in_idx % ring_n;
@@ -183,10 +229,16 @@ int main(int argc, char **argv)
 {
 	enum { SAMPLES = 1 << 20 };
 	static float sample[SAMPLES];
-	uint64_t frames = 0, bursts = 0, until, last;
-	uint32_t ms = 300, n = 0, faults = 0;
+	uint64_t frames = 0, bursts = 0, began, until, last;
+	uint32_t ms = 300, n = 0, faults = 0, now_s = 1;
 	pthread_t thread;
 
+	if (argc > 2 && strcmp(argv[1], "macs") == 0) {
+		n_macs = (uint32_t)atoi(argv[2]) / 2;
+		ms = 1500;
+		argc -= 2;
+		argv += 2;
+	}
 	if (argc > 1)
 		frame_len = (uint32_t)atoi(argv[1]);
 	if (argc > 2)
@@ -203,16 +255,21 @@ int main(int argc, char **argv)
 		rig_guest_rings(q, SIZE, 1ull << 32 | 1ull << 15 | 1ull << 28, 0);
 	}
 	rig_init(&rig, 2, 9000);
+	fdb_fini(&rig.fdb);
+	if (fdb_init(&rig.fdb, 1u << 20, RIG_PORTS, 12345))
+		abort();
+	macs_learn();
 	for (int g = 0; g < 2; g++)
 		guest_init(g);
 	pin(1);
 	pthread_create(&thread, NULL, guests, NULL);
 	pin(0);
-	until = clock_now_ns() + ms * NS_PER_MS;
+	began = clock_now_ns();
+	until = began + ms * NS_PER_MS;
 	last = __rdtsc();
 	while (n < SAMPLES && (bursts & 1023 || clock_now_ns() < until)) {
-		uint32_t got = dp_forward(&rig.fwd, &rig.view, &rig.guest[0].in, 1, &faults) +
-			dp_forward(&rig.fwd, &rig.view, &rig.guest[1].in, 1, &faults);
+		uint32_t got = dp_forward(&rig.fwd, &rig.view, &rig.guest[0].in, now_s, &faults) +
+			dp_forward(&rig.fwd, &rig.view, &rig.guest[1].in, now_s, &faults);
 		uint64_t now = __rdtsc();
 
 		bursts++;
@@ -220,6 +277,8 @@ int main(int argc, char **argv)
 			frames += got;
 			sample[n++] = (float)(now - last) / (float)got;
 		}
+		if (n_macs && !(bursts & 1023)) /* ages are renewed once a second */
+			now_s = 1 + (uint32_t)((clock_now_ns() - began) / NS_PER_S);
 		last = now;
 	}
 	stop = true;

@@ -119,7 +119,8 @@ static inline void rig_init(struct rig *r, uint32_t n, uint32_t mtu)
 		.n_members = n,
 		.members = r->members,
 		.stats = &r->net_stats };
-	r->view = (struct dp_view){ .n_ports = n,
+	r->view = (struct dp_view){ .generation = 1,
+		.n_ports = n,
 		.n_nets = 1,
 		.n_outs = n,
 		.ports = r->ports,

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See decide.h. A frame like the one before goes the same way at once. */
+/*
+ * See decide.h. A frame like the one before goes the same way at once: that is the fast path. For
+ * the others, the FDB's cache lines are asked for some frames ahead, so that a million addresses
+ * cost little more than ten.
+ */
 #include "vswitch/dp/decide.h"
 
 #include <string.h>
@@ -7,6 +11,7 @@
 #include "base/ether.h"
 
 #define VLAN_TAG_LEN 4
+#define LOOK_AHEAD   8 /* frames */
 
 static inline uint64_t load_u64(const uint8_t *p)
 {
@@ -23,6 +28,15 @@ static inline uint16_t frame_type(const struct dp_frame *fr)
 
 	memcpy(&t, fr->hdr + 12, 2);
 	return t;
+}
+
+/* The tag of a frame as it lies in memory, its type included; 0: none. */
+static inline uint32_t frame_tag(const struct dp_frame *fr)
+{
+	uint32_t t;
+
+	memcpy(&t, fr->hdr + 12, 4);
+	return (uint16_t)t == __builtin_bswap16(0x8100) ? t : 0;
 }
 
 /* Which of a port's output queues a flow uses: the same one for all its frames. The addresses and,
@@ -80,23 +94,66 @@ static bool port_is_up(const struct dp_view_port *p)
 	return p->n_outs && __atomic_load_n(&p->port->fault, __ATOMIC_RELAXED) == RING_OK;
 }
 
+/* The VLAN that a frame is in, by its tag (as frame_tag) and its port's policy; DP_NO_VLAN: the
+ * port is in no such VLAN. */
+static inline uint16_t vlan_of(const struct dp_policy *pol, uint32_t tag)
+{
+	uint16_t vid = __builtin_bswap16((uint16_t)(tag >> 16)) & DP_META_VID;
+
+	if (!vid) /* no tag, or one that has but a priority */
+		return pol ? pol->untagged : 0;
+	if (vid > DP_VLAN_LAST || (pol && (!pol->tagged || !dp_policy_member(pol, vid))))
+		return DP_NO_VLAN;
+	return vid;
+}
+
+/* What of a flood a port may send. */
+static bool storm_passes(const struct dp_forwarder *f, const struct dp_policy *pol,
+	struct dp_port *port, const struct dp_frame *fr)
+{
+	enum dp_storm kind = DP_STORM_UNKNOWN;
+	bool passes;
+
+	if (fr->hdr[0] & 1)
+		kind = (load_u64(fr->hdr) & FDB_MAC_MASK) == FDB_MAC_MASK ? DP_STORM_BROADCAST
+									  : DP_STORM_MULTICAST;
+	if (!pol->storm[kind].burst)
+		return true;
+	dp_meter_lock(port);
+	passes = dp_meter_take(&port->storm[kind], &pol->storm[kind], dp_cycles(f), 1);
+	dp_meter_unlock(port);
+	return passes;
+}
+
 static void flood(struct dp_forwarder *f, const struct dp_view *v, const struct dp_inq *q,
 	const struct dp_view_net *net, uint32_t i)
 {
-	uint32_t copies = 0;
+	const struct dp_view_port *from = &v->ports[q->port->id];
+	const struct dp_frame *fr = &f->burst.frame[i];
+	uint32_t copies = 0, isolated = 0;
 
+	if (unlikely(from->policy) && !storm_passes(f, from->policy, q->port, fr)) {
+		f->burst.drops[DP_DROP_rx_storm]++;
+		return;
+	}
 	for (uint32_t m = 0; m < net->n_members; m++) {
 		uint16_t id = net->members[m];
+		const struct dp_view_port *p = &v->ports[id];
 
-		if (id == q->port->id || !port_is_up(&v->ports[id]))
+		if (id == q->port->id || !port_is_up(p) ||
+			!dp_policy_member(p->policy, fr->meta & DP_META_VID))
 			continue;
+		if (unlikely(from->isolated && p->isolated)) {
+			isolated++;
+			continue;
+		}
 		stage_to_port(f, v, id, i);
 		copies++;
 	}
 	if (copies)
 		f->flooded++;
 	else
-		f->burst.drops[DP_DROP_rx_no_receiver]++;
+		f->burst.drops[isolated ? DP_DROP_rx_isolated : DP_DROP_rx_no_receiver]++;
 }
 
 /* The frame is longer than the network allows. A VLAN tag's four bytes are free. */
@@ -122,8 +179,41 @@ static inline void memory_check(const struct dp_view *v, struct dp_inq *q, uint3
 		q->last_epoch = epoch;
 		q->last_s = now_s;
 		q->last_generation = v->generation;
-		q->last_src = 0;
+		q->last_tag = DP_TAG_UNKNOWN;
 	}
+}
+
+/* Has the FDB's lines for frame i and some behind it fetched, unless they are on their way. What is
+ * no frame is looked up all the same: nobody asks for the result. */
+static inline void look_ahead(struct dp_forwarder *f, const struct dp_view *v,
+	const struct dp_policy *pol, const struct dp_view_net *net, uint32_t i)
+{
+	uint32_t to = i + LOOK_AHEAD < f->burst.n ? i + LOOK_AHEAD : f->burst.n;
+
+	if (f->ahead < i)
+		f->ahead = i;
+	for (; f->ahead < to; f->ahead++) {
+		const struct dp_frame *fr = &f->burst.frame[f->ahead];
+		struct fdb_addr *src = &f->src[f->ahead], *dst = &f->dst[f->ahead];
+		uint16_t vid = vlan_of(pol, frame_tag(fr));
+
+		*src = fdb_addr(v->fdb, fdb_key(net->id, load_u64(fr->hdr + 6)), vid);
+		*dst = fdb_addr(v->fdb, fdb_key(net->id, load_u64(fr->hdr)), vid);
+		fdb_prefetch(v->fdb, src);
+		fdb_prefetch(v->fdb, dst);
+	}
+}
+
+static enum fdb_result learn(struct dp_forwarder *f, const struct dp_view *v,
+	const struct dp_policy *pol, const struct dp_inq *q, uint32_t i, uint32_t now_s)
+{
+	enum fdb_result res = fdb_learn(
+		v->fdb, &f->src[i], q->port->id, now_s, pol ? pol->mac_limit : FDB_NO_LIMIT);
+
+	f->learned += res == FDB_LEARNED;
+	f->moved += res == FDB_MOVED;
+	f->unlearned += res == FDB_LIMITED;
+	return res;
 }
 
 /* Where does frame i go? Stages it, or counts why not. The whole decision: for frames that are not
@@ -131,61 +221,86 @@ static inline void memory_check(const struct dp_view *v, struct dp_inq *q, uint3
 static void decide(struct dp_forwarder *f, const struct dp_view *v, struct dp_inq *q,
 	const struct dp_view_net *net, uint32_t i, uint32_t now_s)
 {
-	const struct dp_frame *fr = &f->burst.frame[i];
-	uint64_t dst = load_u64(fr->hdr) & FDB_MAC_MASK, src = load_u64(fr->hdr + 6) & FDB_MAC_MASK;
-	uint32_t *drops = f->burst.drops;
-	const struct dp_view_port *p;
+	const struct dp_view_port *p, *from = &v->ports[q->port->id];
+	struct dp_frame *fr = &f->burst.frame[i];
+	uint32_t *drops = f->burst.drops, tag = frame_tag(fr);
+	uint16_t vid = vlan_of(from->policy, tag), port;
 	enum fdb_result res;
-	uint16_t port;
 
-	q->last_src = 0;
-	if (src & 1 || !src) {
+	q->last_tag = DP_TAG_UNKNOWN;
+	if (tag && fr->len < ETHER_HDR_LEN + VLAN_TAG_LEN) {
+		drops[DP_DROP_rx_runt]++;
+		return;
+	}
+	if (fr->hdr[6] & 1 || !(load_u64(fr->hdr + 6) & FDB_MAC_MASK)) {
 		drops[DP_DROP_rx_bad_source]++;
 		return;
 	}
-	res = fdb_learn(v->fdb, fdb_key(net->id, src), q->port->id, now_s);
-	f->learned += res == FDB_LEARNED;
-	f->moved += res == FDB_MOVED;
-	port = dst & 1 ? FDB_NO_PORT : fdb_lookup(v->fdb, fdb_key(net->id, dst));
+	if (vid == DP_NO_VLAN) {
+		drops[DP_DROP_rx_vlan]++;
+		return;
+	}
+	fr->meta |= vid | (tag ? DP_META_TAGGED : 0);
+	look_ahead(f, v, from->policy, net, i);
+	res = learn(f, v, from->policy, q, i, now_s);
+	port = fr->hdr[0] & 1 ? FDB_NO_PORT : fdb_lookup(v->fdb, &f->dst[i]);
 	p = port < v->n_ports ? &v->ports[port] : NULL;
-	/* An entry may be older than the view; never let a frame out of its network. */
-	if (!p || !p->port || p->net != q->net || p->mirror_target) {
+	/* An entry may be older than the view; never let a frame out of its network or VLAN. */
+	if (!p || !p->port || p->net != q->net || p->mirror_target ||
+		!dp_policy_member(p->policy, vid)) {
 		flood(f, v, q, net, i);
 		return;
 	}
 	if (port == q->port->id) {
 		drops[DP_DROP_rx_same_port]++;
+	} else if (unlikely(from->isolated && p->isolated)) {
+		drops[DP_DROP_rx_isolated]++;
 	} else if (!port_is_up(p)) {
 		dp_count_shared(&p->port->drops_down, 1);
 	} else {
 		stage_to_port(f, v, port, i);
-		if (p->n_outs == 1 && res != FDB_FULL) {
-			q->last_src = src;
-			q->last_dst = dst;
+		if (p->n_outs == 1 && res != FDB_FULL && res != FDB_LIMITED) {
+			q->last_src = load_u64(fr->hdr + 6);
+			q->last_dst = load_u64(fr->hdr);
+			q->last_tag = tag;
+			q->last_meta = vid | (tag ? DP_META_TAGGED : 0);
 			q->last_slot = p->out_slot;
 		}
 	}
 }
 
+/* The frame is like the one before. */
+static inline bool is_like_last(const struct dp_frame *fr, const struct dp_inq *q)
+{
+	uint64_t differs =
+		((load_u64(fr->hdr) ^ q->last_dst) | (load_u64(fr->hdr + 6) ^ q->last_src)) &
+		FDB_MAC_MASK;
+
+	return (differs | (frame_tag(fr) ^ q->last_tag)) == 0;
+}
+
 void dp_decide(struct dp_forwarder *f, const struct dp_view *v, struct dp_inq *q,
 	const struct dp_view_net *net, uint32_t now_s)
 {
+	const struct dp_policy *pol = v->ports[q->port->id].policy;
 	struct dp_burst *b = &f->burst;
 	uint64_t bytes = 0;
 
 	memory_check(v, q, now_s);
+	f->ahead = 0;
+	if (unlikely(pol && pol->each))
+		bytes = dp_policy_burst(f, q, pol);
 	for (uint32_t i = 0; i < b->n; i++) {
-		const struct dp_frame *fr = &b->frame[i];
+		struct dp_frame *fr = &b->frame[i];
 
 		bytes += fr->len;
 		if (unlikely(fr->len < ETHER_HDR_LEN)) {
-			/* 0: peek dropped and counted it */
+			/* 0: dropped and counted already */
 			b->drops[DP_DROP_rx_runt] += fr->len != 0;
 		} else if (is_oversize(fr, net)) {
 			b->drops[DP_DROP_rx_oversize]++;
-		} else if (likely(((load_u64(fr->hdr) ^ q->last_dst) & FDB_MAC_MASK) == 0 &&
-				   ((load_u64(fr->hdr + 6) ^ q->last_src) & FDB_MAC_MASK) == 0 &&
-				   q->last_src)) {
+		} else if (likely(is_like_last(fr, q) && fr->len >= ETHER_HDR_LEN + VLAN_TAG_LEN)) {
+			fr->meta |= q->last_meta;
 			stage_add(f, q->last_slot, i);
 		} else {
 			decide(f, v, q, net, i, now_s);

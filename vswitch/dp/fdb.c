@@ -5,6 +5,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#define PAIRS_MIN     64u
+#define CHUNK_PAIRS   128u
+#define HUGE          (2u << 20) /* bytes of a large page */
+#define AGE_DEFAULT_S 300u
+#define NEVER_S       0x7fffffffu /* from now: as far as a second can be ahead */
 
 static void fdb_lock(struct fdb *f)
 {
@@ -18,9 +25,9 @@ static void fdb_unlock(struct fdb *f)
 	__atomic_store_n(&f->lock, 0, __ATOMIC_RELEASE);
 }
 
-static uint64_t value_of(uint16_t port, uint32_t now_s)
+static uint64_t value_of(uint16_t port, uint32_t now_s, uint16_t vid)
 {
-	return port | (uint64_t)now_s << 16;
+	return port | (uint64_t)now_s << 16 | (uint64_t)vid << 48;
 }
 
 static uint16_t value_port(uint64_t v)
@@ -33,37 +40,89 @@ static uint32_t value_seen(uint64_t v)
 	return (uint32_t)(v >> 16);
 }
 
-int fdb_init(struct fdb *f, uint32_t n_buckets, uint32_t n_ports, uint64_t seed)
+static uint16_t value_vid(uint64_t v)
 {
+	return v >> 48 & 0xfff;
+}
+
+static uint64_t shape_of(uint32_t n_pairs, uint32_t mask)
+{
+	return n_pairs | (uint64_t)mask << 32;
+}
+
+static uint32_t n_pairs(const struct fdb *f)
+{
+	return (uint32_t)__atomic_load_n(&f->shape, __ATOMIC_ACQUIRE);
+}
+
+/* Zeroed, and no page of it is there before it is written. */
+static void *pages_get(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void pages_put(void *p, size_t size)
+{
+	if (p)
+		munmap(p, size);
+}
+
+static size_t buckets_size(const struct fdb *f)
+{
+	return (size_t)f->pairs_max * 2 * sizeof(*f->buckets);
+}
+
+/* Large tables in large pages, where their TLB misses would cost more than the rest of a look-up;
+ * the beginning, which is all that most have, in small ones. Only advice. */
+static void buckets_advise(const struct fdb *f)
+{
+	uintptr_t from = ((uintptr_t)f->buckets + 2 * HUGE - 1) & ~(uintptr_t)(HUGE - 1);
+	uintptr_t end = (uintptr_t)f->buckets + buckets_size(f);
+
+	if (from < end)
+		madvise((void *)from, end - from, MADV_HUGEPAGE);
+}
+
+static uint32_t n_chunks(const struct fdb *f)
+{
+	return (n_pairs(f) - 1) / CHUNK_PAIRS + 1;
+}
+
+int fdb_init(struct fdb *f, uint32_t max_buckets, uint32_t n_ports, uint64_t seed)
+{
+	uint32_t first;
+
 	memset(f, 0, sizeof(*f));
-	f->buckets = aligned_alloc(64, (size_t)n_buckets * sizeof(*f->buckets));
+	f->pairs_max = max_buckets / 2;
+	first = f->pairs_max < PAIRS_MIN ? f->pairs_max : PAIRS_MIN;
+	f->shape = shape_of(first, first - 1);
+	f->n_ports = n_ports;
+	f->seed = seed;
+	f->age_min_s = AGE_DEFAULT_S;
+	f->buckets = pages_get(buckets_size(f));
+	f->net_entries = pages_get(FDB_NETS * sizeof(*f->net_entries));
 	f->port_entries = calloc(n_ports, sizeof(*f->port_entries));
-	if (!f->buckets || !f->port_entries) {
+	f->chunks = calloc(f->pairs_max / CHUNK_PAIRS + 1, sizeof(*f->chunks));
+	if (!f->buckets || !f->net_entries || !f->port_entries || !f->chunks) {
 		fdb_fini(f);
 		return -ENOMEM;
 	}
-	memset(f->buckets, 0, (size_t)n_buckets * sizeof(*f->buckets));
-	f->mask = n_buckets - 1;
-	f->n_ports = n_ports;
-	f->seed = seed;
+	buckets_advise(f);
 	return 0;
 }
 
 void fdb_fini(struct fdb *f)
 {
-	free(f->buckets);
+	pages_put(f->buckets, buckets_size(f));
+	pages_put(f->net_entries, FDB_NETS * sizeof(*f->net_entries));
 	free(f->port_entries);
+	free(f->chunks);
 	f->buckets = NULL;
-	f->port_entries = NULL;
-}
-
-/* The slot of key in one bucket, or -1. */
-static int bucket_find(const struct fdb_bucket *b, uint64_t key)
-{
-	for (int i = 0; i < FDB_BUCKET_SIZE; i++)
-		if (__atomic_load_n(&b->key[i], __ATOMIC_ACQUIRE) == key)
-			return i;
-	return -1;
+	f->net_entries = f->port_entries = NULL;
+	f->chunks = NULL;
 }
 
 static void epoch_advance(struct fdb *f)
@@ -71,162 +130,387 @@ static void epoch_advance(struct fdb *f)
 	__atomic_fetch_add(&f->epoch, 1, __ATOMIC_RELEASE);
 }
 
+/* The slot of an address in one bucket with its value, or -1. As readers must do it. All keys are
+ * compared before the only branch: where in the bucket it stands can't be foretold. */
+static inline int bucket_read(const struct fdb_bucket *b, const struct fdb_addr *a, uint64_t *v)
+{
+	uint32_t hits = 0;
+
+	for (int i = 0; i < FDB_BUCKET_SIZE; i++)
+		hits |= (uint32_t)(__atomic_load_n(&b->key[i], __ATOMIC_ACQUIRE) == a->key) << i;
+	for (; hits; hits &= hits - 1) {
+		int i = __builtin_ctz(hits);
+
+		*v = __atomic_load_n(&b->value[i], __ATOMIC_ACQUIRE);
+		/* The slot may have been given away between the two loads. */
+		if (value_vid(*v) == a->vid &&
+			__atomic_load_n(&b->key[i], __ATOMIC_RELAXED) == a->key)
+			return i;
+	}
+	return -1;
+}
+
+/* Where an address stands, or NULL; *slot, *v: its slot and value. As readers must do it: what is
+ * not where it was may just have moved, as the table grew. */
+static inline struct fdb_bucket *addr_find(
+	const struct fdb *f, const struct fdb_addr *a, int *slot, uint64_t *v)
+{
+	uint64_t shape = __atomic_load_n(&f->shape, __ATOMIC_ACQUIRE), now = shape;
+
+	do {
+		struct fdb_bucket *b = fdb_bucket(f, shape = now, a);
+
+		*slot = bucket_read(b, a, v);
+		if (*slot >= 0)
+			return b;
+		b = fdb_other(f, b);
+		*slot = bucket_read(b, a, v);
+		if (*slot >= 0)
+			return b;
+		now = __atomic_load_n(&f->shape, __ATOMIC_ACQUIRE);
+	} while (shape != now);
+	return NULL;
+}
+
+uint16_t fdb_lookup(const struct fdb *f, const struct fdb_addr *a)
+{
+	uint64_t v;
+	int i;
+
+	return addr_find(f, a, &i, &v) ? value_port(v) : FDB_NO_PORT;
+}
+
+/* Everything from here to fdb_learn is under the lock. */
+static void count_chunk(struct fdb *f, const struct fdb_bucket *b, uint64_t v, int by)
+{
+	struct fdb_chunk *c = &f->chunks[(size_t)(b - f->buckets) / 2 / CHUNK_PAIRS];
+	uint32_t due = value_seen(v) + f->age_min_s;
+
+	if (by > 0 && !(v & FDB_STATIC) && (!c->n || (int32_t)(due - c->due_s) < 0))
+		__atomic_store_n(&c->due_s, due, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->n, c->n + (uint32_t)by, __ATOMIC_RELAXED);
+}
+
+static void count_entry(struct fdb *f, uint64_t key, int by)
+{
+	uint32_t *net = &f->net_entries[key >> 48];
+
+	__atomic_store_n(&f->n_entries, f->n_entries + (uint32_t)by, __ATOMIC_RELAXED);
+	__atomic_store_n(net, *net + (uint32_t)by, __ATOMIC_RELAXED);
+}
+
+static void count_port(struct fdb *f, uint64_t v, int by)
+{
+	uint32_t *n = &f->port_entries[value_port(v)];
+
+	if (!(v & FDB_STATIC))
+		__atomic_store_n(n, *n + (uint32_t)by, __ATOMIC_RELAXED);
+}
+
 static void slot_clear(struct fdb *f, struct fdb_bucket *b, int i)
 {
-	f->port_entries[value_port(b->value[i])]--;
-	__atomic_store_n(&f->n_entries, f->n_entries - 1, __ATOMIC_RELAXED);
+	count_port(f, b->value[i], -1);
+	count_chunk(f, b, b->value[i], -1);
+	count_entry(f, b->key[i], -1);
 	__atomic_store_n(&b->key[i], 0, __ATOMIC_RELEASE);
 }
 
-static void slot_fill(
-	struct fdb *f, struct fdb_bucket *b, int i, uint64_t key, uint16_t port, uint32_t now_s)
+static void slot_fill(struct fdb *f, struct fdb_bucket *b, int i, uint64_t key, uint64_t v)
 {
-	__atomic_store_n(&b->value[i], value_of(port, now_s), __ATOMIC_RELEASE);
+	__atomic_store_n(&b->value[i], v, __ATOMIC_RELEASE);
 	__atomic_store_n(&b->key[i], key, __ATOMIC_RELEASE);
-	f->port_entries[port]++;
-	__atomic_store_n(&f->n_entries, f->n_entries + 1, __ATOMIC_RELAXED);
+	count_port(f, v, 1);
+	count_chunk(f, b, v, 1);
+	count_entry(f, key, 1);
+}
+
+/* The pair of number `to` is new: entries of pair `from` that belong there get a second place. Then,
+ * when look-ups know of the new pair, they lose the first one. */
+static void pair_split(struct fdb *f, uint32_t from, uint32_t to, uint32_t mask)
+{
+	for (uint32_t pass = 0; pass < 2; pass++) {
+		for (uint32_t i = 0; i < 2 * FDB_BUCKET_SIZE; i++) {
+			struct fdb_bucket *old =
+				&f->buckets[2 * (size_t)from + i / FDB_BUCKET_SIZE];
+			struct fdb_bucket *new = &f->buckets[2 * (size_t)to + i / FDB_BUCKET_SIZE];
+			uint32_t s = i % FDB_BUCKET_SIZE;
+			uint64_t key = old->key[s], v = old->value[s];
+
+			if (!key || (fdb_addr(f, key, value_vid(v)).hash & mask) != to)
+				continue;
+			count_chunk(f, pass ? old : new, v, pass ? -1 : 1);
+			if (pass) {
+				__atomic_store_n(&old->key[s], 0, __ATOMIC_RELEASE);
+				continue;
+			}
+			__atomic_store_n(&new->value[s], v, __ATOMIC_RELEASE);
+			__atomic_store_n(&new->key[s], key, __ATOMIC_RELEASE);
+		}
+		if (!pass)
+			__atomic_store_n(&f->shape, shape_of(to + 1, mask), __ATOMIC_RELEASE);
+	}
+}
+
+/* By one pair, as long as there are more addresses than pairs: a pair holds eight, and it is rare
+ * that more want into the same. */
+static void table_grow(struct fdb *f)
+{
+	uint32_t n = n_pairs(f), mask = (uint32_t)(f->shape >> 32);
+
+	if (n == f->pairs_max || f->n_entries < n)
+		return;
+	if (n == mask + 1)
+		mask = 2 * mask + 1;
+	pair_split(f, n & mask >> 1, n, mask);
+}
+
+static bool slot_free_find(
+	const struct fdb *f, const struct fdb_addr *a, struct fdb_bucket **b, int *slot)
+{
+	*b = fdb_bucket(f, f->shape, a);
+	for (int side = 0; side < 2; side++, *b = fdb_other(f, *b))
+		for (*slot = 0; *slot < FDB_BUCKET_SIZE; ++*slot)
+			if (!(*b)->key[*slot])
+				return true;
+	return false;
 }
 
 /*
- * The slot to give to a new address of `port` when both buckets are full: the oldest entry of the
- * port that has the most entries altogether, unless every port here has fewer than the asker. So a
- * port that makes up addresses ends by pushing out its own.
+ * The slot to give to a new address when both buckets are full: the oldest entry of the port that
+ * has the most entries altogether, unless every port here has fewer than the asker, which has
+ * `most`. So a port that makes up addresses ends by pushing out its own.
  */
-static struct fdb_bucket *victim_find(struct fdb *f, uint32_t at, uint16_t port, int *slot)
+static bool victim_find(const struct fdb *f, const struct fdb_addr *a, uint16_t port, uint32_t most,
+	struct fdb_bucket **best, int *slot)
 {
-	struct fdb_bucket *best = NULL;
-	uint32_t most = f->port_entries[port], oldest = UINT32_MAX;
+	struct fdb_bucket *b = fdb_bucket(f, f->shape, a);
+	uint32_t oldest = UINT32_MAX;
 
-	for (int side = 0; side < 2; side++, at = fdb_other(f, at)) {
-		struct fdb_bucket *b = &f->buckets[at];
-
+	*best = NULL;
+	for (int side = 0; side < 2; side++, b = fdb_other(f, b)) {
 		for (int i = 0; i < FDB_BUCKET_SIZE; i++) {
-			uint32_t n = f->port_entries[value_port(b->value[i])];
-			uint32_t seen = value_seen(b->value[i]);
+			uint64_t v = b->value[i];
+			uint32_t n = f->port_entries[value_port(v)];
+			uint32_t seen = value_seen(v);
 
-			if (n < most || (n == most && best && seen >= oldest))
+			if (v & FDB_STATIC || n < most || (n == most && *best && seen >= oldest))
 				continue;
-			if (n == most && !best && value_port(b->value[i]) != port)
+			if (n == most && !*best && value_port(v) != port)
 				continue;
 			most = n;
 			oldest = seen;
-			best = b;
+			*best = b;
 			*slot = i;
 		}
 	}
-	return best;
+	return *best != NULL;
 }
 
 static enum fdb_result learn_new(
-	struct fdb *f, uint64_t key, uint32_t at, uint16_t port, uint32_t now_s)
+	struct fdb *f, const struct fdb_addr *a, uint16_t port, uint32_t now_s, uint32_t limit)
 {
 	struct fdb_bucket *b;
 	int slot;
 
-	for (int side = 0; side < 2; side++) {
-		uint32_t to = side ? fdb_other(f, at) : at;
-
-		b = &f->buckets[to];
-		slot = bucket_find(b, 0);
-		if (slot >= 0) {
-			slot_fill(f, b, slot, key, port, now_s);
-			return FDB_LEARNED;
-		}
+	if (f->port_entries[port] >= limit)
+		return FDB_LIMITED;
+	table_grow(f);
+	if (!slot_free_find(f, a, &b, &slot)) {
+		if (!victim_find(f, a, port, f->port_entries[port], &b, &slot))
+			return FDB_FULL;
+		slot_clear(f, b, slot);
 	}
-	b = victim_find(f, at, port, &slot);
-	if (!b)
-		return FDB_FULL;
-	slot_clear(f, b, slot);
-	slot_fill(f, b, slot, key, port, now_s);
+	slot_fill(f, b, slot, a->key, value_of(port, now_s, a->vid));
 	return FDB_LEARNED;
 }
 
-static enum fdb_result learn_locked(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s)
+static enum fdb_result learn_locked(
+	struct fdb *f, const struct fdb_addr *a, uint16_t port, uint32_t now_s, uint32_t limit)
 {
-	uint32_t at = fdb_hash(f, key) & f->mask;
+	uint64_t v, want = value_of(port, now_s, a->vid);
+	struct fdb_bucket *b;
+	int i;
 
-	for (int side = 0; side < 2; side++) {
-		struct fdb_bucket *b = &f->buckets[side ? fdb_other(f, at) : at];
-		int i = bucket_find(b, key);
-		uint64_t v;
-
-		if (i < 0)
-			continue;
-		v = b->value[i];
-		if (v == value_of(port, now_s))
-			return FDB_KNOWN;
-		__atomic_store_n(&b->value[i], value_of(port, now_s), __ATOMIC_RELEASE);
-		if (value_port(v) == port)
-			return FDB_REFRESHED;
-		f->port_entries[value_port(v)]--;
-		f->port_entries[port]++;
-		return FDB_MOVED;
-	}
-	return learn_new(f, key, at, port, now_s);
-}
-
-/* The value of a key as look-ups see it, without the lock. False: not there (or just moving). */
-static bool value_read(const struct fdb *f, uint64_t key, uint64_t *v)
-{
-	uint32_t at = fdb_hash(f, key) & f->mask;
-
-	for (int side = 0; side < 2; side++, at = fdb_other(f, at)) {
-		const struct fdb_bucket *b = &f->buckets[at];
-		int i = bucket_find(b, key);
-
-		if (i < 0)
-			continue;
-		*v = __atomic_load_n(&b->value[i], __ATOMIC_ACQUIRE);
-		/* The slot may have been given away between the two loads. */
-		if (__atomic_load_n(&b->key[i], __ATOMIC_RELAXED) == key)
-			return true;
-	}
-	return false;
-}
-
-uint16_t fdb_lookup(const struct fdb *f, uint64_t key)
-{
-	uint64_t v;
-
-	return value_read(f, key, &v) ? value_port(v) : FDB_NO_PORT;
-}
-
-enum fdb_result fdb_learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s)
-{
-	enum fdb_result res;
-	uint64_t v;
-
-	if (value_read(f, key, &v) && v == value_of(port, now_s))
+	b = addr_find(f, a, &i, &v);
+	if (!b)
+		return learn_new(f, a, port, now_s, limit);
+	if (v & FDB_STATIC || v == want)
 		return FDB_KNOWN;
+	if (value_port(v) == port) {
+		__atomic_store_n(&b->value[i], want, __ATOMIC_RELEASE);
+		return FDB_REFRESHED;
+	}
+	if (f->port_entries[port] >= limit)
+		return FDB_LIMITED;
+	count_port(f, v, -1);
+	count_port(f, want, 1);
+	__atomic_store_n(&b->value[i], want, __ATOMIC_RELEASE);
+	return FDB_MOVED;
+}
+
+enum fdb_result fdb_learn(
+	struct fdb *f, const struct fdb_addr *a, uint16_t port, uint32_t now_s, uint32_t limit)
+{
+	uint64_t v, want = value_of(port, now_s, a->vid);
+	struct fdb_bucket *b;
+	enum fdb_result res;
+	int i;
+
+	b = addr_find(f, a, &i, &v);
+	if (b && (v == want || v & FDB_STATIC))
+		return FDB_KNOWN;
+	/* Only the seconds change, so whatever happens to the slot meanwhile the counts stay right;
+	 * the worst is that a like entry of the same port looks younger than it is. */
+	if (b && value_port(v) == port &&
+		__atomic_compare_exchange_n(
+			&b->value[i], &v, want, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		return FDB_REFRESHED;
+	if (!b && __atomic_load_n(&f->port_entries[port], __ATOMIC_RELAXED) >= limit)
+		return FDB_LIMITED;
 	fdb_lock(f);
-	res = learn_locked(f, key, port, now_s);
+	res = learn_locked(f, a, port, now_s, limit);
 	fdb_unlock(f);
 	if (res == FDB_LEARNED || res == FDB_MOVED)
 		epoch_advance(f);
 	return res;
 }
 
-uint32_t fdb_sweep(struct fdb *f, bool (*keep)(void *arg, const struct fdb_entry *e), void *arg)
+int fdb_static_add(struct fdb *f, const struct fdb_addr *a, uint16_t port)
 {
-	uint32_t removed = 0;
+	struct fdb_bucket *b;
+	int i, ret = 0;
+	uint64_t v;
 
-	for (size_t n = 0; n < (size_t)(f->mask + 1ull) * FDB_BUCKET_SIZE; n++) {
+	fdb_lock(f);
+	table_grow(f);
+	b = addr_find(f, a, &i, &v);
+	if (b || (!slot_free_find(f, a, &b, &i) && victim_find(f, a, port, 0, &b, &i)))
+		slot_clear(f, b, i);
+	if (b)
+		slot_fill(f, b, i, a->key, value_of(port, 0, a->vid) | FDB_STATIC);
+	else
+		ret = -ENOSPC;
+	fdb_unlock(f);
+	epoch_advance(f);
+	return ret;
+}
+
+void fdb_static_del(struct fdb *f, const struct fdb_addr *a, uint16_t port)
+{
+	struct fdb_bucket *b;
+	uint64_t v;
+	int i;
+
+	fdb_lock(f);
+	b = addr_find(f, a, &i, &v);
+	if (b && v & FDB_STATIC && value_port(v) == port)
+		slot_clear(f, b, i);
+	fdb_unlock(f);
+	epoch_advance(f);
+}
+
+/* One chunk of a sweep: calls keep for its entries, removes those that it gives up. */
+static uint32_t chunk_sweep(
+	struct fdb *f, uint32_t c, bool (*keep)(void *arg, const struct fdb_entry *e), void *arg)
+{
+	uint32_t first = c * CHUNK_PAIRS * 2, end = first + CHUNK_PAIRS * 2, removed = 0;
+
+	if (end > 2 * n_pairs(f))
+		end = 2 * n_pairs(f);
+	for (uint32_t n = first * FDB_BUCKET_SIZE; n < end * FDB_BUCKET_SIZE; n++) {
 		struct fdb_bucket *b = &f->buckets[n / FDB_BUCKET_SIZE];
-		int i = n % FDB_BUCKET_SIZE;
-		uint64_t key = __atomic_load_n(&b->key[i], __ATOMIC_ACQUIRE);
-		uint64_t v = __atomic_load_n(&b->value[i], __ATOMIC_ACQUIRE);
-		struct fdb_entry e = { .key = key, .port = value_port(v), .seen_s = value_seen(v) };
+		uint32_t i = n % FDB_BUCKET_SIZE;
+		uint64_t key, v;
 
-		if (!key || __atomic_load_n(&b->key[i], __ATOMIC_RELAXED) != key || keep(arg, &e))
+		key = __atomic_load_n(&b->key[i], __ATOMIC_ACQUIRE);
+		v = __atomic_load_n(&b->value[i], __ATOMIC_ACQUIRE);
+		if (!key || __atomic_load_n(&b->key[i], __ATOMIC_RELAXED) != key)
+			continue;
+		if (keep(arg,
+			    &(struct fdb_entry){ .key = key,
+				    .port = value_port(v),
+				    .vid = value_vid(v),
+				    .is_static = v & FDB_STATIC,
+				    .seen_s = value_seen(v) }))
 			continue;
 		fdb_lock(f);
-		if (b->key[i] == key && b->value[i] == v) {
-			slot_clear(f, b, i);
+		if (b->key[i] == key && __atomic_load_n(&b->value[i], __ATOMIC_RELAXED) == v) {
+			slot_clear(f, b, (int)i);
 			removed++;
 		}
 		fdb_unlock(f);
 	}
+	return removed;
+}
+
+uint32_t fdb_sweep(struct fdb *f, bool (*keep)(void *arg, const struct fdb_entry *e), void *arg)
+{
+	uint32_t removed = 0;
+
+	for (uint32_t c = 0; c < n_chunks(f); c++)
+		if (__atomic_load_n(&f->chunks[c].n, __ATOMIC_RELAXED))
+			removed += chunk_sweep(f, c, keep, arg);
 	if (removed)
 		epoch_advance(f);
 	return removed;
+}
+
+struct age_arg {
+	const uint32_t *ages;
+	uint32_t n_ages, now_s, due_s;
+};
+
+static bool entry_is_young(void *arg, const struct fdb_entry *en)
+{
+	struct age_arg *a = arg;
+	uint32_t net = (uint32_t)(en->key >> 48), due;
+
+	if (en->is_static)
+		return true;
+	if (net >= a->n_ages)
+		return false;
+	due = en->seen_s + a->ages[net];
+	if ((int32_t)(a->now_s - due) >= 0)
+		return false;
+	if ((int32_t)(due - a->due_s) < 0)
+		a->due_s = due;
+	return true;
+}
+
+/* Puts off when a chunk is to be looked at next, or brings that forward, as learning does. */
+static void chunk_due(struct fdb *f, uint32_t c, uint32_t due_s, bool put_off)
+{
+	fdb_lock(f);
+	if (put_off || (int32_t)(due_s - f->chunks[c].due_s) < 0)
+		__atomic_store_n(&f->chunks[c].due_s, due_s, __ATOMIC_RELAXED);
+	fdb_unlock(f);
+}
+
+uint32_t fdb_age(struct fdb *f, const uint32_t *ages, uint32_t n_ages, uint32_t now_s)
+{
+	uint32_t removed = 0;
+
+	for (uint32_t c = 0; c < n_chunks(f); c++) {
+		struct age_arg a = { ages, n_ages, now_s, now_s + NEVER_S };
+
+		if (!__atomic_load_n(&f->chunks[c].n, __ATOMIC_RELAXED) ||
+			(int32_t)(now_s - __atomic_load_n(&f->chunks[c].due_s, __ATOMIC_RELAXED)) <
+				0)
+			continue;
+		chunk_due(f, c, a.due_s, true); /* what is learnt from here on counts */
+		removed += chunk_sweep(f, c, entry_is_young, &a);
+		chunk_due(f, c, a.due_s, false);
+	}
+	if (removed)
+		epoch_advance(f);
+	return removed;
+}
+
+void fdb_ages_changed(struct fdb *f, uint32_t age_min_s, uint32_t now_s)
+{
+	fdb_lock(f);
+	f->age_min_s = age_min_s;
+	for (uint32_t c = 0; c < n_chunks(f); c++)
+		f->chunks[c].due_s = now_s;
+	fdb_unlock(f);
 }

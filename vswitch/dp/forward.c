@@ -200,8 +200,9 @@ static void drop_all(struct dp_burst *b)
 	}
 }
 
-static void burst_count(struct dp_forwarder *f, struct dp_queue_stats *st, struct dp_net_stats *net)
+static void burst_count(struct dp_forwarder *f, struct dp_inq *q, struct dp_net_stats *net)
 {
+	struct dp_queue_stats *st = q->stats;
 	struct dp_burst *b = &f->burst;
 
 	dp_count(&st->traffic.frames, b->n);
@@ -221,6 +222,10 @@ static void burst_count(struct dp_forwarder *f, struct dp_queue_stats *st, struc
 		dp_count_shared(&net->learned, f->learned);
 		dp_count_shared(&net->moved, f->moved);
 		f->learned = f->moved = 0;
+	}
+	if (unlikely(f->unlearned)) {
+		dp_count_shared(&q->port->unlearned, f->unlearned);
+		f->unlearned = 0;
 	}
 }
 
@@ -261,7 +266,7 @@ uint32_t dp_forward(struct dp_forwarder *f, const struct dp_view *v, struct dp_i
 			stage_flush(f, v, v->outs[slot], &f->stage[slot], faults);
 		}
 		release(q, b);
-		burst_count(f, q->stats, net->stats);
+		burst_count(f, q, net->stats);
 	}
 	if (unlikely(q->ring.fault))
 		port_fail(q->port, q->ring.fault, faults);

@@ -24,7 +24,12 @@ struct dp_forwarder {
 	uint16_t *touched;      /* output slots that have frames staged */
 	struct dp_stage *stage; /* by output slot; all empty between bursts */
 	uint32_t n_slots;
-	uint32_t flooded, learned, moved; /* of the burst */
+	uint32_t flooded, learned, moved, unlearned; /* of the burst */
+	uint64_t (*cycles)(void);                    /* the clock of rates; NULL: the TSC */
+
+	/* The addresses of the burst's frames before `ahead`, whose FDB entries are on their way. */
+	uint32_t ahead;
+	struct fdb_addr src[DP_BURST], dst[DP_BURST];
 };
 
 int dp_forwarder_init(struct dp_forwarder *f, uint32_t n_slots, bool shared); /* -ENOMEM */

@@ -15,6 +15,7 @@
 
 #include "vswitch/dp/fdb.h"
 #include "vswitch/dp/frame.h"
+#include "vswitch/dp/policy.h"
 #include "vswitch/dp/ring.h"
 #include "vswitch/dp/stats.h"
 #include "vswitch/dp/tap.h"
@@ -34,6 +35,10 @@ struct dp_port {
 	uint16_t id;           /* its slot in views; in FDB entries */
 	enum ring_fault fault; /* worker: w (first fault of any of its rings), control: r, resets */
 	uint64_t drops_down;   /* tx_port_down: several writers */
+	uint64_t unlearned;    /* sources not learnt, since the port may have no more: likewise */
+	/* Workers, under the lock, which is taken only for ports that have rates. */
+	uint32_t meter_lock;
+	struct dp_bucket storm[DP_STORM_MAX], police;
 	struct dp_queue_stats in[DP_PAIRS_MAX], out[DP_PAIRS_MAX];
 };
 
@@ -54,6 +59,9 @@ struct dp_edge_ops {
 		uint8_t *idx, uint32_t n, uint64_t *bytes, struct dp_queue_stats *st);
 };
 
+/* dp_inq.last_tag of a queue that knows nothing of its next frame: no tag looks so. */
+#define DP_TAG_UNKNOWN UINT32_MAX
+
 /* The ring that a worker receives from. One worker at a time: poll.h says how it changes. */
 struct dp_inq {
 	struct ring ring;
@@ -68,7 +76,9 @@ struct dp_inq {
 	uint32_t quiet; /* rounds without frames, up to DP_POLL_QUIET; owner's */
 
 	/* What its last frame taught: holds for one second and as long as the FDB's epoch does. */
-	uint64_t last_src, last_dst; /* addresses as loaded; last_src 0: nothing is known */
+	uint64_t last_src, last_dst; /* addresses as loaded */
+	uint32_t last_tag;  /* as decide.c's frame_tag has it; DP_TAG_UNKNOWN: nothing is known */
+	uint32_t last_meta; /* of such frames */
 	uint32_t last_s, last_epoch;
 	uint64_t last_generation; /* of the view */
 	uint16_t last_slot;       /* where such frames go */
@@ -92,7 +102,9 @@ struct dp_view_taps {
 };
 
 struct dp_view_port {
-	struct dp_port *port; /* NULL: an empty slot */
+	struct dp_port *port;           /* NULL: an empty slot */
+	const struct dp_policy *policy; /* NULL: nothing is demanded */
+	bool isolated;                  /* as the policy says */
 	uint16_t net;
 	uint16_t n_outs;   /* 0: not up */
 	uint16_t out_slot; /* of its first output queue, in view->outs */
@@ -115,7 +127,7 @@ struct dp_view_worker {
 };
 
 struct dp_view {
-	uint64_t generation; /* no two views have the same */
+	uint64_t generation; /* no two views have the same; from 1 */
 	uint32_t n_ports, n_nets, n_outs, n_workers;
 	struct dp_view_port *ports; /* by id */
 	struct dp_view_net *nets;   /* by index */
