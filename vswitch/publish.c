@@ -300,7 +300,7 @@ static void ring_make(
 		in->net = p->net;
 		in->owner = in->to = in->claim = sw_worker_pick(sw, p, i / 2);
 		p->in[i / 2] = in;
-		if (r->kick_fd >= 0 && dp_worker_watch(&sw->workers[in->owner], r->kick_fd))
+		if (r->kick_fd >= 0 && dp_worker_watch(&sw->workers[in->owner], r->kick_fd, in))
 			fd_close(&r->kick_fd); /* no eventfd: then it is looked at by time */
 		ring_disarm(r);                /* whoever goes to sleep over it asks for kicks */
 	} else {

@@ -32,7 +32,7 @@ static void queues_move(struct sw *sw, const struct move *m, uint32_t n)
 
 		/* From now on a kick wakes both. Without an eventfd of its own, time does. */
 		if (q->ring.kick_fd >= 0)
-			dp_worker_watch(&sw->workers[m[i].to], q->ring.kick_fd);
+			dp_worker_watch(&sw->workers[m[i].to], q->ring.kick_fd, q);
 		__atomic_store_n(&q->to, m[i].to, __ATOMIC_RELAXED);
 		m[i].port->load[m[i].pair].moved_s = sw->shared.now_s;
 	}

@@ -10,6 +10,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import harness  # noqa: E402
 from harness import BUILD, Case, RpcError, sanitized, wait_until  # noqa: E402
+from crowd import Crowd  # noqa: E402
 from ringclient import EVENT_IDX, MERGEABLE, VERSION_1, RingClient  # noqa: E402
 
 TRAFFIC = os.path.join(BUILD, "traffic", "lanyard-traffic")
@@ -199,6 +200,72 @@ class Changes(Workers):
 
     def test_two_workers(self):
         self.run_one("--cpus", "0,1")
+
+
+class Crowds(Workers):
+    """Many ports, most of them silent."""
+
+    def crowd(self, n, *args):
+        self.make(n, *args)
+        c = Crowd(self.path("p"), 0, n, env=self.env)
+        self.addCleanup(c.stop)
+        wait_until(lambda: all(p["state"] == "up" for p in self.sw.stats()["ports"]), 20,
+                   "all ports to be up")
+        return c
+
+    def anyone_is_heard(self, *args):
+        """Whoever speaks after a silence is heard, whether the worker sleeps or polls."""
+        n = 80
+        c = self.crowd(n, *args)
+        for i in range(n):
+            self.assertTrue(c.do(f"say {i} 1")["ok"])
+        for gap_us in (0, 100, 3000):
+            for i in range(n):
+                c.wake(i, (7 * i + 1) % n, 1, gap_us)
+        ports = self.sw.stats()["ports"]
+        self.assertEqual([4] * n, [p["rx"]["frames"] for p in ports])
+        self.assertEqual([1] * n, [p["flooded"] for p in ports])
+
+    def test_anyone_is_heard(self):
+        self.anyone_is_heard()
+
+    def test_anyone_is_heard_two_workers(self):
+        self.anyone_is_heard("--cpus", "0,1")
+
+    def test_anyone_is_heard_busy(self):
+        self.anyone_is_heard("--poll", "busy")
+
+    def test_heard_beside_a_busy_pair(self):
+        """Silent ports are looked at now and then, however much others send."""
+        self.make(40)
+        self.traffic("--seconds", "300")
+        c = Crowd(self.path("p"), 2, 38, env=self.env)
+        self.addCleanup(c.stop)
+        wait_until(lambda: all(p["state"] == "up" for p in self.sw.stats()["ports"]), 20,
+                   "all ports to be up")
+        for i in range(38):
+            c.do(f"say {i} 1")
+        for i in range(38):
+            c.wake(i, (i + 1) % 38, 1, 1000)
+
+    def test_silence_is_cheap(self):
+        self.crowd(80, "--cpus", "0,1")
+
+        def cpu_ns():
+            total = 0
+            for task in os.listdir(f"/proc/{self.sw.pid}/task"):
+                with open(f"/proc/{self.sw.pid}/task/{task}/schedstat") as f:
+                    total += int(f.read().split()[0])
+            return total
+
+        time.sleep(0.5)
+        before, sleeps = cpu_ns(), [w["sleeps"] for w in self.sw.stats()["workers"]]
+        time.sleep(3)
+        spent = cpu_ns() - before
+        print(f"figure: 80 silent ports, two workers: {spent / 3e7:.2f} % of a CPU")
+        self.assertLess(spent, 3e8)
+        for was, w in zip(sleeps, self.sw.stats()["workers"]):
+            self.assertLess(w["sleeps"] - was, 30)
 
 
 class SlowReceiver(Workers):

@@ -130,6 +130,13 @@ static void test_every_turn(void **state)
 		demote_all(p);
 		assert_int_equal(N, p->n_idle);
 	}
+	/* One that woke us needs no turn; one that is not ours, or gone, is nothing. */
+	dp_poll_hint(p, &b.g[9].in);
+	assert_listed(p, &b.g[9].in, true);
+	dp_poll_hint(p, &b.g[9].in);
+	dp_poll_hint(p, &b);
+	assert_int_equal(1, p->n_active);
+	demote_all(p);
 	/* All at once, with more asked for than there are. */
 	dp_poll_look(p, UINT32_MAX);
 	assert_int_equal(N, p->n_idle);

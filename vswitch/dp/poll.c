@@ -126,6 +126,22 @@ void dp_poll_move(struct dp_poll *p)
 	}
 }
 
+static void idle_wake(struct dp_poll *p, uint32_t i)
+{
+	p->idle[i]->quiet = 0;
+	p->active[p->n_active++] = p->idle[i];
+	idle_remove(p, i);
+}
+
+void dp_poll_hint(struct dp_poll *p, const void *q)
+{
+	for (uint32_t i = 0; i < p->n_idle; i++)
+		if (p->idle[i] == q) {
+			idle_wake(p, i);
+			return;
+		}
+}
+
 void dp_poll_look(struct dp_poll *p, uint32_t n)
 {
 	uint32_t at = p->next_idle;
@@ -140,9 +156,7 @@ void dp_poll_look(struct dp_poll *p, uint32_t n)
 				at = 0;
 			continue;
 		}
-		p->idle[at]->quiet = 0;
-		p->active[p->n_active++] = p->idle[at];
-		idle_remove(p, at);
+		idle_wake(p, at);
 		if (at >= p->n_idle)
 			at = 0;
 		if (n > p->n_idle)

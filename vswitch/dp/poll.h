@@ -52,6 +52,9 @@ void dp_poll_move(struct dp_poll *p);
 /* Looks at n idle queues and makes those with news active. */
 void dp_poll_look(struct dp_poll *p, uint32_t n);
 
+/* q, if it is idle, is active from now on. It may be gone by now: it is only compared. */
+void dp_poll_hint(struct dp_poll *p, const void *q);
+
 /* active[i] had nothing for DP_POLL_QUIET rounds. True: it is idle now, and another queue, or
  * none, stands at active[i]. */
 bool dp_poll_demote(struct dp_poll *p, uint32_t i);

@@ -64,6 +64,8 @@ static uint32_t worker_round(struct dp_worker *w, const struct dp_view *v, uint3
 		dp_poll_adopt(p, v);
 	if (unlikely(p->n_coming | p->n_leaving))
 		dp_poll_move(p);
+	while (unlikely(w->n_woken))
+		dp_poll_hint(p, w->woken[--w->n_woken]);
 	dp_poll_look(p, look);
 	while (i < p->n_active) {
 		struct dp_inq *q = p->active[i];
@@ -133,7 +135,7 @@ static bool worker_arm(struct dp_poll *p, int *timeout_ms)
 
 static void worker_sleep(struct dp_worker *w)
 {
-	struct epoll_event ev[16];
+	struct epoll_event ev[DP_WOKEN_MAX];
 	int timeout_ms, n;
 
 	/* A move is a matter of microseconds, and its other side waits for us. */
@@ -144,10 +146,13 @@ static void worker_sleep(struct dp_worker *w)
 	/* From here on the view and its queues may be freed. */
 	if (__atomic_load_n(&w->shared->stop, __ATOMIC_ACQUIRE))
 		timeout_ms = 0;
-	n = epoll_wait(w->epoll_fd, ev, 16, timeout_ms);
+	n = epoll_wait(w->epoll_fd, ev, DP_WOKEN_MAX, timeout_ms);
 	rte_rcu_qsbr_thread_online(w->shared->qsbr, w->index);
 	if (n > 0)
 		dp_count(&w->stats.wakeups, 1);
+	for (int i = 0; i < n; i++)
+		if (ev[i].data.ptr)
+			w->woken[w->n_woken++] = ev[i].data.ptr;
 }
 
 static void worker_loop(struct dp_worker *w)
@@ -182,7 +187,8 @@ static void worker_loop(struct dp_worker *w)
 				worker_sleep(w);
 				idle_since = w->last = __rdtsc();
 				pauses = 0;
-				look = UINT32_MAX;
+				/* Those that woke us come first, then all. */
+				look = w->n_woken ? 0 : UINT32_MAX;
 			}
 		}
 		rte_rcu_qsbr_quiescent(s->qsbr, w->index);
@@ -241,7 +247,7 @@ int dp_worker_start(struct dp_worker *w, struct dp_shared *s, uint32_t index, ui
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (w->wake_fd < 0 || w->epoll_fd < 0)
 		return err_set(e, -errno, "no eventfd or epoll for a worker: %s", err_str(errno));
-	ret = dp_worker_watch(w, w->wake_fd);
+	ret = dp_worker_watch(w, w->wake_fd, NULL);
 	if (ret)
 		return err_set(e, ret, "no epoll for a worker: %s", err_str(ret));
 	ret = dp_forwarder_init(&w->forwarder, n_slots, n_workers > 1);
@@ -267,9 +273,9 @@ void dp_worker_join(struct dp_worker *w)
 	fd_close(&w->epoll_fd);
 }
 
-int dp_worker_watch(struct dp_worker *w, int kick_fd)
+int dp_worker_watch(struct dp_worker *w, int kick_fd, const struct dp_inq *q)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = (void *)(uintptr_t)q };
 
 	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, kick_fd, &ev) ? -errno : 0;
 }

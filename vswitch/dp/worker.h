@@ -34,6 +34,8 @@ struct dp_shared {
 	struct rte_rcu_qsbr *qsbr;
 };
 
+#define DP_WOKEN_MAX 16
+
 struct dp_worker {
 	struct dp_shared *shared;
 	uint32_t index;
@@ -44,7 +46,9 @@ struct dp_worker {
 	pthread_t thread;
 	struct dp_forwarder forwarder;
 	struct dp_poll poll;
-	uint64_t last;                /* TSC at the end of its last round */
+	uint64_t last;                   /* TSC at the end of its last round */
+	const void *woken[DP_WOKEN_MAX]; /* queues whose kicks ended its last sleep: to compare */
+	uint32_t n_woken;
 	struct dp_worker_stats stats; /* worker: w, control: r */
 };
 
@@ -58,8 +62,8 @@ int dp_worker_start(struct dp_worker *w, struct dp_shared *s, uint32_t index, ui
 /* After s->stop was set. Safe on a worker that never started. */
 void dp_worker_join(struct dp_worker *w);
 
-/* Kick fds of a queue that this worker serves (control side). -errno. */
-int dp_worker_watch(struct dp_worker *w, int kick_fd);
+/* The kick fd of a queue that this worker serves, or is going to (control side). -errno. */
+int dp_worker_watch(struct dp_worker *w, int kick_fd, const struct dp_inq *q);
 void dp_worker_unwatch(struct dp_worker *w, int kick_fd);
 void dp_worker_wake(struct dp_worker *w);
 
