@@ -46,6 +46,11 @@ static void on_fault(void *arg, uint32_t events)
 	sw_faults(arg);
 }
 
+static void on_capture(void *arg, uint32_t events)
+{
+	sw_captures_reap(arg);
+}
+
 static int serve(struct sw *sw, struct loop *l, const char *control, struct err *e)
 {
 	struct sw_service service = { .sw = sw };
@@ -54,7 +59,8 @@ static int serve(struct sw *sw, struct loop *l, const char *control, struct err 
 
 	service.stop_timer = loop_add_timer(l, UINT64_MAX / 4, 0, on_shutdown, l);
 	if (!service.stop_timer || !loop_add_timer(l, NS_PER_S, NS_PER_S, on_tick, sw) ||
-		!loop_add_fd(l, sw->shared.fault_fd, EPOLLIN, on_fault, sw)) {
+		!loop_add_fd(l, sw->shared.fault_fd, EPOLLIN, on_fault, sw) ||
+		!loop_add_fd(l, sw->capture_fd, EPOLLIN, on_capture, sw)) {
 		err_set(e, ret, "no memory for the event loop");
 		goto out;
 	}

@@ -220,6 +220,9 @@ const struct rpc_method sw_methods[] = {
 	{ "fdb_flush", m_fdb_flush, network_params },
 	{ "rebalance", m_rebalance, NULL },
 	{ "queue_assign", m_queue_assign, queue_assign_params },
+	{ "capture_start", sw_m_capture_start, sw_capture_start_params },
+	{ "capture_stop", sw_m_capture_stop, sw_capture_stop_params },
+	{ "captures", sw_m_captures, NULL },
 	{ "shutdown", m_shutdown, NULL },
 	{ NULL, NULL, NULL },
 };

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 
 #include "base/clock.h"
@@ -60,6 +61,9 @@ int sw_init(struct sw *sw, const struct sw_options *o, uint64_t tsc_hz, struct e
 	pthread_mutex_init(&sw->lock, NULL);
 	sw->started_ns = clock_now_ns();
 	sw->shared.fault_fd = -1;
+	sw->capture_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (sw->capture_fd < 0)
+		return err_set(e, -errno, "no eventfd: %s", err_str(errno));
 	sw->shared.now_s = (uint32_t)(sw->started_ns / NS_PER_S);
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		return err_set(e, -EIO, "no random numbers from the kernel");
@@ -83,6 +87,7 @@ static void port_free(struct sw_port *p)
 
 void sw_fini(struct sw *sw)
 {
+	sw_captures_end(sw);
 	for (uint32_t id = 0; id < sw->n_ports; id++)
 		if (sw->ports[id])
 			sw_port_del(sw, sw->ports[id]->name, NULL);
@@ -90,6 +95,7 @@ void sw_fini(struct sw *sw)
 	free((void *)(uintptr_t)sw->shared.view);
 	for (uint32_t i = 0; i < sw->n_nets; i++)
 		free(sw->nets[i].stats);
+	fd_close(&sw->capture_fd);
 	dp_shared_fini(&sw->shared);
 	fdb_fini(&sw->fdb);
 	pthread_mutex_destroy(&sw->lock);
@@ -294,12 +300,14 @@ static void port_remove(struct sw *sw, struct sw_port *p)
 	sw_port_sync(sw, p, true);
 	sw->ports[id] = NULL;
 	sw->nets[p->net].n_ports--;
+	sw_captures_detach(sw, id);
 	sw_publish(sw);
 	/* Nobody learns it now. */
 	fdb_sweep(&sw->fdb, entry_not_of_port, &id);
 	pthread_mutex_unlock(&sw->lock);
 	sw_edge_close(p);
 	port_free(p);
+	sw_captures_reap(sw);
 }
 
 int sw_port_add(struct sw *sw, const struct sw_port_config *c, struct err *e)

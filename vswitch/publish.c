@@ -72,6 +72,19 @@ static void view_ports(const struct sw *sw, struct dp_view *v)
 	}
 }
 
+/* Where copies of each port's frames go; room for all of them at taps. */
+static void view_taps(const struct sw *sw, struct dp_view *v, struct dp_tap *taps)
+{
+	for (uint16_t id = 0; id < sw->n_ports; id++) {
+		for (int dir = 0; sw->ports[id] && dir < TAP_DIRS; dir++) {
+			uint32_t n = sw_captures_taps(sw, id, (enum tap_dir)dir, taps);
+
+			v->ports[id].taps[dir] = (struct dp_view_taps){ .tap = taps, .n = n };
+			taps += n;
+		}
+	}
+}
+
 static void view_nets(const struct sw *sw, struct dp_view *v, uint16_t *members)
 {
 	for (uint32_t i = 0; i < sw->n_nets; i++) {
@@ -97,6 +110,7 @@ static struct dp_view *view_build(struct sw *sw)
 	uint32_t n_in = 0, n_out = 0;
 	struct dp_view *v;
 	uint8_t *at, *members;
+	uint32_t n_taps = sw_captures_taps_max(sw);
 	size_t size;
 
 	for (uint32_t id = 0; id < sw->n_ports; id++) {
@@ -108,7 +122,7 @@ static struct dp_view *view_build(struct sw *sw)
 	size = sizeof(*v) + sw->n_ports * (sizeof(*v->ports) + sizeof(uint16_t)) +
 		sw->n_nets * sizeof(*v->nets) + n_out * sizeof(*v->outs) +
 		sw->n_workers * (sizeof(*v->workers) + n_in * sizeof(struct dp_inq *) + 64) +
-		64 * 8;
+		n_taps * sizeof(struct dp_tap) + 64 * 9;
 	size = (size + 63) & ~(size_t)63;
 	at = aligned_alloc(64, size);
 	if (!at)
@@ -128,6 +142,7 @@ static struct dp_view *view_build(struct sw *sw)
 	for (uint32_t w = 0; w < sw->n_workers; w++)
 		v->workers[w].inqs = take(&at, n_in * sizeof(struct dp_inq *));
 	view_ports(sw, v);
+	view_taps(sw, v, take(&at, n_taps * sizeof(struct dp_tap)));
 	view_nets(sw, v, (uint16_t *)(void *)members);
 	return v;
 }

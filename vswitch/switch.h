@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "vswitch/balance.h"
 #include "vswitch/bell.h"
+#include "vswitch/capture.h"
 #include "vswitch/dp/view.h"
 #include "vswitch/dp/worker.h"
 
@@ -102,6 +103,9 @@ struct sw {
 	uint64_t started_ns;
 	bool huge;
 	struct sw_bell bell; /* control thread */
+	struct sw_capture *captures[SW_CAPTURES_MAX]; /* control thread: w, under the lock */
+	uint32_t last_capture;                        /* its id */
+	int capture_fd; /* eventfd; their threads: w when one has something for us */
 };
 
 struct sw_options {
