@@ -160,7 +160,7 @@ static bool queue_make(struct sw *sw, struct sw_port *p, uint32_t i)
 	in->ring.call_fd = out->ring.call_fd = out->ring.kick_fd = -1;
 	in->ring.kick_fd = wake_fd(p->edge, i);
 	in->owner = in->to = in->claim = sw_worker_pick(sw, p, i);
-	if (in->ring.kick_fd >= 0 && dp_worker_watch(&sw->workers[in->owner], in->ring.kick_fd))
+	if (in->ring.kick_fd >= 0 && dp_worker_watch(&sw->workers[in->owner], in->ring.kick_fd, in))
 		fd_close(&in->ring.kick_fd); /* looked at by time */
 	p->in[i] = in;
 	p->out[i] = out;
