@@ -2,20 +2,142 @@
 /*
  * Any bytes as two guests' memory, rings included: the data path moves frames or declares a fault,
  * and never touches a byte outside. Both guests get the same bytes; the input's head says how the
- * rings are made. The guest's memory changes between bursts too, as a live one does.
+ * rings are made:
+ *
+ *	0	the rings' size
+ *	1	features: MRG_RXBUF, INDIRECT_DESC, EVENT_IDX, VERSION_1, RING_PACKED; what senders
+ *		may ask for; what receivers accept (four bits of each, by a table)
+ *	2	memory regions
+ *	3	1: holes between them; 2: descriptors are made mostly valid; 4: another thread
+ *		rewrites the memory while we read
+ *	4, 5	where the rings begin
+ *	6, 7	how many entries the drivers add between bursts
  */
-#include "tests/lib/dprig.h"
+#include <pthread.h>
+#include <sched.h>
 
-#define MEM 16384
+#include "tests/lib/dprig.h"
+#include "vswitch/dp/offload.h"
+#include "vswitch/dp/ring_packed.h"
+
+#define MEM    16384
+#define ROUNDS 6
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void stats_check(const struct rig *r)
+static struct rig r;
+
+/* --- the thread that rewrites ---------------------------------------------------------------- */
+
+/* The main thread raises `turn` to an odd number to let it run, and to an even one to stop it; it
+ * answers with the same number. */
+static uint32_t turn, answered;
+static uint32_t seed;
+
+static uint32_t next_random(uint32_t *x)
+{
+	*x ^= *x << 13;
+	*x ^= *x >> 17;
+	*x ^= *x << 5;
+	return *x;
+}
+
+/* A word somewhere, in the rings more often than not, takes another value, and the old one again:
+ * whoever reads it twice sees two. */
+static void rewrite(struct rig_guest *g, uint32_t *x)
+{
+	static const uint64_t odd[] = { 0, 1, 0x8000, UINT64_MAX, RIG_GPA, RIG_GPA + MEM - 8,
+		0xffffffff00000000ull, 0x8080000000000000ull, 0x0004000000000010ull };
+	size_t rings = 2 * rig_ring_bytes(g->in.ring.size);
+	uint32_t where = next_random(x), how = next_random(x);
+	uint64_t *at, old;
+
+	where = where % 4 && rings < MEM ? where / 4 % (uint32_t)rings : where / 4 % MEM;
+	at = (uint64_t *)(void *)(g->mem + (where & ~7u));
+	old = __atomic_load_n(at, __ATOMIC_RELAXED);
+	__atomic_store_n(at,
+		how % 3 ? odd[how / 3 % (sizeof(odd) / sizeof(odd[0]))]
+			: old ^ 1ull << (how / 3 % 64),
+		__ATOMIC_RELAXED);
+	if (how & 0x80000000)
+		__atomic_store_n(at, old, __ATOMIC_RELAXED);
+}
+
+static void *rewriter(void *arg)
+{
+	for (uint32_t seen = 0;;) {
+		uint32_t now = __atomic_load_n(&turn, __ATOMIC_ACQUIRE), x = seed | 1;
+
+		if (now == seen) {
+			sched_yield();
+			continue;
+		}
+		seen = now;
+		__atomic_store_n(&answered, now, __ATOMIC_RELEASE);
+		while (seen % 2 && __atomic_load_n(&turn, __ATOMIC_ACQUIRE) == seen)
+			rewrite(&r.guest[next_random(&x) % 2], &x);
+	}
+	return NULL;
+}
+
+static void rewriter_turn(void)
+{
+	static pthread_t thread;
+	uint32_t now = turn + 1;
+
+	if (!thread && pthread_create(&thread, NULL, rewriter, NULL))
+		abort();
+	__atomic_store_n(&turn, now, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&answered, __ATOMIC_ACQUIRE) != now)
+		sched_yield();
+}
+
+/* --- the drivers ----------------------------------------------------------------------------- */
+
+/* Most inputs name addresses that don't exist: then little else is tried. */
+static void make_valid(struct rig_guest *g, struct ring *ring, bool write)
+{
+	for (uint32_t i = 0; i < ring->size; i++) {
+		struct vring_desc *d = (struct vring_desc *)(void *)(ring->desc + i);
+
+		d->addr = RIG_GPA + d->addr % MEM;
+		d->len %= d->addr & 1 ? 200 : 4096;
+		if (ring->packed && ring->pdesc[i].id % 8)
+			ring->pdesc[i].flags = (uint16_t)((ring->pdesc[i].flags & 0x8085) |
+				(write ? VRING_DESC_F_WRITE : 0));
+		else if (!ring->packed && d->next % 8)
+			d->flags = (uint16_t)((d->flags & 5) | (write ? VRING_DESC_F_WRITE : 0));
+	}
+	if (!ring->packed)
+		for (uint32_t i = 0; i < ring->size; i++)
+			ring->avail->ring[i] %= ring->size + (i == 7);
+}
+
+/* The driver goes on: n entries more. */
+static void add_entries(struct ring *ring, uint32_t n)
+{
+	uint16_t at = ring->avail_next;
+	bool wrap = ring->avail_wrap;
+
+	if (!ring->packed) {
+		ring->avail->idx = (uint16_t)(ring->avail->idx + n);
+		return;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		uint16_t *flags = &ring->pdesc[at].flags;
+
+		*flags &= (uint16_t) ~(RING_PACKED_AVAIL | RING_PACKED_USED);
+		*flags |= wrap ? RING_PACKED_AVAIL : RING_PACKED_USED;
+		ring_packed_advance(&at, &wrap, ring->size, 1);
+	}
+}
+
+static void stats_check(void)
 {
 	uint64_t in = 0, out = 0, drops = 0;
 
-	for (uint32_t i = 0; i < r->n; i++) {
-		const struct dp_port *p = &r->guest[i].port;
+	for (uint32_t i = 0; i < r.n; i++) {
+		const struct dp_port *p = &r.guest[i].port;
 
 		in += p->in[0].traffic.frames;
 		out += p->out[0].traffic.frames;
@@ -28,39 +150,76 @@ static void stats_check(const struct rig *r)
 		abort();
 }
 
+/* A ring that did not fault stands somewhere in itself, with nothing half given back. */
+static void ring_check(const struct ring *ring)
+{
+	uint16_t avail, used;
+
+	if (ring->fault)
+		return;
+	ring_position(ring, &avail, &used);
+	if (ring->packed && ((avail & 0x7fff) >= ring->size || avail != used || ring->pending))
+		abort();
+}
+
+static void guest_make(struct rig_guest *g, const uint8_t *data, size_t size)
+{
+	static const uint8_t offloads[] = { 0, 1, 3, 15 };
+	uint64_t features = (uint64_t)(data[1] & 1) << 15 | (uint64_t)(data[1] >> 1 & 1) << 28;
+	bool packed = data[1] >> 4 & 1;
+	size_t n = size - 8 < MEM ? size - 8 : MEM;
+	uint32_t ring_size = packed ? data[0] % 128 + 1u : 1u << data[0] % 8;
+
+	features |= (uint64_t)(data[1] >> 2 & 1) << 29 | (uint64_t)(data[1] >> 3 & 1) << 32 |
+		(uint64_t)packed << 34;
+	rig_guest_init(g, MEM, 1 + data[2] % 4, data[3] & 1);
+	memcpy(g->mem, data + 8, n);
+	rig_guest_rings(g, ring_size, features, (uint16_t)(data[4] | data[5] << 8));
+	g->in.ring.may = offloads[data[1] >> 5 & 3];
+	g->out.ring.accept = offloads[data[2] >> 2 & 3];
+	if (data[3] & 2) {
+		make_valid(g, &g->in.ring, false);
+		make_valid(g, &g->out.ring, true);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct rig r;
-	uint64_t features = 0;
-	uint32_t log2, faults = 0;
+	uint32_t faults = 0;
 
 	if (size < 8)
 		return 0;
 	memset(&r, 0, sizeof(r));
-	log2 = data[0] % 8;
-	features |= (uint64_t)(data[1] & 1) << 15 | (uint64_t)(data[1] >> 1 & 1) << 28;
-	features |= (uint64_t)(data[1] >> 2 & 1) << 29 | (uint64_t)(data[1] >> 3 & 1) << 32;
-	for (int i = 0; i < 2; i++) {
-		struct rig_guest *g = &r.guest[i];
-		size_t n = size - 8 < MEM ? size - 8 : MEM;
-
-		rig_guest_init(g, MEM, 1 + data[2] % 4, data[3] & 1);
-		memcpy(g->mem, data + 8, n);
-		rig_guest_rings(g, 1u << log2, features, (uint16_t)(data[4] | data[5] << 8));
-	}
-	rig_init(&r, 2, 1500);
-	for (int round = 0; round < 4; round++) {
+	for (int i = 0; i < 2; i++)
+		guest_make(&r.guest[i], data, size);
+	rig_init(&r, 2, data[2] & 0x10 ? 9000 : 1500);
+	memcpy(&seed, data + size - 4, 4);
+	if (data[3] & 4)
+		rewriter_turn();
+	for (int round = 0; round < ROUNDS; round++) {
 		for (int i = 0; i < 2; i++) {
 			struct rig_guest *g = &r.guest[i];
 
-			dp_forward(&r.fwd, &r.view, &g->in, 1, &faults);
-			/* The driver goes on: more entries, something rewritten. */
-			g->in.ring.avail->idx = (uint16_t)(g->in.ring.avail->idx + data[6] % 4);
-			g->out.ring.avail->idx = (uint16_t)(g->out.ring.avail->idx + data[7] % 4);
+			if (round == 3 && !g->in.ring.fault && !g->port.fault)
+				ring_skip(&g->in.ring, data[6] >> 4);
+			else
+				dp_forward(&r.fwd, &r.view, &g->in, 1, &faults);
+			ring_arm(&g->in.ring);
+			ring_has_avail(&g->in.ring);
+		}
+		for (int i = 0; i < 2; i++) {
+			struct rig_guest *g = &r.guest[i];
+
+			ring_check(&g->in.ring);
+			ring_check(&g->out.ring);
+			add_entries(&g->in.ring, data[6] % 4);
+			add_entries(&g->out.ring, data[7] % 4);
 			g->mem[data[size / 2] * 64 % MEM] ^= data[size - 1];
 		}
 	}
-	stats_check(&r);
+	if (data[3] & 4)
+		rewriter_turn();
+	stats_check();
 	rig_fini(&r);
 	return 0;
 }
