@@ -81,8 +81,8 @@ def _fetch(meta, into):
 
 
 class Kernel:
-    """flavour "cloud-amd64" (small, virtio) or "amd64" (all drivers). .vmlinuz, .version; .load_order() for
-    modules."""
+    """flavour "cloud-amd64" (small, virtio) or "amd64" (all drivers). .vmlinuz, .version;
+    .load_order() for modules."""
 
     def __init__(self, flavour="cloud-amd64"):
         meta = f"linux-image-{flavour}"
