@@ -37,14 +37,13 @@ static int died(struct carry *c, const struct step *s, struct err *e)
 {
 	struct strs tail = { 0 };
 	const char *last, *word;
-	char fate[64], text[128];
+	char fate[64], who[TOPO_NAME_MAX + 16], text[128];
 	int status = daemon_fate(s->pidfd, fate, sizeof fate);
 
 	daemon_log_tail(s->log, QUOTED_LINES, &tail);
 	last = tail.n ? tail.v[tail.n - 1] : "";
 	word = daemon_last_word(last);
-	snprintf(text, sizeof text, "%s%s %s", s->kind == STEP_SWITCH ? "the switch" : "VM ",
-		s->kind == STEP_SWITCH ? "" : s->name, fate);
+	snprintf(text, sizeof text, "%s %s", step_describe_short(s, who, sizeof who), fate);
 	if (word)
 		err_set(e, -ECHILD, "%s: %s", text, word);
 	else if (tail.n)
@@ -91,7 +90,7 @@ int carry_pause(struct carry *c, int ms, struct err *e)
 /* What the daemon that the step waited for wrote last: the log goes away with the run folder. */
 static void quote_log(struct carry *c, const struct step *s)
 {
-	const struct step *vm = s->kind == STEP_GUEST ? plan_find(c->plan, STEP_VM, s->name) : s;
+	const struct step *vm = s->kind == STEP_GUEST ? plan_node(c->plan, s->name) : s;
 	const struct step *of = vm && vm->log ? vm : plan_find(c->plan, STEP_SWITCH, NULL);
 	struct strs tail = { 0 };
 
@@ -102,13 +101,14 @@ static void quote_log(struct carry *c, const struct step *s)
 	strs_free(&tail);
 }
 
-static int run_step(struct carry *c, struct step *s, struct err *e)
+int carry_run(struct carry *c, struct step *s, const char *text, struct err *e)
 {
-	char text[LAB_PATH_MAX + 128];
+	char own[LAB_PATH_MAX + 128];
 	struct err why = { 0 };
 	int r;
 
-	step_describe(s, text, sizeof text);
+	if (!text)
+		text = step_describe(s, own, sizeof own);
 	progress_begin(c->progress, text);
 	s->state = STEP_BEGUN;
 	s->fresh = true;
@@ -144,7 +144,7 @@ int carry_out(struct carry *c, struct err *e)
 		s->fresh = false;
 		if (s->state == STEP_DONE)
 			continue;
-		r = run_step(c, s, e);
+		r = carry_run(c, s, NULL, e);
 		if (!r)
 			continue;
 		for (size_t j = i + 1; j < c->plan->n_steps; j++)
@@ -156,12 +156,13 @@ int carry_out(struct carry *c, struct err *e)
 	return 0;
 }
 
-static int undo_step(struct carry *c, struct step *s, struct err *e)
+int carry_undo_one(struct carry *c, struct step *s, const char *text, struct err *e)
 {
-	char text[LAB_PATH_MAX + 128];
+	char own[LAB_PATH_MAX + 128];
 	int r;
 
-	step_describe_undo(s, text, sizeof text);
+	if (!text)
+		text = step_describe_undo(s, own, sizeof own);
 	progress_begin(c->progress, text);
 	r = c->ops[s->kind].undo(c, s, e);
 	if (r) {
@@ -189,7 +190,7 @@ int carry_undo(struct carry *c, bool fresh_only, struct err *e)
 			continue;
 		if (s->kind == STEP_FOLDER && first)
 			continue; /* the record of what is left to undo stays */
-		r = undo_step(c, s, &why);
+		r = carry_undo_one(c, s, NULL, &why);
 		if (r && !first) {
 			first = r;
 			if (e)

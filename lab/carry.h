@@ -34,6 +34,7 @@ struct carry {
 	int signal_fd;        /* signalfd of SIGINT, SIGTERM, SIGHUP; -1: none */
 	struct rpc *sw;       /* connection to the switch's control, made when needed */
 	bool sw_silent;       /* it did not answer: don't ask again */
+	uint64_t pages_held;  /* hugepages that the lab has already: `up` changes it */
 	int64_t tsc_hz;       /* as the switch told; 0: not asked yet */
 	struct strs *foreign; /* files that were in the run folder and aren't ours */
 };
@@ -45,6 +46,11 @@ int carry_out(struct carry *c, struct err *e);
 /* Undoes every step that is not PLANNED (fresh_only: and that carry_out ran just now). Goes on
  * past failures; returns the first, and then the run folder stays. */
 int carry_undo(struct carry *c, bool fresh_only, struct err *e);
+
+/* One step alone, with that text in its line (NULL: the step's own). What was done before is not
+ * undone by a failure. */
+int carry_run(struct carry *c, struct step *s, const char *text, struct err *e);
+int carry_undo_one(struct carry *c, struct step *s, const char *text, struct err *e);
 
 /* Sleeps for ms. -EINTR: a signal; -ECHILD: a daemon died, *e says which, how, and its last log
  * line. */

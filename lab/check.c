@@ -100,6 +100,14 @@ static const char *kernel_of(const struct plan *p, const char *node)
 	return "";
 }
 
+/* Whether the node is up already, and stays as it is. */
+static bool runs(const struct plan *p, const char *node)
+{
+	const struct step *s = plan_node(p, node);
+
+	return s && s->state == STEP_DONE;
+}
+
 static int check_guests(const struct topology *t, const struct plan *p, struct err *e)
 {
 	for (size_t i = 0; i < t->n_nodes; i++) {
@@ -108,7 +116,7 @@ static int check_guests(const struct topology *t, const struct plan *p, struct e
 		const char *path;
 		int r;
 
-		if (n->kind != TOPO_VM || strcmp(n->guest, "probe") == 0)
+		if (n->kind != TOPO_VM || strcmp(n->guest, "probe") == 0 || runs(p, n->name))
 			continue;
 		path = kernel_of(p, n->name);
 		r = check_guest_file(path, &why);
@@ -119,15 +127,34 @@ static int check_guests(const struct topology *t, const struct plan *p, struct e
 	return 0;
 }
 
-static int check_memory(const struct topology *t, const struct host *h, struct err *e)
+/* What nodes give back that end, or start anew otherwise: their steps are there twice. */
+static uint64_t freed_memory(const struct plan *p)
 {
-	uint64_t have = (h->mem_available + h->huge_free * HOST_HUGE_SIZE) >> 20 << 20, sum = 0;
+	uint64_t sum = 0, size;
+
+	for (size_t i = 0; i < p->n_steps; i++) {
+		const struct step *s = &p->steps[i];
+
+		if (step_is_node(s) && s->state == STEP_DONE && plan_node(p, s->name) != s &&
+			units_parse_size(step_option(s, "--memory"), &size, NULL) == 0)
+			sum += size;
+	}
+	return sum;
+}
+
+static int check_memory(
+	const struct topology *t, const struct plan *p, const struct host *h, struct err *e)
+{
+	uint64_t have = h->mem_available + h->huge_free * HOST_HUGE_SIZE + freed_memory(p);
+	uint64_t sum = 0;
 	char a[16], b[16];
+
+	have = have >> 20 << 20;
 
 	for (size_t i = 0; i < t->n_nodes; i++) {
 		const struct topo_node *n = &t->nodes[i];
 
-		if (n->kind != TOPO_VM)
+		if (n->kind != TOPO_VM || runs(p, n->name))
 			continue;
 		if (n->memory <= have && sum <= have - n->memory) {
 			sum += n->memory;
@@ -196,7 +223,7 @@ int check_host(const struct topology *t, const struct plan *p, const struct path
 	if (!r)
 		r = check_guests(t, p, e);
 	if (!r)
-		r = check_memory(t, h, e);
+		r = check_memory(t, p, h, e);
 	if (!r)
 		r = paths_check(paths, e);
 	if (!r && plan_find(p, STEP_VM, NULL))

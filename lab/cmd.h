@@ -41,6 +41,10 @@ int cmd_logs(const struct cmd_args *a);
 int cmd_doctor(const struct cmd_args *a);
 int cmd_version(const struct cmd_args *a);
 
+/* A list of strings as JSON; a new reference. */
+struct strs;
+json_t *cmd_strs_json(const struct strs *l);
+
 /* Prints the document on stdout (stolen), a line's end after it. Returns the exit status. */
 int cmd_print_json(json_t *j);
 

@@ -150,7 +150,7 @@ static int choose(struct logs *l, const struct lab *lab, const char *part, struc
 	for (size_t i = 0; i < lab->plan->n_steps; i++) {
 		const struct step *s = &lab->plan->steps[i];
 
-		if (s->kind != STEP_VM)
+		if (!step_is_node(s))
 			continue;
 		if (!part || strcmp(part, s->name) == 0)
 			add_part(l, lab, s->name);

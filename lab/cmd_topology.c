@@ -61,7 +61,20 @@ static void print_plan(const struct plan *p, const struct err *why)
 		printf("\nhere `up` would fail: %s\n", why->text);
 }
 
-static int print_plan_json(const struct plan *p, const struct err *why)
+/* Of a lab that is up from this file. */
+static void print_changes(const char *lab, const struct strs *changes, const struct err *why)
+{
+	if (changes->n)
+		printf("lab %s is up; `up` would change it:\n", lab);
+	else if (!why->code)
+		printf("lab %s is up as the file says: nothing to do\n", lab);
+	for (size_t i = 0; i < changes->n; i++)
+		printf("%3zu  %s\n", i + 1, changes->v[i]);
+	if (why->code)
+		printf("%shere `up` would fail: %s\n", changes->n ? "\n" : "", why->text);
+}
+
+static int print_plan_json(const struct plan *p, const struct strs *changes, const struct err *why)
 {
 	json_t *j = record_to_json(p), *step;
 	char text[LAB_PATH_MAX + 128];
@@ -76,6 +89,7 @@ static int print_plan_json(const struct plan *p, const struct err *why)
 			step, "undone_by", json_string(step_describe_undo(s, text, sizeof text)));
 		json_object_del(step, "state");
 	}
+	json_object_set_new(j, "changes", changes ? cmd_strs_json(changes) : json_null());
 	json_object_set_new(j, "would_fail", why->code ? json_string(why->text) : json_null());
 	return cmd_print_json(j);
 }
@@ -85,8 +99,10 @@ int cmd_plan(const struct cmd_args *a)
 	struct plan p = { 0 };
 	struct err e = { 0 }, why = { 0 };
 	struct topology *t = NULL;
+	struct strs changes = { 0 };
 	struct paths paths;
 	struct host host;
+	bool up = false;
 	int status = 0;
 
 	paths_read(&paths);
@@ -98,12 +114,16 @@ int cmd_plan(const struct cmd_args *a)
 		status = lab_fail(&e);
 		goto out;
 	}
-	check_host(t, &p, &paths, &host, &why);
+	if (!lab_compare(t, &up, &changes, &why) && !up)
+		check_host(t, &p, &paths, &host, &why);
 	if (a->given & CMD_JSON)
-		status = print_plan_json(&p, &why);
+		status = print_plan_json(&p, up ? &changes : NULL, &why);
+	else if (up)
+		print_changes(t->lab, &changes, &why);
 	else
 		print_plan(&p, &why);
 out:
+	strs_free(&changes);
 	plan_clear(&p);
 	topology_free(t);
 	return status;
@@ -119,6 +139,15 @@ int cmd_graph(const struct cmd_args *a)
 	graph_print(t, stdout);
 	topology_free(t);
 	return 0;
+}
+
+json_t *cmd_strs_json(const struct strs *l)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < l->n; i++)
+		json_array_append_new(a, json_string(l->v[i]));
+	return a;
 }
 
 int cmd_print_json(json_t *j)

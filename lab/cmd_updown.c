@@ -15,9 +15,32 @@ static double seconds_since(uint64_t ns)
 	return (double)(clock_now_ns() - ns) / (double)NS_PER_S;
 }
 
-static int print_up(const struct cmd_args *a, const char *name, enum lab_was was, double took_s)
+/* "2 added, 1 changed": by the first word of each line. */
+static const char *count_changes(const struct strs *changes, char *out, size_t size)
 {
-	static const char *const words[] = { "down", "broken", "up" };
+	static const char *const words[] = { "added", "changed", "restarted", "removed",
+		"repaired" };
+	struct strs parts = { 0 };
+
+	for (size_t w = 0; w < sizeof words / sizeof words[0]; w++) {
+		size_t n = 0, len = strlen(words[w]);
+
+		for (size_t i = 0; i < changes->n; i++)
+			n += strncmp(changes->v[i], words[w], len) == 0 &&
+				changes->v[i][len] == ' ';
+		if (n)
+			strs_add(&parts, "%zu %s", n, words[w]);
+	}
+	strs_join(&parts, out, size);
+	strs_free(&parts);
+	return out;
+}
+
+static int print_up(const struct cmd_args *a, const char *name, enum lab_was was,
+	const struct strs *changes, double took_s)
+{
+	static const char *const words[] = { "down", "broken", "up", "other" };
+	char counts[128];
 	struct err e = { 0 };
 	json_t *warnings;
 	struct lab *l;
@@ -33,11 +56,14 @@ static int print_up(const struct cmd_args *a, const char *name, enum lab_was was
 		warnings = json_array();
 		for (size_t i = 0; i < l->n_warnings; i++)
 			json_array_append_new(warnings, json_string(l->warnings[i]));
-		cmd_print_json(json_pack("{s:i, s:s, s:s, s:s, s:I, s:f, s:o}", "version", 1, "lab",
-			name, "dir", l->dir, "was", words[was], "up_since_s", (json_int_t)t,
-			"took_s", took_s, "warnings", warnings));
+		cmd_print_json(json_pack("{s:i, s:s, s:s, s:s, s:I, s:f, s:o, s:o}", "version", 1,
+			"lab", name, "dir", l->dir, "was", words[was], "up_since_s", (json_int_t)t,
+			"took_s", took_s, "warnings", warnings, "changes", cmd_strs_json(changes)));
 	} else if (was == LAB_WAS_UP) {
 		printf("lab %s is up already since %s: nothing to do\n", name, when);
+	} else if (was == LAB_WAS_OTHER) {
+		printf("lab %s is changed (%.2f s): %s\n", name, took_s,
+			changes->n ? count_changes(changes, counts, sizeof counts) : "mended");
 	} else if (!(a->given & CMD_QUIET)) {
 		printf("lab %s is %s (%.2f s); next: lanyard status %s, lanyard bench %s, lanyard "
 		       "down %s\n",
@@ -50,7 +76,12 @@ static int print_up(const struct cmd_args *a, const char *name, enum lab_was was
 
 int cmd_up(const struct cmd_args *a)
 {
-	struct lab_opts o = { .quiet = a->given & CMD_QUIET };
+	struct strs changes = { 0 };
+	struct lab_opts o = {
+		.quiet = a->given & CMD_QUIET,
+		.change = true,
+		.changes = &changes,
+	};
 	uint64_t began = clock_now_ns();
 	struct topology *t;
 	struct err e = { 0 };
@@ -62,8 +93,9 @@ int cmd_up(const struct cmd_args *a)
 	if (lab_up(t, &o, &was, &e))
 		status = lab_fail(&e);
 	else
-		status = print_up(a, t->lab, was, seconds_since(began));
+		status = print_up(a, t->lab, was, &changes, seconds_since(began));
 	topology_free(t);
+	strs_free(&changes);
 	return status;
 }
 

@@ -105,6 +105,11 @@ void folder_close(struct folder *f)
 	fd_close(&f->fd);
 }
 
+/* What a node has in its lab's folder, after its name. */
+static const char *const of_node[] = { ".sock", ".log", ".agent", ".console", ".console.log" };
+
+#define N_OF_NODE (sizeof of_node / sizeof of_node[0])
+
 static bool ends_in(const char *name, const char *end)
 {
 	size_t n = strlen(name), m = strlen(end);
@@ -116,14 +121,12 @@ bool folder_is_ours(const struct plan *p, const char *name)
 {
 	static const char *const fixed[] = { "record.json", "record.json.new", "topology.json",
 		"lock", "switch.sock", "switch.log" };
-	static const char *const of_node[] = { ".sock", ".log", ".agent", ".console",
-		".console.log" };
 
 	for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
 		if (strcmp(name, fixed[i]) == 0)
 			return true;
 	}
-	for (size_t j = 0; !p && j < sizeof of_node / sizeof of_node[0]; j++) {
+	for (size_t j = 0; !p && j < N_OF_NODE; j++) {
 		if (ends_in(name, of_node[j]))
 			return true;
 	}
@@ -133,11 +136,11 @@ bool folder_is_ours(const struct plan *p, const char *name)
 		const struct step *s = &p->steps[i];
 		const char *slash =
 			s->kind == STEP_PORT && s->socket ? strrchr(s->socket, '/') : NULL;
-		size_t n = s->kind == STEP_VM ? strlen(s->name) : 0;
+		size_t n = step_is_node(s) ? strlen(s->name) : 0;
 
 		if (slash && strcmp(slash + 1, name) == 0)
 			return true;
-		for (size_t j = 0; n && j < sizeof of_node / sizeof of_node[0]; j++) {
+		for (size_t j = 0; n && j < N_OF_NODE; j++) {
 			if (strncmp(name, s->name, n) == 0 && strcmp(name + n, of_node[j]) == 0)
 				return true;
 		}
@@ -159,6 +162,16 @@ static int remove_ours(const struct folder *f, const char *name)
 		return fd_unix_clear_stale(path, NULL);
 	}
 	return unlinkat(f->fd, name, 0) < 0 ? -errno : 0;
+}
+
+void folder_forget_node(const struct folder *f, const char *node)
+{
+	for (size_t i = 0; i < N_OF_NODE; i++) {
+		char name[TOPO_NAME_MAX + 16];
+
+		snprintf(name, sizeof name, "%s%s", node, of_node[i]);
+		remove_ours(f, name);
+	}
 }
 
 void folder_remove(struct folder *f, const struct plan *p, struct strs *foreign)

@@ -34,6 +34,8 @@ int folder_open(struct folder *f, const char *run, const char *lab, struct err *
  * The lock is given up.
  */
 void folder_remove(struct folder *f, const struct plan *p, struct strs *foreign);
+/* Removes the files of a node that is no more: its logs, its sockets. */
+void folder_forget_node(const struct folder *f, const char *node);
 void folder_close(struct folder *f); /* gives up the lock; leaves everything there */
 
 /* Whether a lab of that plan (NULL: any) makes a file of that name. Pure. */

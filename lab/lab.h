@@ -45,7 +45,9 @@ struct lab {
 };
 
 struct lab_opts {
-	bool quiet; /* no progress lines; warnings are still told */
+	bool quiet;  /* no progress lines; warnings are still told */
+	bool change; /* a lab that is up from the same file, which has changed, is changed */
+	struct strs *changes; /* lab_up adds what it changed, a line each; NULL: not wanted */
 };
 
 /* How lab_up found the lab. Who brings one up for a while takes down only what was down. */
@@ -53,14 +55,20 @@ enum lab_was {
 	LAB_WAS_DOWN,
 	LAB_WAS_BROKEN, /* something in it had died and was started again */
 	LAB_WAS_UP,     /* nothing had to be done */
+	LAB_WAS_OTHER,  /* the file had changed: so is the lab */
 };
 
 /*
  * Brings the topology's lab up. A lab that is up from the same topology (its traffic may differ)
- * is left alone, dead processes of it are started again. A step that fails, and SIGINT, SIGTERM
- * or SIGHUP meanwhile (-EINTR), undo everything that this call did. was may be NULL.
+ * is left alone, dead processes of it are started again. If the file has changed since, the
+ * difference alone is applied (o->change), or that is refused. A step that fails, and SIGINT,
+ * SIGTERM or SIGHUP meanwhile (-EINTR), undo everything that this call did. was may be NULL.
  */
 int lab_up(const struct topology *t, const struct lab_opts *o, enum lab_was *was, struct err *e);
+
+/* What lab_up would change in the lab that is up of that name, a line each. *up: there is one, and
+ * it is up from this very file; else nothing is added. */
+int lab_compare(const struct topology *t, bool *up, struct strs *changes, struct err *e);
 
 /* Undoes what the record says, not to be interrupted. A lab that is not up is no error: *was_down
  * (may be NULL) says so. */

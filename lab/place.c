@@ -190,8 +190,26 @@ static void warn_taken(const struct host *h, const struct placement *p, struct s
 	strs_free(&cpus);
 }
 
+static void keep_cpus(const struct placement *keep, const struct host *h, struct placement *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		struct lab_cpu *c = &p->cpus[i];
+
+		for (size_t k = 0; c->cpu < 0 && keep && k < keep->n; k++)
+			if (strcmp(keep->cpus[k].who, c->who) == 0 &&
+				host_find_cpu(h, keep->cpus[k].cpu))
+				c->cpu = keep->cpus[k].cpu;
+	}
+}
+
 int place_cpus(const struct topology *t, const struct host *h, struct placement *p, struct strs *w,
 	struct err *e)
+{
+	return place_cpus_beside(t, h, NULL, p, w, e);
+}
+
+int place_cpus_beside(const struct topology *t, const struct host *h, const struct placement *keep,
+	struct placement *p, struct strs *w, struct err *e)
 {
 	struct state st = { .h = h };
 	int r = 0;
@@ -202,6 +220,7 @@ int place_cpus(const struct topology *t, const struct host *h, struct placement 
 	st.cpu = lab_calloc(h->n_cpus, sizeof *st.cpu);
 	st.core = lab_calloc(TOPO_CPUS_MAX, sizeof *st.core);
 	list_takers(t, p);
+	keep_cpus(keep, h, p);
 	for (size_t i = 0; i < p->n && !r; i++) {
 		if (p->cpus[i].cpu < 0)
 			continue;

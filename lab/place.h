@@ -34,6 +34,10 @@ struct placement {
  * names isn't there or not allowed. Warnings, which name who shares a CPU, are added to *w. */
 int place_cpus(const struct topology *t, const struct host *h, struct placement *p, struct strs *w,
 	struct err *e);
+/* The same for a lab that is up: who is in keep (may be NULL; by name) and named no CPU stays
+ * where it is, if that CPU is still there. */
+int place_cpus_beside(const struct topology *t, const struct host *h, const struct placement *keep,
+	struct placement *p, struct strs *w, struct err *e);
 void place_free(struct placement *p);
 
 /* The CPUs of node (-1: the workers) as "0,2", in order; "" if it has none. Returns out. */

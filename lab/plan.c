@@ -227,6 +227,12 @@ static void add_vms(struct plan *p, const struct topology *t, const struct paths
 int plan_make(const struct topology *t, const struct host *h, const struct paths *paths,
 	struct plan *p, struct err *e)
 {
+	return plan_make_beside(t, h, paths, NULL, p, e);
+}
+
+int plan_make_beside(const struct topology *t, const struct host *h, const struct paths *paths,
+	const struct placement *keep, struct plan *p, struct err *e)
+{
 	char *real;
 	int r;
 
@@ -244,7 +250,7 @@ int plan_make(const struct topology *t, const struct host *h, const struct paths
 	snprintf(p->dir, sizeof p->dir, "%.*s/%s", LAB_PATH_MAX - TOPO_NAME_MAX - 2, paths->run,
 		t->lab);
 	free(real);
-	r = place_cpus(t, h, &p->place, &p->warnings, e);
+	r = place_cpus_beside(t, h, keep, &p->place, &p->warnings, e);
 	if (r)
 		return r;
 	plan_add(p, STEP_FOLDER)->path = lab_strdup(p->dir);
@@ -256,10 +262,10 @@ int plan_make(const struct topology *t, const struct host *h, const struct paths
 	return 0;
 }
 
-void plan_clear(struct plan *p)
+void plan_cut(struct plan *p, size_t n)
 {
-	for (size_t i = 0; i < p->n_steps; i++) {
-		struct step *s = &p->steps[i];
+	while (p->n_steps > n) {
+		struct step *s = &p->steps[--p->n_steps];
 
 		free(s->name);
 		free(s->network);
@@ -270,17 +276,41 @@ void plan_clear(struct plan *p)
 		free(s->ifname);
 		free(s->pci);
 		json_decref(s->policy);
+		json_decref(s->back);
+		json_decref(s->was);
 		strs_free(&s->args);
 		fd_close(&s->pidfd);
 	}
+}
+
+void plan_drop_twins(struct plan *p)
+{
+	for (size_t i = p->n_steps; i-- > 0;) {
+		struct step *s = &p->steps[i], gone = *s;
+		bool twin = false;
+
+		for (size_t k = 0; k < p->n_steps && s->name; k++)
+			twin |= k != i && p->steps[k].kind == s->kind &&
+				strcmp(p->steps[k].name, s->name) == 0 &&
+				p->steps[k].state != STEP_PLANNED;
+		if (!twin || s->state != STEP_PLANNED)
+			continue;
+		memmove(s, s + 1, (p->n_steps - i - 1) * sizeof *s);
+		p->steps[p->n_steps - 1] = gone;
+		plan_cut(p, p->n_steps - 1);
+	}
+}
+
+void plan_clear(struct plan *p)
+{
+	plan_cut(p, 0);
 	free(p->steps);
 	place_free(&p->place);
 	strs_free(&p->warnings);
 	*p = (struct plan){ 0 };
 }
 
-/* The argument after an option of a command line, or "". */
-static const char *option(const struct step *s, const char *name)
+const char *step_option(const struct step *s, const char *name)
 {
 	for (size_t i = 0; i + 1 < s->args.n; i++) {
 		if (strcmp(s->args.v[i], name) == 0)
@@ -294,9 +324,45 @@ static const char *cpus_word(const char *list)
 	return strchr(list, ',') ? "CPUs" : "CPU";
 }
 
+bool step_is_node(const struct step *s)
+{
+	return s->kind == STEP_VM || s->kind == STEP_PROCESS;
+}
+
+struct step *plan_node(const struct plan *p, const char *name)
+{
+	struct step *vm = plan_find(p, STEP_VM, name);
+
+	return vm ? vm : plan_find(p, STEP_PROCESS, name);
+}
+
+char *step_describe_short(const struct step *s, char *out, size_t size)
+{
+	const char *what = s->kind == STEP_VM ? "VM"
+		: s->kind == STEP_SWITCH      ? "the switch"
+					      : step_kind_name(s->kind);
+
+	snprintf(out, size, "%s%s%s", what, s->name ? " " : "", s->name ? s->name : "");
+	return out;
+}
+
+static void describe_configure(const struct step *s, char *out, size_t size)
+{
+	size_t networks = json_object_size(json_object_get(s->policy, "networks"));
+	size_t ports = json_object_size(json_object_get(s->policy, "ports"));
+	const char *name = json_object_iter_key(
+		json_object_iter(json_object_get(s->policy, ports ? "ports" : "networks")));
+
+	if (networks + ports == 1)
+		snprintf(out, size, "%s %s", ports ? "port" : "network", name);
+	else
+		snprintf(out, size, "%zu port%s, %zu network%s, at once", ports,
+			ports == 1 ? "" : "s", networks, networks == 1 ? "" : "s");
+}
+
 char *step_describe(const struct step *s, char *out, size_t size)
 {
-	const char *cpus = option(s, "--cpus");
+	const char *cpus = step_option(s, "--cpus");
 	char policy[256];
 
 	switch (s->kind) {
@@ -326,8 +392,14 @@ char *step_describe(const struct step *s, char *out, size_t size)
 			s->external ? s->socket : "");
 		break;
 	case STEP_VM:
-		snprintf(out, size, "VM %s, %s, %s %s", s->name, option(s, "--memory"),
+		snprintf(out, size, "VM %s, %s, %s %s", s->name, step_option(s, "--memory"),
 			cpus_word(cpus), cpus);
+		break;
+	case STEP_PROCESS:
+		snprintf(out, size, "process %s, %s %s", s->name, cpus_word(cpus), cpus);
+		break;
+	case STEP_CONFIGURE:
+		describe_configure(s, out, size);
 		break;
 	case STEP_GUEST:
 		snprintf(out, size, "%s %s", s->name, s->socket ? "answers" : "runs");
@@ -367,6 +439,10 @@ char *step_describe_undo(const struct step *s, char *out, size_t size)
 	case STEP_VM:
 		snprintf(out, size, "VM %s stopped", s->name);
 		break;
+	case STEP_PROCESS:
+		snprintf(out, size, "process %s stopped", s->name);
+		break;
+	case STEP_CONFIGURE:
 	case STEP_GUEST:
 	case STEP_LINKS:
 	case STEP_KIND_N:

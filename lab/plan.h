@@ -21,15 +21,17 @@
 #include "lab/strs.h"
 
 /*      kind       name in the record */
-#define STEP_KINDS(X)                                                                      \
-	X(FOLDER, "folder")       /* the run folder, 0700, with its lock */                \
-	X(HUGEPAGES, "hugepages") /* as many as guests and switch need */                  \
-	X(SWITCH, "switch")       /* the process, until it answers */                      \
-	X(NETWORK, "network")                                                              \
-	X(PORT, "port")                                                                    \
-	X(VM, "vm")       /* the process only: all are started before any is waited for */ \
-	X(GUEST, "guest") /* until its agent answers, or if it has none the VMM does */    \
-	X(LINKS, "links") /* until all links are up */
+#define STEP_KINDS(X)                                                                              \
+	X(FOLDER, "folder")       /* the run folder, 0700, with its lock */                        \
+	X(HUGEPAGES, "hugepages") /* as many as guests and switch need */                          \
+	X(SWITCH, "switch")       /* the process, until it answers */                              \
+	X(NETWORK, "network")                                                                      \
+	X(PORT, "port")                                                                            \
+	X(PROCESS, "process")     /* a node of kind process; else as a VM */                       \
+	X(CONFIGURE, "configure") /* of what is there: only while `up` changes a lab */            \
+	X(VM, "vm")               /* the process only: all are started before any is waited for */ \
+	X(GUEST, "guest")         /* until its agent answers, or if it has none the VMM does */    \
+	X(LINKS, "links")         /* until all links are up */
 
 enum step_kind {
 #define X(name, text) STEP_##name,
@@ -54,7 +56,8 @@ struct step {
 	char *socket;      /* switch, vm: control; port: vhost-user; guest: agent, NULL if none */
 	char *ifname;      /* port: of the tap; NULL if it is none */
 	char *pci;         /* port: address of the device; NULL if it is none */
-	json_t *policy;    /* port: the policy keys of port_add; NULL: none */
+	json_t *policy;    /* port: the policy keys of port_add; NULL: none; configure: request */
+	json_t *back;      /* configure: the request that undoes it */
 	char *log;         /* switch, vm */
 	char *path;        /* folder: its path; hugepages: the file that was changed (result) */
 	struct strs args;  /* switch, vm: argv; links: ports that must come up */
@@ -68,8 +71,10 @@ struct step {
 	uint64_t pages_raised; /* hugepages: by how many the host's number was raised */
 	struct proc_id proc;   /* switch, vm; pid 0: not started */
 	/* while carried out; not in the record */
-	int pidfd;  /* of proc; -1 */
-	bool fresh; /* begun by this very run, so rolled back by it */
+	int pidfd;   /* of proc; -1 */
+	bool fresh;  /* begun by this very run, so rolled back by it */
+	bool bare;   /* port: made shut and with no policy, which `configure` brings */
+	json_t *was; /* port: the policy before this run; NULL: none */
 };
 
 struct plan {
@@ -95,11 +100,31 @@ int plan_make(const struct topology *t, const struct host *h, const struct paths
 	struct plan *p, struct err *e);
 void plan_clear(struct plan *p);
 
+/* The same for a lab that is up: who runs (by the names of keep, may be NULL) stays on its CPU. */
+int plan_make_beside(const struct topology *t, const struct host *h, const struct paths *paths,
+	const struct placement *keep, struct plan *p, struct err *e);
+
 /* Counts in h->cpus[].taken who runs where in labs that are up, but `except`. */
 void lab_mark_taken(struct host *h, const char *except);
 
 /* The first step of that kind and name (NULL: any name), or NULL. */
 struct step *plan_find(const struct plan *p, enum step_kind kind, const char *name);
+
+/* A step that is a node's process, VM or not; the node's of that name, or NULL. */
+bool step_is_node(const struct step *s);
+struct step *plan_node(const struct plan *p, const char *name);
+
+/* "the switch", "VM a", "process p", "port a.0", ... to out; returns out. */
+char *step_describe_short(const struct step *s, char *out, size_t size);
+
+/* The argument after an option of a step's command line, or "". */
+const char *step_option(const struct step *s, const char *name);
+
+/* Frees those PLANNED that exist under the same kind and name as well. */
+void plan_drop_twins(struct plan *p);
+
+/* Frees the steps from the n-th on. */
+void plan_cut(struct plan *p, size_t n);
 
 /* Appends a zeroed step of that kind. */
 struct step *plan_add(struct plan *p, enum step_kind kind);

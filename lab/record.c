@@ -35,6 +35,7 @@ static const struct field {
 	{ "ifname", F_TEXT, offsetof(struct step, ifname) },
 	{ "pci", F_TEXT, offsetof(struct step, pci) },
 	{ "policy", F_OBJECT, offsetof(struct step, policy) },
+	{ "back", F_OBJECT, offsetof(struct step, back) },
 	{ "pages", F_NUMBER, offsetof(struct step, pages) },
 	{ "pages_raised", F_NUMBER, offsetof(struct step, pages_raised) },
 };
@@ -180,7 +181,10 @@ static bool step_is_whole(const struct step *s)
 		return s->name;
 	case STEP_PORT:
 		return s->name && s->network && (s->ifname || s->pci || (s->socket && s->mac));
+	case STEP_CONFIGURE:
+		return s->policy;
 	case STEP_VM:
+	case STEP_PROCESS:
 		return s->name && s->socket && s->log && s->args.n;
 	case STEP_GUEST:
 		return s->name;

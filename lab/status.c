@@ -214,7 +214,7 @@ static json_t *nodes_status(const struct lab *l)
 
 	for (size_t i = 0; i < l->topology->n_nodes; i++) {
 		const struct topo_node *n = &l->topology->nodes[i];
-		const struct step *s = plan_find(l->plan, STEP_VM, n->name);
+		const struct step *s = plan_node(l->plan, n->name);
 
 		if (s)
 			json_array_append_new(a, vm_status(l->plan, s));
@@ -232,11 +232,12 @@ static const char *lab_state(const struct plan *p, struct strs *dead)
 {
 	for (size_t i = 0; i < p->n_steps; i++) {
 		const struct step *s = &p->steps[i];
+		char who[TOPO_NAME_MAX + 16];
 
 		if (s->kind == STEP_SWITCH && !proc_is_alive(s->proc))
 			strs_add(dead, "the switch");
-		else if (s->kind == STEP_VM && !proc_is_alive(s->proc))
-			strs_add(dead, "VM %s", s->name);
+		else if (step_is_node(s) && !proc_is_alive(s->proc))
+			strs_add(dead, "%s", step_describe_short(s, who, sizeof who));
 	}
 	return !p->up_since_s ? "half made" : dead->n ? "degraded" : "up";
 }

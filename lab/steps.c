@@ -126,28 +126,52 @@ int steps_lower_pages(const char *file, uint64_t by)
 	return r ? r : write_u64(file, now > by ? now - by : 0);
 }
 
+static int lower_pages(struct step *s, uint64_t by, struct err *e)
+{
+	int r = steps_lower_pages(s->path, by);
+
+	if (r)
+		return err_set(e, r,
+			"%s could not be lowered by the %" PRIu64 " that `up` added: %s", s->path,
+			by, err_str(r));
+	s->pages_raised -= by;
+	return 0;
+}
+
+/* Fewer than are held already: of those that we added, what is not needed any more. */
+static int fewer_pages(struct step *s, uint64_t fewer, struct err *e)
+{
+	uint64_t by = fewer < s->pages_raised ? fewer : s->pages_raised;
+
+	return by ? lower_pages(s, by, e) : 0;
+}
+
 static int hugepages_run(struct carry *c, struct step *s, struct err *e)
 {
 	char path[LAB_PATH_MAX], free_path[LAB_PATH_MAX];
-	uint64_t free_pages = 0;
+	uint64_t free_pages = 0, raised = 0, more;
 	struct host h;
 	int r;
 
+	if (s->pages < c->pages_held)
+		return fewer_pages(s, c->pages_held - s->pages, e);
+	more = s->pages - c->pages_held;
 	host_read("", &h);
 	host_hugepages_path(h.n_nodes > 1 ? c->plan->place.home : -1, path, sizeof path);
 	snprintf(free_path, sizeof free_path, "%.*s/free_hugepages",
 		(int)(strrchr(path, '/') - path), path);
 	host_read_u64(free_path, &free_pages);
-	r = steps_raise_pages(path, free_pages, s->pages, &s->pages_raised);
-	if (s->pages_raised)
+	r = steps_raise_pages(path, free_pages, more, &raised);
+	s->pages_raised += raised;
+	if (raised && !s->path)
 		s->path = lab_strdup(path);
-	if (free_pages + s->pages_raised >= s->pages)
+	if (free_pages + raised >= more)
 		return 0;
 	strs_add(&c->plan->warnings,
 		"%" PRIu64 " of %" PRIu64
 		" hugepages of 2 MiB are free%s%s%s: guests that get none "
 		"run from ordinary memory, slower",
-		free_pages + s->pages_raised, s->pages,
+		free_pages + raised, more,
 		r ? " and more can't be reserved (" : " and the kernel found no more",
 		r ? err_str(r) : "", r ? ")" : "");
 	return 0;
@@ -159,12 +183,9 @@ static int hugepages_undo(struct carry *c, struct step *s, struct err *e)
 
 	if (!s->pages_raised)
 		return 0;
-	r = steps_lower_pages(s->path, s->pages_raised);
+	r = lower_pages(s, s->pages_raised, e);
 	if (r)
-		return err_set(e, r,
-			"%s could not be lowered by the %" PRIu64 " that `up` added: "
-			"%s",
-			s->path, s->pages_raised, err_str(r));
+		return r;
 	free(s->path);
 	s->path = NULL;
 	return 0;
@@ -304,9 +325,16 @@ static int port_run(struct carry *c, struct step *s, struct err *e)
 		set_text(params, "kind", step_port_kind(s));
 	if (s->unmergeable)
 		json_object_set_new(params, "mergeable", json_false());
-	if (s->policy)
+	if (s->bare)
+		set_text(params, "admin", "down");
+	else if (s->policy)
 		json_object_update(params, s->policy);
 	return switch_call(c, "port_add", params, e);
+}
+
+static int configure_run(struct carry *c, struct step *s, struct err *e)
+{
+	return switch_call(c, "configure", json_deep_copy(s->policy), e);
 }
 
 /* Networks and ports live in the switch: when it is gone or silent, so are they. */
@@ -388,11 +416,11 @@ static int vm_run(struct carry *c, struct step *s, struct err *e)
 static int vm_undo(struct carry *c, struct step *s, struct err *e)
 {
 	static const char *const ends[] = { "agent", "console" };
-	char who[TOPO_NAME_MAX + 8];
+	char who[TOPO_NAME_MAX + 16];
 	size_t base = strlen(s->socket) - strlen(".sock");
 	int r;
 
-	snprintf(who, sizeof who, "VM %s", s->name);
+	step_describe_short(s, who, sizeof who);
 	r = stop(c, s, "stop", who, e);
 	for (size_t i = 0; !r && i < 2; i++) {
 		char *path = lab_asprintf("%.*s.%s", (int)base, s->socket, ends[i]);
@@ -407,12 +435,12 @@ static int vm_undo(struct carry *c, struct step *s, struct err *e)
 
 static int guest_run(struct carry *c, struct step *s, struct err *e)
 {
-	const struct step *vm = plan_find(c->plan, STEP_VM, s->name);
+	const struct step *vm = plan_node(c->plan, s->name);
 	uint64_t deadline = clock_now_ns() + GUEST_MS * NS_PER_MS;
-	char who[TOPO_NAME_MAX + 8];
+	char who[TOPO_NAME_MAX + 16];
 	json_t *info;
 
-	snprintf(who, sizeof who, "VM %s", s->name);
+	step_describe_short(vm, who, sizeof who);
 	if (!s->socket) {
 		info = wait_info(c, vm, who, e);
 		json_decref(info);
@@ -498,6 +526,8 @@ const struct step_ops steps_ops[STEP_KIND_N] = {
 	[STEP_NETWORK] = { network_run, network_undo },
 	[STEP_PORT] = { port_run, port_undo },
 	[STEP_VM] = { vm_run, vm_undo },
+	[STEP_PROCESS] = { vm_run, vm_undo },
+	[STEP_CONFIGURE] = { configure_run, nothing_undo },
 	[STEP_GUEST] = { guest_run, nothing_undo },
 	[STEP_LINKS] = { links_run, nothing_undo },
 };

@@ -6,6 +6,7 @@
  *	was never wholly up    an `up` crashed or is half undone: undo that, then carry the plan out
  *	up, all alive          nothing
  *	up, something died     the steps of what died are PLANNED again, and carried out
+ *	up, the file changed   the difference (lab/diff.h) is carried out (lab/change.h)
  */
 #include <errno.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 
 #include "base/fd.h"
 #include "lab/carry.h"
+#include "lab/change.h"
 #include "lab/check.h"
 #include "lab/daemon.h"
 #include "lab/lab.h"
@@ -58,41 +60,49 @@ static const char *since(const struct plan *p, char *out, size_t size)
 	return out;
 }
 
+/* A lab of that name that is up from another file is another lab. */
 static int check_same(const struct plan *want, const struct plan *have, struct err *e)
 {
 	char copy[LAB_PATH_MAX + 32], when[32];
 	bool same = false;
 	int r;
 
+	if (strcmp(want->file, have->file) == 0)
+		return 0;
 	snprintf(copy, sizeof copy, "%s/topology.json", have->dir);
 	r = same_topology(want->file, copy, &same, e);
 	if (r || same)
 		return r;
-	since(have, when, sizeof when);
-	if (strcmp(want->file, have->file) == 0)
-		return err_request(e, -EEXIST,
-			"lab %s is up since %s, and %s has changed since: "
-			"lanyard down %s, then up again",
-			have->lab, when, have->file, have->lab);
 	return err_request(e, -EEXIST,
 		"a lab named %s is up already, since %s, from another "
 		"topology (%s): take that down first (lanyard down %s), or give this one another "
 		"name",
-		have->lab, when, have->file, have->lab);
+		have->lab, since(have, when, sizeof when), have->file, have->lab);
+}
+
+static int refuse_change(const struct plan *have, struct err *e)
+{
+	char when[32];
+
+	return err_request(e, -EEXIST,
+		"lab %s is up since %s, and %s has changed since: lanyard up %s applies the "
+		"difference",
+		have->lab, since(have, when, sizeof when), have->file, have->file);
 }
 
 /* One process of a lab that was up: its pidfd, or its step PLANNED again. Whether it is gone. */
 static bool repair_process(struct session *s, struct step *st)
 {
+	char who[TOPO_NAME_MAX + 16];
+
 	st->pidfd = daemon_open(st->proc);
 	if (st->pidfd >= 0 && st->state == STEP_DONE)
 		return false;
 	if (st->state == STEP_BEGUN) /* a repair that crashed: its pid may be unknown */
 		steps_ops[st->kind].undo(&s->carry, st, NULL);
 	if (st->state != STEP_PLANNED)
-		progress_warn(&s->progress, "%s%s died; starting it again",
-			st->kind == STEP_VM ? "VM " : "the switch",
-			st->kind == STEP_VM ? st->name : "");
+		progress_warn(&s->progress, "%s died; starting it again",
+			step_describe_short(st, who, sizeof who));
 	fd_close(&st->pidfd);
 	st->proc = (struct proc_id){ 0 };
 	st->state = STEP_PLANNED;
@@ -118,15 +128,18 @@ static size_t plan_repair(struct session *s, struct plan *p)
 			switch_died = repair_process(s, st);
 			break;
 		case STEP_VM:
+		case STEP_PROCESS:
 			repair_process(s, st);
 			break;
 		case STEP_NETWORK:
 		case STEP_PORT:
 			if (switch_died)
 				st->state = STEP_PLANNED;
+			else if (st->state == STEP_BEGUN) /* an `up` that was cut off */
+				carry_undo_one(&s->carry, st, NULL, NULL);
 			break;
 		case STEP_GUEST:
-			vm = plan_find(p, STEP_VM, st->name);
+			vm = plan_node(p, st->name);
 			if (vm && vm->state == STEP_PLANNED)
 				st->state = STEP_PLANNED;
 			break;
@@ -142,22 +155,77 @@ static size_t plan_repair(struct session *s, struct plan *p)
 	return n;
 }
 
-/* The lab is up from `have`: repair it if needed. */
-static int up_again(struct session *s, const struct plan *want, struct plan *have,
-	enum lab_was *was, struct err *e)
+static void tell_warnings(struct session *s, const struct strs *now, const struct strs *before)
 {
-	int r = check_same(want, have, e);
+	for (size_t i = 0; i < now->n; i++) {
+		bool told = false;
+
+		for (size_t k = 0; k < before->n; k++)
+			told |= strcmp(now->v[i], before->v[k]) == 0;
+		if (!told)
+			progress_warn(&s->progress, "%s", now->v[i]);
+	}
+}
+
+static int repair(struct session *s, const struct plan *want_file, struct plan *have, struct err *e)
+{
 	struct step *folder = plan_find(have, STEP_FOLDER, NULL);
+	int r = 0;
+
+	s->carry.pages_held = plan_find(have, STEP_HUGEPAGES, NULL)->pages;
+	/* The traffic list may have changed: the copy is what `bench LAB` reads. */
+	snprintf(have->file, sizeof have->file, "%s", want_file->file);
+	if (folder)
+		r = steps_ops[STEP_FOLDER].run(&s->carry, folder, e);
+	return r ? r : carry_out(&s->carry, e);
+}
+
+static int change(struct session *s, const struct topology *t, struct diff *d, struct plan *have,
+	const struct lab_opts *o, struct err *e)
+{
+	int r;
+
+	if (!o || !o->change)
+		return refuse_change(have, e);
+	r = check_host(t, &d->merged, &s->paths, &s->host, e);
+	if (r)
+		return r;
+	if (o->changes)
+		diff_list(d, o->changes);
+	tell_warnings(s, &d->merged.warnings, &have->warnings);
+	return change_carry(s, d, have, e);
+}
+
+/* The lab is up from `have`: change it, or repair it, if needed. */
+static int up_again(struct session *s, const struct topology *t, struct plan *want,
+	struct plan *have, const struct lab_opts *o, enum lab_was *was, struct err *e)
+{
+	struct diff d = { 0 };
+	size_t broken;
+	int r = check_same(want, have, e);
 
 	if (r)
 		return r;
 	s->carry.plan = have;
-	*was = plan_repair(s, have) ? LAB_WAS_BROKEN : LAB_WAS_UP;
-	/* The traffic list may have changed: the copy is what `bench LAB` reads. */
-	snprintf(have->file, sizeof have->file, "%s", want->file);
-	if (folder)
-		r = steps_ops[STEP_FOLDER].run(&s->carry, folder, e);
-	return r ? r : carry_out(&s->carry, e);
+	broken = plan_repair(s, have);
+	plan_drop_twins(have);
+	plan_clear(want);
+	r = plan_make_beside(t, &s->host, &s->paths, &have->place, want, e);
+	if (!r)
+		r = diff_plans(have, want, &d, e);
+	if (r)
+		goto out;
+	if (d.n_shaping || have->n_steps != d.n_wanted) {
+		*was = LAB_WAS_OTHER;
+		r = change(s, t, &d, have, o, e);
+	} else {
+		*was = broken ? LAB_WAS_BROKEN : LAB_WAS_UP;
+		r = repair(s, &d.merged, have, e);
+	}
+out:
+	s->carry.plan = NULL;
+	diff_clear(&d);
+	return r;
 }
 
 static int up_new(struct session *s, struct plan *want, struct err *e)
@@ -187,7 +255,7 @@ static int clear_half_made(struct session *s, struct plan *have, struct err *e)
 }
 
 static int up_locked(struct session *s, const struct topology *t, struct plan *want,
-	enum lab_was *was, struct err *e)
+	const struct lab_opts *o, enum lab_was *was, struct err *e)
 {
 	struct plan have = { 0 };
 	int r = s->folder.fd >= 0 ? record_read(s->folder.fd, &have, e) : -ENOENT;
@@ -199,7 +267,7 @@ static int up_locked(struct session *s, const struct topology *t, struct plan *w
 	if (r && r != -ENOENT)
 		goto out;
 	if (!r && have.up_since_s) {
-		r = up_again(s, want, &have, was, e);
+		r = up_again(s, t, want, &have, o, was, e);
 		goto out;
 	}
 	if (!r)
@@ -243,8 +311,43 @@ int lab_up(const struct topology *t, const struct lab_opts *o, enum lab_was *was
 			r = 0;
 	}
 	if (!r)
-		r = up_locked(&s, t, &want, was, e);
+		r = up_locked(&s, t, &want, o, was, e);
 	plan_clear(&want);
 	session_end(&s);
+	return r;
+}
+
+int lab_compare(const struct topology *t, bool *up, struct strs *changes, struct err *e)
+{
+	struct plan want = { 0 }, have = { 0 };
+	struct folder f = FOLDER_CLOSED;
+	struct diff d = { 0 };
+	struct paths paths;
+	struct host h;
+	int r = 0;
+
+	*up = false;
+	paths_read(&paths);
+	if (folder_open(&f, paths.run, t->lab, NULL) || record_read(f.fd, &have, NULL) ||
+		!have.up_since_s)
+		goto out;
+	host_read("", &h);
+	lab_mark_taken(&h, t->lab);
+	change_mark_dead(&have);
+	plan_drop_twins(&have);
+	r = plan_make_beside(t, &h, &paths, &have.place, &want, e);
+	if (!r)
+		r = check_same(&want, &have, e);
+	*up = !r;
+	if (!r)
+		r = diff_plans(&have, &want, &d, e);
+	if (!r)
+		r = check_host(t, &d.merged, &paths, &h, e);
+	diff_list(&d, changes);
+out:
+	folder_close(&f);
+	diff_clear(&d);
+	plan_clear(&want);
+	plan_clear(&have);
 	return r;
 }

@@ -6,8 +6,10 @@
 
 FAKE_FAIL in their environment, a list with commas of WHO:METHOD=HOW:
     switch:port_add/a.0=refuse     an error reply when the parameter `name` is a.0 (no /NAME: always)
+    vmm/b:memory/128M=...          a VMM that is started with that much memory
     vmm/b:start=die                ends with status 7 before it listens; also: kill (SIGKILL to
                                    itself), hang (never answers)
+FAKE_FAIL_FILE names a file of such rules, which is read anew at each call.
 Every call is appended to FAKE_TRACE, a line each: "switch port_add a.0".
 """
 import json
@@ -61,7 +63,12 @@ class Fake:
         signal.signal(signal.SIGTERM, lambda *_: self.end("asked by SIGTERM"))
 
     def fail(self, method, name=""):
-        for rule in filter(None, os.environ.get("FAKE_FAIL", "").split(",")):
+        rules = os.environ.get("FAKE_FAIL", "")
+        path = os.environ.get("FAKE_FAIL_FILE", "")
+        if os.path.exists(path):
+            with open(path) as f:
+                rules += "," + f.read()
+        for rule in filter(None, rules.split(",")):
             what, _, how = rule.partition("=")
             who, _, wanted = what.partition(":")
             wanted, _, wanted_name = wanted.partition("/")
@@ -236,6 +243,7 @@ class Vmm(Fake):
         self.name = options["name"][0]
         super().__init__(f"vmm/{self.name}", options)
         self.fail("start")
+        self.fail("memory", options["memory"][0])
         self.listen(options["control"][0], self.rpc({
             "info": self.info, "stop": self.finish, "reset": dict}))
         self.listen(options["agent"][0], self.rpc({"hello": self.hello}))
