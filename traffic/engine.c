@@ -77,6 +77,8 @@ const char *traffic_engine_check(
 		       "id";
 	if (ether_mac_is_zero(s->peer))
 		return *why = "expected the peer's address, found zeros", "peer_mac";
+	if (s->n_macs > TRAFFIC_MACS_MAX)
+		return *why = "expected 1 to 16777216", "n_macs";
 	if (s->role == TRAFFIC_RECEIVE)
 		return NULL;
 	if (s->n_mix > TRAFFIC_MIX_MAX)
@@ -105,9 +107,12 @@ void traffic_engine_add(struct traffic_engine *e, const struct traffic_flow_spec
 	traffic_hist_init(&f->latency);
 	if (s->role == TRAFFIC_SEND) {
 		f->n_tmpl = sizes_of(s);
-		for (uint32_t i = 0; i < f->n_tmpl; i++)
+		for (uint32_t i = 0; i < f->n_tmpl; i++) {
 			traffic_template_init(
 				&f->tmpl[i], s->peer, own, s->id, size_of(s, i), s->l4_flows);
+			if (s->n_macs)
+				f->tmpl[i].n_macs = s->n_macs;
+		}
 		f->owner = e->owners + 1;
 		e->owners += f->n_tmpl;
 		f->renew_in = TRAFFIC_RENEW;
@@ -115,8 +120,11 @@ void traffic_engine_add(struct traffic_engine *e, const struct traffic_flow_spec
 	}
 	__builtin_memcpy(head, own.b, 6);
 	__builtin_memcpy(head + 6, s->peer.b, 6);
-	f->peer_lo = traffic_load64(head);
 	__builtin_memcpy(&f->peer_hi, head + 8, 4);
+	f->mask_lo = s->n_macs > 1 ? TRAFFIC_MACS_LO : UINT64_MAX;
+	f->mask_hi = s->n_macs > 1 ? TRAFFIC_MACS_HI : UINT32_MAX;
+	f->peer_lo = traffic_load64(head) & f->mask_lo;
+	f->peer_hi &= f->mask_hi;
 }
 
 void traffic_engine_start(struct traffic_engine *e, uint64_t now_tsc)

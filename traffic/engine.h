@@ -48,6 +48,7 @@ struct traffic_flow_spec {
 	uint32_t size;         /* send: with FCS */
 	uint32_t n_mix;        /* send: how many of mix[] are in use; 0: all frames are of `size` */
 	uint32_t l4_flows;     /* send: UDP source ports used, from 1 */
+	uint32_t n_macs;       /* addresses used, of each end (frame.h); 0 is 1 */
 	uint64_t rate_mfps;    /* send: frames per 1000 s; 0: flat out */
 	uint64_t frames;       /* send: stop after so many; 0: no limit */
 	uint64_t duration_tsc; /* send: stop so long after the start; 0: no limit */
@@ -75,6 +76,8 @@ struct traffic_flow {
 	/* receive */
 	uint64_t peer_lo; /* the frame's first 12 bytes: ours and the peer's address */
 	uint32_t peer_hi;
+	uint64_t mask_lo; /* what of them must be so */
+	uint32_t mask_hi;
 	uint64_t corrupt; /* of this flow by address and id, but harmed; not in `frames` */
 	struct traffic_seq seq;
 	struct traffic_hist latency;

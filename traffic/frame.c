@@ -41,6 +41,7 @@ void traffic_template_init(struct traffic_template *t, struct ether_mac dst, str
 	t->id = id;
 	t->len = size - ETHER_FCS_LEN;
 	t->l4_flows = l4_flows;
+	t->n_macs = 1;
 	__builtin_memcpy(h, dst.b, 6);
 	__builtin_memcpy(h + 6, src.b, 6);
 	put16(h + 12, 0x0800);
@@ -86,6 +87,16 @@ void traffic_frame_stamp_tail(uint8_t *frame, uint32_t len, uint64_t word)
 
 	for (uint32_t i = TRAFFIC_LEN_MIN; i < len; i++)
 		frame[i] = (uint8_t)(m >> (i & 7) * 8);
+}
+
+uint64_t traffic_frame_stamp_macs(const struct traffic_template *t, uint8_t *frame, uint64_t seq)
+{
+	uint32_t k = (uint32_t)(seq % t->n_macs);
+
+	for (int end = 0; end < 12; end += 6)
+		for (int i = 0; i < 3; i++)
+			frame[end + 1 + i] = t->header[end + 1 + i] ^ (uint8_t)(k >> 8 * i);
+	return traffic_header_sum(frame);
 }
 
 static bool short_tail_ok(const uint8_t *frame, uint32_t len)

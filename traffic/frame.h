@@ -8,6 +8,7 @@
  *	0   destination, source, 0x0800                                  Ethernet
  *	14  IPv4 header, valid checksum; addresses 10.x.y.z out of the MACs' last three bytes
  *	34  UDP header, checksum 0 ("none"); the source port is TRAFFIC_PORT_BASE + seq % l4_flows
+ *	    with n_macs > 1, bytes 1 to 3 of both MACs are XORed with seq % n_macs
  *	42  u64  sequence number << 16 | flow id                         little endian, as below
  *	50  u64  the sender's TSC
  *	58  u16  check over bytes 0..57
@@ -36,6 +37,7 @@
 #define TRAFFIC_PORT_BASE 49152u
 #define TRAFFIC_PORT_DST  7681u
 #define TRAFFIC_L4_MAX    16384u
+#define TRAFFIC_MACS_MAX  (1u << 24)
 
 #define TRAFFIC_OFF_WORD  42
 #define TRAFFIC_OFF_TSC   50
@@ -64,6 +66,7 @@ struct traffic_template {
 	uint16_t id;
 	uint32_t len;
 	uint32_t l4_flows;
+	uint32_t n_macs;      /* addresses used, of each end */
 	uint64_t header_sum;  /* of `header` */
 	uint64_t port_factor; /* what one more in the source port's big-endian field adds */
 };
@@ -101,7 +104,8 @@ static inline uint64_t traffic_mix(uint64_t v)
 	return v * TRAFFIC_K2;
 }
 
-/* size: TRAFFIC_SIZE_MIN..TRAFFIC_SIZE_MAX; l4_flows: 1..TRAFFIC_L4_MAX. The caller checks. */
+/* size: TRAFFIC_SIZE_MIN..TRAFFIC_SIZE_MAX; l4_flows: 1..TRAFFIC_L4_MAX. The caller checks. n_macs
+ * is 1 after it; up to TRAFFIC_MACS_MAX may be set. */
 void traffic_template_init(struct traffic_template *t, struct ether_mac dst, struct ether_mac src,
 	uint16_t id, uint32_t size, uint32_t l4_flows);
 
@@ -110,6 +114,9 @@ void traffic_frame_fill(const struct traffic_template *t, uint8_t *frame, uint32
 
 /* The slow half of traffic_frame_stamp: the ends of frames longer than 64 bytes. */
 void traffic_frame_stamp_tail(uint8_t *frame, uint32_t len, uint64_t word);
+
+/* With several addresses: writes those of this frame. Returns the header's sum. */
+uint64_t traffic_frame_stamp_macs(const struct traffic_template *t, uint8_t *frame, uint64_t seq);
 
 /* Makes a filled buffer the frame with this sequence number (up to TRAFFIC_SEQ_MAX). */
 static inline void traffic_frame_stamp(
@@ -126,6 +133,8 @@ static inline void traffic_frame_stamp(
 		__builtin_memcpy(frame + 34, &port, 2);
 		sum += ((uint64_t)port - base) * t->port_factor;
 	}
+	if (__builtin_expect(t->n_macs > 1, 0))
+		sum = traffic_frame_stamp_macs(t, frame, seq);
 	check = traffic_check(sum, word, tsc);
 	traffic_store64(frame + TRAFFIC_OFF_WORD, word);
 	traffic_store64(frame + TRAFFIC_OFF_TSC, tsc);
@@ -150,6 +159,10 @@ static inline bool traffic_frame_head_ok(const uint8_t *frame)
 		traffic_check(traffic_header_sum(frame), traffic_load64(frame + TRAFFIC_OFF_WORD),
 			traffic_load64(frame + TRAFFIC_OFF_TSC));
 }
+
+/* What of a frame's first 12 bytes is the same whichever of the addresses are used. */
+#define TRAFFIC_MACS_LO 0x00ffffff000000ffull
+#define TRAFFIC_MACS_HI 0xffff0000u
 
 /* The length that the IPv4 header says, with the Ethernet header: equals the buffer's. */
 static inline uint32_t traffic_frame_said_len(const uint8_t *frame)

@@ -13,7 +13,7 @@ static bool flow_takes(const struct traffic_flow *f, uint32_t port, const uint8_
 	__builtin_memcpy(&hi, d + 8, 4);
 	return f->spec.port == port &&
 		f->spec.id == (uint16_t)traffic_load64(d + TRAFFIC_OFF_WORD) &&
-		f->peer_lo == traffic_load64(d) && f->peer_hi == hi;
+		f->peer_lo == (traffic_load64(d) & f->mask_lo) && f->peer_hi == (hi & f->mask_hi);
 }
 
 static struct traffic_flow *flow_find(struct traffic_engine *e, uint32_t port, const uint8_t *d)

@@ -100,14 +100,14 @@ class Moves(Workers):
         got = json.loads(out)["directions"]
         for d in got:
             self.assertEqual([0] * 4, [d[h] for h in HARM if h != "lost"], d)
+        # The last two while one device is started and the other not yet, or no more.
+        reasons = {"tx_ring_full", "tx_port_down", "rx_no_receiver"}
         drops = {}
         for p in self.sw.stats()["ports"]:
             for reason, count in p["drops"].items():
                 drops[reason] = drops.get(reason, 0) + count
-        self.assertEqual({"tx_ring_full", "tx_port_down"} | {r for r, c in drops.items() if c},
-                         {"tx_ring_full", "tx_port_down"}, drops)
-        self.assertLessEqual(sum(d["lost"] for d in got),
-                             drops["tx_ring_full"] + drops["tx_port_down"])
+        self.assertEqual(set(), {r for r, c in drops.items() if c} - reasons, drops)
+        self.assertLessEqual(sum(d["lost"] for d in got), sum(drops[r] for r in reasons))
         self.assertGreater(k, 20)
 
     def test_by_load(self):

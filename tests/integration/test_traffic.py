@@ -71,6 +71,18 @@ class Traffic(Case):
         self.assertAlmostEqual(mean, r["asked"]["mean_size"], 3)
         self.assertAlmostEqual(1, d["sent_bytes"] / 12000 / mean, delta=0.03)
 
+    def test_many_addresses(self):
+        """Each address is learnt, and none is flooded once it is."""
+        ports = self.ports()
+        r = self.traffic(*ports, "--macs", "500", "--queue-size", str(QUEUE), "--rate",
+                         f"{RATE}kpps", "--seconds", "1", "--warm-up", "0.5")
+        self.check(r)
+        s = self.sw.stats()
+        self.assertEqual(1000, s["networks"][0]["fdb_entries"])
+        self.assertEqual(0, s["networks"][0]["moved"])
+        for p in s["ports"]:
+            self.assertLess(p["flooded"], 1100)
+
     def test_rings(self):
         """Ring features on and off, longest frames; what the switch lacks is left out."""
         ports = self.ports(mtu=9000)

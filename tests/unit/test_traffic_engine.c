@@ -261,6 +261,51 @@ static void counting_wire(struct fake *to, const uint8_t *data, uint32_t len, ui
 	put(to, data, len);
 }
 
+/* Addresses that came over the wire, by the number in their bytes 1 to 3. */
+static uint32_t by_mac[2][1000];
+
+static void mac_wire(struct fake *to, const uint8_t *data, uint32_t len, uint64_t n)
+{
+	for (int end = 0; end < 2; end++) {
+		const uint8_t *m = data + 6 * end;
+		uint32_t k = m[1] | (uint32_t)m[2] << 8 | (uint32_t)m[3] << 16;
+
+		assert_int_equal(2, m[0]);
+		assert_int_equal(end ? 1 : 2, m[5]);
+		assert_true(k < 1000);
+		by_mac[end][k]++;
+	}
+	put(to, data, len);
+}
+
+/* Many addresses of each end, with several ports as well, and a flow of one address beside it. */
+static void test_macs(void **state)
+{
+	struct traffic_flow_spec s = spec(TRAFFIC_SEND, 1, 300), r = spec(TRAFFIC_RECEIVE, 1, 0);
+	struct traffic_flow *rx[2];
+
+	s.frames = 5000;
+	s.l4_flows = 7;
+	s.n_macs = r.n_macs = 1000;
+	a.deliver = mac_wire;
+	add(s);
+	rx[0] = add(r);
+	s.id = r.id = 2;
+	s.n_macs = r.n_macs = 1;
+	add(s);
+	rx[1] = add(r);
+	traffic_engine_start(&e, traffic_tsc());
+	while (traffic_engine_poll(&e))
+		;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(rx[i]->frames, 5000);
+		assert_int_equal(rx[i]->seq.lost + rx[i]->corrupt, 0);
+	}
+	for (int k = 0; k < 1000; k++)
+		for (int end = 0; end < 2; end++)
+			assert_int_equal(by_mac[end][k], k ? 5 : 5005);
+}
+
 static void test_mix(void **state)
 {
 	static const uint16_t mix[] = { 64, 594, 64, 64, 594, 64, 1518, 64, 594, 64, 594, 64 };
@@ -396,6 +441,7 @@ static void test_refusals(void **state)
 	REFUSED(size, 63, "size");
 	REFUSED(size, 1519, "size");
 	REFUSED(size, 9235, "size");
+	REFUSED(n_macs, TRAFFIC_MACS_MAX + 1, "n_macs");
 	REFUSED(l4_flows, 0, "l4_flows");
 	REFUSED(l4_flows, TRAFFIC_L4_MAX + 1, "l4_flows");
 	REFUSED(rate_mfps, TRAFFIC_RATE_MAX + 1, "rate_mfps");
@@ -415,6 +461,7 @@ int main(void)
 		cmocka_unit_test_setup(test_clean, setup),
 		cmocka_unit_test_setup(test_bad_wire, setup),
 		cmocka_unit_test_setup(test_many_flows, setup),
+		cmocka_unit_test_setup(test_macs, setup),
 		cmocka_unit_test_setup(test_mix, setup),
 		cmocka_unit_test_setup(test_bodies, setup),
 		cmocka_unit_test_setup(test_ring_full, setup),

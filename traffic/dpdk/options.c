@@ -16,6 +16,7 @@ const char tg_usage[] =
 	"                --in-order  --vectorized  --queue-size N (256)\n"
 	"  the traffic:  --size BYTES|imix (64; with FCS; imix: 64, 594 and 1518 as 7:4:1)\n"
 	"                --flows N (1: UDP flows each way, which differ in their source port)\n"
+	"                --macs N (1: addresses of each port, taken in turn)\n"
 	"                --rate max|100kpps|1Gbps (max; each way)  --one-way\n"
 	"                --seconds S (5)  --warm-up S (0.5)  --frames N (each way; then it ends)\n"
 	"                --verify-bodies-every N (1; a power of 2; heads are verified always)\n"
@@ -113,6 +114,7 @@ enum {
 	QUEUE_SIZE,
 	SIZE,
 	FLOWS,
+	MACS,
 	RATE,
 	ONE_WAY,
 	SECONDS,
@@ -135,6 +137,7 @@ static const struct option longs[] = {
 	{ "queue-size", required_argument, NULL, QUEUE_SIZE },
 	{ "size", required_argument, NULL, SIZE },
 	{ "flows", required_argument, NULL, FLOWS },
+	{ "macs", required_argument, NULL, MACS },
 	{ "rate", required_argument, NULL, RATE },
 	{ "one-way", no_argument, NULL, ONE_WAY },
 	{ "seconds", required_argument, NULL, SECONDS },
@@ -185,6 +188,10 @@ static int value(struct tg_options *o, int opt, char *text, struct err *e)
 		ret = number("flows", text, 1, TRAFFIC_L4_MAX, &v, e);
 		o->flows = (uint32_t)v;
 		return ret;
+	case MACS:
+		ret = number("macs", text, 1, TRAFFIC_MACS_MAX, &v, e);
+		o->macs = (uint32_t)v;
+		return ret;
 	case FRAMES:
 		return number("frames", text, 1, TRAFFIC_SEQ_MAX, &o->frames, e);
 	case CPU:
@@ -226,6 +233,7 @@ int tg_options_parse(int argc, char **argv, struct tg_options *o, bool *help, st
 		.size_name = "64",
 		.size = 64,
 		.flows = 1,
+		.macs = 1,
 		.rate = { .kind = RATE_MAX },
 		.seconds = 5,
 		.warmup_s = 0.5,

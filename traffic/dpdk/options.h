@@ -29,6 +29,7 @@ struct tg_options {
 	uint32_t n_mix;
 	uint16_t mix[TRAFFIC_MIX_MAX];
 	uint32_t flows;
+	uint32_t macs; /* of each port */
 	struct rate rate;
 	uint64_t frames; /* of each direction; 0: no limit */
 	double seconds, warmup_s;

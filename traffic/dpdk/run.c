@@ -30,6 +30,7 @@ static void spec_fill(const struct tg_trial *t, struct traffic_flow_spec *s)
 	for (uint32_t i = 0; i < o->n_mix; i++)
 		s->mix[i] = o->mix[i];
 	s->l4_flows = o->flows;
+	s->n_macs = o->macs;
 	if (o->rate.kind == RATE_PPS)
 		s->rate_mfps = o->rate.value * 1000;
 	else if (o->rate.kind == RATE_BPS)
