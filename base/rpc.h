@@ -26,6 +26,9 @@
 
 #define RPC_LINE_MAX (8u << 20) /* bytes in a request or reply */
 
+/* The type of a parameter that its method looks at itself: anything, null included. */
+#define RPC_ANY JSON_NULL
+
 /* Parameters are data: each method lists its own, and they are checked before the handler runs.
  * An unknown key is an error. Ends with a zero name. */
 struct rpc_param {

@@ -90,6 +90,7 @@ static int param_check(const struct rpc_param *p, const json_t *v, struct err *e
 {
 	bool fits = p->type == JSON_TRUE ? json_is_boolean(v)
 		: p->type == JSON_REAL   ? json_is_number(v)
+		: p->type == RPC_ANY     ? true
 					 : json_typeof(v) == p->type;
 
 	if (!fits)

@@ -23,18 +23,22 @@ static json_int_t int_of(const json_t *params, const char *key, json_int_t other
 	return v ? json_integer_value(v) : otherwise;
 }
 
-/* The network that a request names: -1 for none named; -ENOENT if it does not exist. */
-static int net_of(struct sw *sw, const json_t *params, int *net, struct err *e)
+/* The addresses that a request means, by "network", "port" and "vlan". */
+static int filter_of(struct sw *sw, const json_t *params, struct sw_fdb_filter *f, struct err *e)
 {
-	const char *name = text_of(params, "network");
+	const char *net = text_of(params, "network"), *port = text_of(params, "port");
+	const struct sw_port *p = port ? sw_port_find(sw, port) : NULL;
 
-	*net = -1;
-	if (!name)
-		return 0;
-	*net = sw_net_find(sw, name);
-	if (*net < 0) {
-		err_request(e, -ENOENT, "there is no network \"%s\"", name);
+	f->net = net ? sw_net_find(sw, net) : -1;
+	f->port = p ? p->dp->id : -1;
+	f->vid = (int)int_of(params, "vlan", -1);
+	if (net && f->net < 0) {
+		err_request(e, -ENOENT, "there is no network \"%s\"", net);
 		return err_field(e, "network");
+	}
+	if (port && !p) {
+		err_request(e, -ENOENT, "there is no port \"%s\"", port);
+		return err_field(e, "port");
 	}
 	return 0;
 }
@@ -64,8 +68,9 @@ static int m_network_add(void *ctx, const json_t *params, json_t **result, struc
 	struct sw_service *s = ctx;
 
 	*result = json_object();
-	return sw_net_add(s->sw, text_of(params, "name"), (uint32_t)int_of(params, "mtu", 1500),
-		(uint32_t)int_of(params, "ageing_s", 300), e);
+	return sw_net_add(s->sw, text_of(params, "name"),
+		(uint32_t)int_of(params, "mtu", SW_MTU_DEFAULT),
+		(uint32_t)int_of(params, "ageing_s", SW_AGEING_DEFAULT_S), e);
 }
 
 static int m_network_del(void *ctx, const json_t *params, json_t **result, struct err *e)
@@ -89,6 +94,7 @@ static int m_port_add(void *ctx, const json_t *params, json_t **result, struct e
 		.client = role && strcmp(role, "client") == 0,
 		.mergeable = !mergeable || json_is_true(mergeable),
 		.queues = (uint16_t)int_of(params, "queues", 1),
+		.policy = params,
 	};
 
 	if (role && !c.client && strcmp(role, "server")) {
@@ -135,25 +141,36 @@ static int m_queue_assign(void *ctx, const json_t *params, json_t **result, stru
 		(int)int_of(params, "worker", -1), e);
 }
 
+static int m_configure(void *ctx, const json_t *params, json_t **result, struct err *e)
+{
+	struct sw_service *s = ctx;
+
+	*result = json_object();
+	return sw_configure(
+		s->sw, json_object_get(params, "networks"), json_object_get(params, "ports"), e);
+}
+
 static int m_fdb(void *ctx, const json_t *params, json_t **result, struct err *e)
 {
 	struct sw_service *s = ctx;
-	int net, ret = net_of(s->sw, params, &net, e);
+	struct sw_fdb_filter f;
+	int ret = filter_of(s->sw, params, &f, e);
 
 	if (ret)
 		return ret;
-	*result = sw_fdb_list(s->sw, net);
+	*result = sw_fdb_list(s->sw, f);
 	return 0;
 }
 
 static int m_fdb_flush(void *ctx, const json_t *params, json_t **result, struct err *e)
 {
 	struct sw_service *s = ctx;
-	int net, ret = net_of(s->sw, params, &net, e);
+	struct sw_fdb_filter f;
+	int ret = filter_of(s->sw, params, &f, e);
 
 	if (ret)
 		return ret;
-	*result = json_pack("{s:i}", "removed", (int)sw_fdb_flush(s->sw, net));
+	*result = json_pack("{s:i}", "removed", (int)sw_fdb_flush(s->sw, f));
 	return 0;
 }
 
@@ -169,8 +186,8 @@ static int m_shutdown(void *ctx, const json_t *params, json_t **result, struct e
 
 static const struct rpc_param network_add_params[] = {
 	{ "name", JSON_STRING, true, 0, 0 },
-	{ "mtu", JSON_INTEGER, false, 68, 9216 },
-	{ "ageing_s", JSON_INTEGER, false, 1, 1000000 },
+	{ "mtu", JSON_INTEGER, false, SW_MTU_MIN, SW_MTU_MAX },
+	{ "ageing_s", JSON_INTEGER, false, 1, SW_AGEING_MAX_S },
 	{ NULL, JSON_NULL, false, 0, 0 },
 };
 
@@ -189,6 +206,21 @@ static const struct rpc_param port_add_params[] = {
 	{ "role", JSON_STRING, false, 0, 0 },
 	{ "queues", JSON_INTEGER, false, 1, DP_PAIRS_MAX },
 	{ "mergeable", JSON_TRUE, false, 0, 0 },
+	/* The policy: policy_json.c looks at it. */
+	{ "vlan", RPC_ANY, false, 0, 0 },
+	{ "isolated", RPC_ANY, false, 0, 0 },
+	{ "admin", RPC_ANY, false, 0, 0 },
+	{ "mac_limit", RPC_ANY, false, 0, 0 },
+	{ "static", RPC_ANY, false, 0, 0 },
+	{ "spoof", RPC_ANY, false, 0, 0 },
+	{ "storm", RPC_ANY, false, 0, 0 },
+	{ "police", RPC_ANY, false, 0, 0 },
+	{ NULL, JSON_NULL, false, 0, 0 },
+};
+
+static const struct rpc_param configure_params[] = {
+	{ "networks", JSON_OBJECT, false, 0, 0 },
+	{ "ports", JSON_OBJECT, false, 0, 0 },
 	{ NULL, JSON_NULL, false, 0, 0 },
 };
 
@@ -204,8 +236,10 @@ static const struct rpc_param queue_assign_params[] = {
 	{ NULL, JSON_NULL, false, 0, 0 },
 };
 
-static const struct rpc_param network_params[] = {
+static const struct rpc_param fdb_params[] = {
 	{ "network", JSON_STRING, false, 0, 0 },
+	{ "port", JSON_STRING, false, 0, 0 },
+	{ "vlan", JSON_INTEGER, false, 0, DP_VLAN_LAST },
 	{ NULL, JSON_NULL, false, 0, 0 },
 };
 
@@ -215,9 +249,10 @@ const struct rpc_method sw_methods[] = {
 	{ "network_del", m_network_del, name_params },
 	{ "port_add", m_port_add, port_add_params },
 	{ "port_del", m_port_del, name_params },
+	{ "configure", m_configure, configure_params },
 	{ "stats", m_stats, stats_params },
-	{ "fdb", m_fdb, network_params },
-	{ "fdb_flush", m_fdb_flush, network_params },
+	{ "fdb", m_fdb, fdb_params },
+	{ "fdb_flush", m_fdb_flush, fdb_params },
 	{ "rebalance", m_rebalance, NULL },
 	{ "queue_assign", m_queue_assign, queue_assign_params },
 	{ "capture_start", sw_m_capture_start, sw_capture_start_params },

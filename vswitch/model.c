@@ -81,6 +81,7 @@ static void port_free(struct sw_port *p)
 {
 	if (!p)
 		return;
+	sw_policy_free(&p->policy);
 	free(p->dp);
 	free(p);
 }
@@ -141,8 +142,7 @@ static int name_check(const char *what, const char *name, struct err *e)
 	return 0;
 }
 
-/* After a change of networks' ageing. */
-static void ages_changed(struct sw *sw)
+void sw_ages_changed(struct sw *sw)
 {
 	uint32_t min = UINT32_MAX / 4;
 
@@ -175,7 +175,7 @@ static int net_add_locked(
 	n->ageing_s = ageing_s;
 	if (i == sw->n_nets)
 		sw->n_nets++;
-	ages_changed(sw);
+	sw_ages_changed(sw);
 	sw_publish(sw);
 	return 0;
 }
@@ -208,7 +208,7 @@ int sw_net_del(struct sw *sw, const char *name, struct err *e)
 		stats = sw->nets[i].stats;
 		memset(&sw->nets[i], 0, sizeof(sw->nets[i]));
 		sw_publish(sw);
-		sw_fdb_flush(sw, i);
+		sw_fdb_flush(sw, (struct sw_fdb_filter){ i, -1, -1 });
 	}
 	pthread_mutex_unlock(&sw->lock);
 	free(stats);
@@ -254,6 +254,28 @@ static struct sw_port *port_new(const struct sw_port_config *c, uint16_t net, ui
 	return p;
 }
 
+/* Puts a port into the model, with its policy, and publishes that; or does nothing. */
+static int port_enter(
+	struct sw *sw, struct sw_port *p, const struct sw_port_config *c, struct err *e)
+{
+	struct sw_change change = { .port = p };
+	uint16_t id = p->dp->id;
+	int ret = sw_policy_read(sw_policy_merge(NULL, c->policy), &change.policy, e);
+
+	if (ret)
+		return err_prefix(e, "port \"%s\"", p->name);
+	sw->ports[id] = p;
+	if (id == sw->n_ports)
+		sw->n_ports++;
+	sw->nets[p->net].n_ports++;
+	ret = sw_changes_apply(sw, &change, 1, e);
+	if (ret) {
+		sw->ports[id] = NULL;
+		sw->nets[p->net].n_ports--;
+	}
+	return ret;
+}
+
 static struct sw_port *port_add_locked(struct sw *sw, const struct sw_port_config *c, struct err *e)
 {
 	int net = sw_net_find(sw, c->network);
@@ -278,11 +300,10 @@ static struct sw_port *port_add_locked(struct sw *sw, const struct sw_port_confi
 		err_set(e, -ENOMEM, "no memory for a port");
 		return NULL;
 	}
-	sw->ports[id] = p;
-	if (id == sw->n_ports)
-		sw->n_ports++;
-	sw->nets[net].n_ports++;
-	sw_publish(sw);
+	if (port_enter(sw, p, c, e)) {
+		port_free(p);
+		return NULL;
+	}
 	return p;
 }
 
@@ -350,19 +371,17 @@ int sw_port_del(struct sw *sw, const char *name, struct err *e)
 	return 0;
 }
 
-static bool entry_not_of_net(void *arg, const struct fdb_entry *en)
+static bool entry_not_meant(void *arg, const struct fdb_entry *en)
 {
-	return (int)(en->key >> 48) - 1 != *(int *)arg;
+	const struct sw_fdb_filter *f = arg;
+
+	return en->is_static || (f->net >= 0 && (int)(en->key >> 48) - 1 != f->net) ||
+		(f->port >= 0 && en->port != f->port) || (f->vid >= 0 && en->vid != f->vid);
 }
 
-static bool entry_is_static(void *arg, const struct fdb_entry *en)
+uint32_t sw_fdb_flush(struct sw *sw, struct sw_fdb_filter f)
 {
-	return en->is_static;
-}
-
-uint32_t sw_fdb_flush(struct sw *sw, int net)
-{
-	return fdb_sweep(&sw->fdb, net < 0 ? entry_is_static : entry_not_of_net, &net);
+	return fdb_sweep(&sw->fdb, entry_not_meant, &f);
 }
 
 /* Ages by network id, into ages[DP_NETS_MAX + 1]. Returns how many. */

@@ -32,6 +32,11 @@ static void *take(uint8_t **at, size_t size)
 	return p;
 }
 
+static bool admin_down(const struct sw_port *p)
+{
+	return p->policy.dp && p->policy.dp->admin_down;
+}
+
 static bool port_has_outs(const struct sw_port *p)
 {
 	for (uint32_t i = 0; i < p->queues; i++)
@@ -61,6 +66,9 @@ static void view_ports(const struct sw *sw, struct dp_view *v)
 			continue;
 		vp->port = p->dp;
 		vp->net = p->net;
+		vp->policy = p->policy.dp;
+		vp->isolated = vp->policy && vp->policy->isolated;
+		vp->egress.native = vp->policy ? vp->policy->untagged : 0;
 		vp->out_slot = (uint16_t)v->n_outs;
 		for (uint32_t i = 0; i < p->queues; i++) {
 			if (p->out[i])
@@ -68,7 +76,8 @@ static void view_ports(const struct sw *sw, struct dp_view *v)
 			if (p->in[i])
 				view_inq(v, p->in[i]);
 		}
-		vp->n_outs = (uint16_t)(v->n_outs - vp->out_slot);
+		if (!admin_down(p))
+			vp->n_outs = (uint16_t)(v->n_outs - vp->out_slot);
 	}
 }
 
@@ -98,7 +107,7 @@ static void view_nets(const struct sw *sw, struct dp_view *v, uint16_t *members)
 		n->members = members;
 		for (uint32_t id = 0; id < sw->n_ports; id++)
 			if (sw->ports[id] && sw->ports[id]->net == i &&
-				port_has_outs(sw->ports[id]))
+				port_has_outs(sw->ports[id]) && !admin_down(sw->ports[id]))
 				n->members[n->n_members++] = (uint16_t)id;
 		members += n->n_members;
 	}

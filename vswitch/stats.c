@@ -139,14 +139,18 @@ static json_t *port_json(struct sw *sw, struct sw_port *p)
 	port = json_pack("{s:s, s:s, s:s?, s:s, s:s?, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
 			 "s:o, s:o}",
 		"name", p->name, "network", sw->nets[p->net].name, "socket",
-		p->kind == SW_PORT_VHOST ? p->socket : NULL, "state",
-		port_state(p), "reason", fault ? ring_fault_text(fault) : NULL, "features",
+		p->kind == SW_PORT_VHOST ? p->socket : NULL, "state", port_state(p), "reason",
+		fault ? ring_fault_text(fault) : NULL, "features",
 		features_json(p->vid >= 0 ? p->features : 0), "queues", pairs_in_use(p), "connects",
 		number(p->connects), "vhost_pid", p->pid ? json_integer(p->pid) : json_null(), "rx",
 		traffic_json(&rx), "tx", traffic_json(&tx), "drops", drops_json(drops), "flooded",
 		number(flooded), "notifications_sent", number(notifications), "kicks_received",
 		number(p->kicks), "queue", queues_json(p));
 	sw_edge_stats(p, port);
+	json_object_set(port, "policy", p->policy.given);
+	json_object_set_new(port, "fdb_entries",
+		number(__atomic_load_n(&sw->fdb.port_entries[p->dp->id], __ATOMIC_RELAXED)));
+	json_object_set_new(port, "unlearned", number(dp_counter_read(&p->dp->unlearned)));
 	return port;
 }
 
@@ -216,31 +220,35 @@ json_t *sw_stats(struct sw *sw, const char *port, struct err *e)
 struct list_arg {
 	const struct sw *sw;
 	json_t *list;
-	int net;
+	struct sw_fdb_filter filter;
 };
 
 static bool entry_list(void *arg, const struct fdb_entry *en)
 {
 	struct list_arg *a = arg;
+	const struct sw_fdb_filter *f = &a->filter;
 	uint32_t net = (uint32_t)(en->key >> 48) - 1;
 	const struct sw_port *p = en->port < a->sw->n_ports ? a->sw->ports[en->port] : NULL;
 	struct ether_mac mac;
 	char text[ETHER_MAC_STR];
 
-	if ((a->net >= 0 && (int)net != a->net) || net >= a->sw->n_nets || !p)
+	if ((f->net >= 0 && (int)net != f->net) || (f->port >= 0 && en->port != f->port) ||
+		(f->vid >= 0 && en->vid != f->vid) || net >= a->sw->n_nets || !p)
 		return true;
 	for (int i = 0; i < 6; i++)
 		mac.b[i] = (uint8_t)(en->key >> 8 * i);
 	json_array_append_new(a->list,
-		json_pack("{s:s, s:s, s:s, s:i}", "network", a->sw->nets[net].name, "mac",
-			ether_mac_str(mac, text), "port", p->name, "age_s",
-			(int)(a->sw->shared.now_s - en->seen_s)));
+		json_pack("{s:s, s:s, s:i, s:s, s:b, s:o}", "network", a->sw->nets[net].name, "mac",
+			ether_mac_str(mac, text), "vlan", (int)en->vid, "port", p->name, "static",
+			(int)en->is_static, "age_s",
+			en->is_static ? json_null()
+				      : json_integer(a->sw->shared.now_s - en->seen_s)));
 	return true;
 }
 
-json_t *sw_fdb_list(struct sw *sw, int net)
+json_t *sw_fdb_list(struct sw *sw, struct sw_fdb_filter f)
 {
-	struct list_arg a = { .sw = sw, .list = json_array(), .net = net };
+	struct list_arg a = { .sw = sw, .list = json_array(), .filter = f };
 
 	pthread_mutex_lock(&sw->lock);
 	fdb_sweep(&sw->fdb, entry_list, &a);

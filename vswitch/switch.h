@@ -24,12 +24,18 @@
 #include "vswitch/capture.h"
 #include "vswitch/dp/view.h"
 #include "vswitch/dp/worker.h"
+#include "vswitch/policy.h"
 
 struct json_t;
 
-#define SW_NAME_MAX    63 /* bytes of a port's or network's name */
-#define SW_DEVICE_MAX  31 /* of an interface's name or PCI address, as asked for */
-#define SW_RINGS_MAX   (2 * DP_PAIRS_MAX)
+#define SW_NAME_MAX         63 /* bytes of a port's or network's name */
+#define SW_DEVICE_MAX       31 /* of an interface's name or PCI address, as asked for */
+#define SW_MTU_MIN          68
+#define SW_MTU_MAX          9216
+#define SW_MTU_DEFAULT      1500
+#define SW_AGEING_MAX_S     1000000
+#define SW_AGEING_DEFAULT_S 300
+#define SW_RINGS_MAX        (2 * DP_PAIRS_MAX)
 /* Of four addresses: 64 MiB, of which the kernel gives what is used. */
 #define SW_FDB_BUCKETS (1u << 20)
 
@@ -67,6 +73,8 @@ struct sw_port {
 	uint16_t net;    /* index in nets */
 	struct dp_port *dp;
 
+	struct sw_policy policy; /* control thread: w, under the lock */
+
 	/* The front end, if there is one. */
 	int vid;      /* librte_vhost's number of the connection; -1: none */
 	int conn_fd;  /* its socket, librte_vhost's: only to be looked at; -1: unknown */
@@ -102,7 +110,7 @@ struct sw {
 	uint64_t measured_tsc;                     /* when; 0: never */
 	uint64_t started_ns;
 	bool huge;
-	struct sw_bell bell; /* control thread */
+	struct sw_bell bell;                          /* control thread */
 	struct sw_capture *captures[SW_CAPTURES_MAX]; /* control thread: w, under the lock */
 	uint32_t last_capture;                        /* its id */
 	int capture_fd; /* eventfd; their threads: w when one has something for us */
@@ -131,18 +139,28 @@ struct sw_port_config {
 	const char *device; /* of the others: interface, PCI address; else NULL */
 	bool client, mergeable;
 	uint16_t queues;
+	const struct json_t
+		*policy; /* an object with policy keys (policy.h) among others; or NULL */
 };
 
 int sw_port_add(struct sw *sw, const struct sw_port_config *c, struct err *e);
 int sw_port_del(struct sw *sw, const char *name, struct err *e);
 
-/* Forgets addresses: of one network (by index), or of all (-1). Returns how many. */
-uint32_t sw_fdb_flush(struct sw *sw, int net);
+/* Which addresses: of a network (by index), port (by id), VLAN; -1: of any. */
+struct sw_fdb_filter {
+	int net, port, vid;
+};
+
+/* Forgets learnt addresses. Returns how many. */
+uint32_t sw_fdb_flush(struct sw *sw, struct sw_fdb_filter f);
 
 /* Once a second: the clock of ages, and expiry. */
 void sw_tick(struct sw *sw);
 /* Looks for ports whose rings a worker found broken: says so and takes them out. */
 void sw_faults(struct sw *sw);
+
+/* Under the lock: after a change of networks' ageing. */
+void sw_ages_changed(struct sw *sw);
 
 /* Under the lock. NULL or -1: none of that name. */
 struct sw_port *sw_port_find(struct sw *sw, const char *name);
@@ -178,6 +196,6 @@ void sw_vhost_attach(struct sw *sw);
 
 /* stats.c, control thread: takes the lock. port NULL: all. NULL with *e. */
 struct json_t *sw_stats(struct sw *sw, const char *port, struct err *e);
-struct json_t *sw_fdb_list(struct sw *sw, int net);
+struct json_t *sw_fdb_list(struct sw *sw, struct sw_fdb_filter f);
 
 #endif
