@@ -122,6 +122,9 @@ bool folder_is_ours(const struct plan *p, const char *name)
 	static const char *const fixed[] = { "record.json", "record.json.new", "topology.json",
 		"lock", "switch.sock", "switch.log" };
 
+	/* Left by a `lanyard capture` that was killed in its first moment. */
+	if (strncmp(name, "capture.", 8) == 0 && ends_in(name, ".sock"))
+		return true;
 	for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
 		if (strcmp(name, fixed[i]) == 0)
 			return true;

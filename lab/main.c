@@ -30,6 +30,8 @@ static const struct cmd cmds[] = {
 	{ "status", "[LAB]", "Show all labs, or one in detail.", CMD_JSON, 0, 1, .fn = cmd_status },
 	{ "bench", "TOPOLOGY|LAB", "Run a topology's traffic and measure it.",
 		.raw = lab_cmd_bench },
+	{ "capture", "LAB/PORT", "Show a port's frames as they pass, or write them as pcapng.",
+		.raw = cmd_capture },
 	{ "console", "LAB/NODE", "Talk to a guest's console; Ctrl-] ends.", 0, 1, 1,
 		.fn = cmd_console },
 	{ "logs", "LAB[/PART]", "Print logs: all, or those of PART: switch, NODE, or NODE.console.",

@@ -229,9 +229,9 @@ static void test_our_files(void **state)
 {
 	static const char *const ours[] = { "record.json", "record.json.new", "topology.json",
 		"lock", "switch.sock", "switch.log", "a.sock", "a.log", "a.agent", "a.console",
-		"b.console.log", "a.0.vhost", "x.0.vhost" };
+		"b.console.log", "a.0.vhost", "x.0.vhost", "capture.4711.sock" };
 	static const char *const others[] = { "notes.txt", "c.log", "x.log", "a.2.vhost", "a",
-		".log", "a.0.vhost.bak", "record.json~" };
+		".log", "a.0.vhost.bak", "capture.log", "record.json~" };
 	struct plan p;
 
 	make_plan(&p);
