@@ -20,6 +20,7 @@
 #include "base/log.h"
 
 #define HEAP_MB_DEFAULT 32
+#define NO_DEVICE       "ffff:ff:1f.7"
 #define HUGE_DIR        "/sys/kernel/mm/hugepages"
 
 /* Free hugepages of one size ("hugepages-2048kB") in MiB. */
@@ -98,7 +99,8 @@ int eal_start(uint32_t memory_mb, bool *huge, struct err *e)
 	lcores_arg(lcores, sizeof(lcores));
 	snprintf(mem, sizeof(mem), "%u", mb);
 	argv[argc++] = "lanyard-switch";
-	argv[argc++] = "--no-pci";
+	argv[argc++] = "-a"; /* no device but those that ports ask for: none is there */
+	argv[argc++] = NO_DEVICE;
 	argv[argc++] = "--no-telemetry";
 	argv[argc++] = "--log-level=*:error";
 	argv[argc++] = lcores;

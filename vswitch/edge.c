@@ -11,12 +11,17 @@
 #include "base/log.h"
 #include "vswitch/dp/tun.h"
 #include "vswitch/eal.h"
+#include "vswitch/nic.h"
+#include "vswitch/pcidev.h"
 #include "vswitch/tapif.h"
+
+#define SYSFS "/sys"
 
 struct sw_edge {
 	bool up; /* the link, as last seen; lock */
 	struct tapif tap;
 	struct dp_tun tun[DP_PAIRS_MAX];
+	struct nic nic;
 };
 
 /* By kind: its name; the parameter that says which device; those that make no sense for it. */
@@ -56,14 +61,21 @@ int sw_edge_request(const json_t *params, struct sw_port_config *c, struct err *
 		return err_field(e, kinds[k].not_for_it[i]);
 	}
 	c->kind = (enum sw_port_kind)k;
-	if (c->kind != SW_PORT_VHOST)
-		c->device = json_string_value(json_object_get(params, kinds[k].device));
+	if (c->kind == SW_PORT_VHOST)
+		return 0;
+	c->device = json_string_value(json_object_get(params, kinds[k].device));
+	if (c->kind == SW_PORT_TAP)
+		return 0;
+	if (pcidev_addr(c->device, c->pci, e))
+		return e->code;
+	c->device = c->pci;
 	return 0;
 }
 
 int sw_edge_check(const struct sw *sw, const struct sw_port_config *c, struct err *e)
 {
-	int ret = tapif_name_check(c->device, e);
+	int ret = c->kind == SW_PORT_TAP ? tapif_name_check(c->device, e)
+					 : pcidev_check(SYSFS, c->device, e);
 
 	for (uint32_t id = 0; ret == 0 && id < sw->n_ports; id++) {
 		const struct sw_port *p = sw->ports[id];
@@ -96,35 +108,48 @@ static int tap_queues(struct sw_edge *ed, const struct tapif *t, struct err *e)
 	return 0;
 }
 
+static bool link_is_up(struct sw_port *p)
+{
+	return p->kind == SW_PORT_TAP ? tapif_is_up(&p->edge->tap) : nic_is_up(&p->edge->nic);
+}
+
 int sw_edge_open(struct sw *sw, struct sw_port *p, struct err *e)
 {
 	struct sw_edge *ed = calloc(1, sizeof(*ed));
+	uint32_t mtu = sw->nets[p->net].mtu;
 	int ret;
 
 	if (!ed)
 		return err_set(e, -ENOMEM, "no memory for a port");
-	ret = tapif_open(&ed->tap, p->device, p->queues, sw->nets[p->net].mtu, e);
-	if (ret == 0)
-		ret = tap_queues(ed, &ed->tap, e);
 	p->edge = ed;
+	if (p->kind == SW_PORT_TAP) {
+		ret = tapif_open(&ed->tap, p->device, p->queues, mtu, e);
+		if (ret == 0)
+			ret = tap_queues(ed, &ed->tap, e);
+	} else {
+		ret = nic_open(&ed->nic, &sw->nics_left, "pci", p->device, "", p->queues, mtu, e);
+	}
 	if (ret) {
-		sw_edge_close(p);
+		sw_edge_close(sw, p);
 		return ret;
 	}
 	pthread_mutex_lock(&sw->lock);
-	ed->up = tapif_is_up(&ed->tap);
+	ed->up = link_is_up(p);
 	sw_edge_sync(sw, p, false);
 	pthread_mutex_unlock(&sw->lock);
 	return 0;
 }
 
-void sw_edge_close(struct sw_port *p)
+void sw_edge_close(struct sw *sw, struct sw_port *p)
 {
 	struct sw_edge *ed = p->edge;
 
 	if (!ed)
 		return;
-	tapif_close(&ed->tap);
+	if (p->kind == SW_PORT_TAP)
+		tapif_close(&ed->tap);
+	else
+		nic_close(&ed->nic, &sw->nics_left);
 	for (uint32_t i = 0; i < DP_PAIRS_MAX; i++)
 		if (ed->tun[i].buf)
 			munmap(ed->tun[i].buf, (size_t)DP_TUN_BURST * DP_TUN_STEP);
@@ -133,9 +158,11 @@ void sw_edge_close(struct sw_port *p)
 }
 
 /* What wakes a sleeping worker when a frame comes: in the place of a guest's kick fd. */
-static int wake_fd(const struct sw_edge *ed, uint32_t i)
+static int wake_fd(const struct sw_port *p, uint16_t i)
 {
-	return fcntl(ed->tun[i].fd, F_DUPFD_CLOEXEC, 3);
+	if (p->kind == SW_PORT_TAP)
+		return fcntl(p->edge->tun[i].fd, F_DUPFD_CLOEXEC, 3);
+	return nic_wake_fd(&p->edge->nic, i);
 }
 
 static bool queue_make(struct sw *sw, struct sw_port *p, uint32_t i)
@@ -151,14 +178,20 @@ static bool queue_make(struct sw *sw, struct sw_port *p, uint32_t i)
 	}
 	memset(in, 0, sizeof(*in));
 	memset(out, 0, sizeof(*out));
-	in->edge = out->edge = &dp_tun_ops;
-	in->edge_queue = out->edge_queue = &p->edge->tun[i];
+	if (p->kind == SW_PORT_TAP) {
+		in->edge = out->edge = &dp_tun_ops;
+		in->edge_queue = out->edge_queue = &p->edge->tun[i];
+	} else {
+		in->edge = out->edge = &dp_eth_ops;
+		in->edge_queue = &p->edge->nic.rx[i];
+		out->edge_queue = &p->edge->nic.tx[i];
+	}
 	in->port = out->port = p->dp;
 	in->stats = &p->dp->in[i];
 	out->stats = &p->dp->out[i];
 	in->net = p->net;
 	in->ring.call_fd = out->ring.call_fd = out->ring.kick_fd = -1;
-	in->ring.kick_fd = wake_fd(p->edge, i);
+	in->ring.kick_fd = wake_fd(p, (uint16_t)i);
 	in->owner = in->to = in->claim = sw_worker_pick(sw, p, i);
 	if (in->ring.kick_fd >= 0 && dp_worker_watch(&sw->workers[in->owner], in->ring.kick_fd, in))
 		fd_close(&in->ring.kick_fd); /* looked at by time */
@@ -213,7 +246,7 @@ void sw_edge_tick(struct sw *sw)
 		/* Only this thread adds and deletes ports. */
 		if (!p || !p->edge)
 			continue;
-		up = tapif_is_up(&p->edge->tap);
+		up = link_is_up(p);
 		if (up == p->edge->up)
 			continue;
 		pthread_mutex_lock(&sw->lock);
@@ -221,6 +254,7 @@ void sw_edge_tick(struct sw *sw)
 		sw_edge_sync(sw, p, false);
 		pthread_mutex_unlock(&sw->lock);
 	}
+	nic_left_free(&sw->nics_left);
 }
 
 void sw_edge_stats(const struct sw_port *p, json_t *port)

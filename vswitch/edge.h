@@ -22,7 +22,7 @@ int sw_edge_check(const struct sw *sw, const struct sw_port_config *c, struct er
 /* Makes the device of a port that is in the model. Without the lock: it may take a while. */
 int sw_edge_open(struct sw *sw, struct sw_port *p, struct err *e);
 /* Ends it: none of its queues is in the view any more. Safe if it was never made. */
-void sw_edge_close(struct sw_port *p);
+void sw_edge_close(struct sw *sw, struct sw_port *p);
 
 /* Under the lock: brings the view in line with the link, as sw_port_sync. */
 void sw_edge_sync(struct sw *sw, struct sw_port *p, bool hold);

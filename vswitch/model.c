@@ -326,7 +326,7 @@ static void port_remove(struct sw *sw, struct sw_port *p)
 	/* Nobody learns it now. */
 	fdb_sweep(&sw->fdb, entry_not_of_port, &id);
 	pthread_mutex_unlock(&sw->lock);
-	sw_edge_close(p);
+	sw_edge_close(sw, p);
 	port_free(p);
 	sw_captures_reap(sw);
 }

@@ -24,6 +24,8 @@
 #include "vswitch/capture.h"
 #include "vswitch/dp/view.h"
 #include "vswitch/dp/worker.h"
+#include "vswitch/nic.h"
+#include "vswitch/pcidev.h"
 #include "vswitch/policy.h"
 
 struct json_t;
@@ -114,6 +116,7 @@ struct sw {
 	struct sw_capture *captures[SW_CAPTURES_MAX]; /* control thread: w, under the lock */
 	uint32_t last_capture;                        /* its id */
 	int capture_fd; /* eventfd; their threads: w when one has something for us */
+	struct nic_left nics_left;
 };
 
 struct sw_options {
@@ -137,6 +140,7 @@ struct sw_port_config {
 	enum sw_port_kind kind;
 	const char *socket; /* of vhost; else NULL */
 	const char *device; /* of the others: interface, PCI address; else NULL */
+	char pci[PCIDEV_ADDR_LEN]; /* the latter as the kernel writes it */
 	bool client, mergeable;
 	uint16_t queues;
 	const struct json_t

@@ -41,7 +41,7 @@ struct dp_frame {
 	uint32_t meta;             /* DP_META_* */
 	uint16_t deep;             /* bytes that our copy reaches, if more than hdr_len; else 0 */
 	struct virtio_net_hdr off; /* with DP_META_OFFLOAD: the request, checked (dp/offload.h) */
-	void *mbuf;                /* of an edge's frame, which holds it; else undefined */
+	void *mbuf;                /* that holds it, if dp_burst.mbufs; else undefined */
 } __attribute__((aligned(64)));
 
 /* The longest frame that there will be of it on a wire: a big one is cut to segments of gso_size. */
@@ -67,6 +67,7 @@ struct dp_burst {
 	uint32_t n_segs;
 	struct ring_seg segs[DP_BURST_SEGS + 2 * DP_BURST];
 	uint32_t drops[DP_DROP_MAX]; /* of the burst; zero between bursts */
+	bool mbufs;                  /* the frames are mbufs: an Ethernet device's (dp/eth.h) */
 	uint8_t deep[DP_BURST][DP_DEEP_MAX];
 };
 

@@ -57,6 +57,9 @@ struct dp_edge_ops {
 	void (*release)(struct dp_inq *q, struct dp_burst *b);
 	uint32_t (*deliver)(struct dp_outq *o, const struct dp_egress *eg, struct dp_frame *frame,
 		uint8_t *idx, uint32_t n, uint64_t *bytes, struct dp_queue_stats *st);
+	/* Before a sleep: kick_fd is to show frames from now on. False: there are some. May be
+	 * NULL: it always does. */
+	bool (*arm)(struct dp_inq *q);
 };
 
 /* dp_inq.last_tag of a queue that knows nothing of its next frame: no tag looks so. */

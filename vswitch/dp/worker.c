@@ -101,6 +101,14 @@ static void queue_arm(struct dp_inq *q, int *timeout_ms)
 		ring_arm(r);
 }
 
+/* The same for a port that has no rings. False: it has frames. */
+static bool edge_arm(struct dp_inq *q, int *timeout_ms)
+{
+	if (q->ring.kick_fd < 0)
+		*timeout_ms = SLEEP_NO_KICK_MS;
+	return !q->edge->arm || q->edge->arm(q);
+}
+
 static bool queue_failed(const struct dp_inq *q)
 {
 	return __atomic_load_n(&q->port->fault, __ATOMIC_RELAXED);
@@ -120,8 +128,7 @@ static bool worker_arm(struct dp_poll *p, int *timeout_ms)
 		if (queue_failed(p->active[i]))
 			continue;
 		if (p->active[i]->edge) {
-			if (p->active[i]->ring.kick_fd < 0)
-				*timeout_ms = SLEEP_NO_KICK_MS;
+			quiet &= edge_arm(p->active[i], timeout_ms);
 			continue;
 		}
 		queue_arm(p->active[i], timeout_ms);
