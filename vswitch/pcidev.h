@@ -17,8 +17,8 @@ int pcidev_addr(const char *text, char out[PCIDEV_ADDR_LEN], struct err *e);
 /*
  * Is the device there, a network device, and in the hands of a driver that lets DPDK use it? 0, or
  * -errno and a sentence that says what stands in the way and which command takes it away: no such
- * device (then those that are), no network device, a kernel driver, no driver, no IOMMU, a device of
- * the same IOMMU group that a kernel driver has.
+ * device (then those that are), no network device, a kernel driver, no driver, no IOMMU, another
+ * device of its IOMMU group that a kernel driver has.
  */
 int pcidev_check(const char *sysfs, const char *addr, struct err *e);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The data path of a kernel-facing port: a queue of a tap interface, that is, a file of
- * /dev/net/tun made with IFF_VNET_HDR. A frame is one read or one write, with the same header in front that
- * guests use; so big frames and partial checksums pass between guests and the kernel as they are,
+ * /dev/net/tun made with IFF_VNET_HDR. A frame is one read or one write, behind the same header that guests
+ * use; so big frames and partial checksums pass between guests and the kernel as they are,
  * and a frame is copied once each way, by the kernel.
  *
  * A look at an empty tap is a system call. A worker that serves guests too doesn't make it each
