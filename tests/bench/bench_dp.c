@@ -5,7 +5,7 @@
  * (each frame that arrives is sent back by the other port, rewritten). Prints the median of busy
  * cycles per frame over all bursts, so that a preempted burst does not count.
  *
- *	bench_dp [FRAME_BYTES [MILLISECONDS [LAYOUT]]]	sizes without FCS; one, two, indirect
+ *	bench_dp [FRAME_BYTES [MILLISECONDS [LAYOUT]]]	sizes without FCS; one, two, indirect, packed
  *	bench_dp macs N [FRAME_BYTES [MILLISECONDS]]	N addresses, half of them behind each port;
  *							each frame's two are chosen at random
  */
@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "tests/lib/dprig.h"
+#include "tests/lib/packed_driver.h"
 
 #define SIZE     1024u
 #define IN_LOOP  1024u /* frames on their way, each direction */
@@ -30,7 +31,7 @@ static struct rig rig;
 static bool stop;
 static uint32_t frame_len = 60;
 static uint32_t n_macs; /* behind each port; 0: one, and no choice */
-static enum { ONE, TWO, INDIRECT } layout;
+static enum { ONE, TWO, INDIRECT, PACKED } layout;
 
 /* A guest's buffers: free ones on a stack, as a mempool's cache does it. */
 struct pool {
@@ -38,6 +39,8 @@ struct pool {
 	uint32_t n;
 	uint16_t used_in, used_out;
 	uint32_t in_buf[SIZE], out_buf[SIZE]; /* by descriptor */
+	struct packed_driver in, out;
+	uint16_t in_id; /* the next buffer's */
 };
 
 static struct pool pool[2];
@@ -91,6 +94,17 @@ static void macs_learn(void)
 	printf("%u addresses, %u found no room; ", 2 * n_macs, lost);
 }
 
+static void post_packed(int g, bool out, uint16_t id, uint32_t buf)
+{
+	struct packed_driver *d = out ? &pool[g].out : &pool[g].in;
+	struct vring_packed_desc v = { buf_gpa(buf) + HEADROOM - HDR,
+		out ? BUF - HEADROOM : frame_len + HDR, 0, out ? VRING_DESC_F_WRITE : 0 };
+
+	(out ? pool[g].out_buf : pool[g].in_buf)[id] = buf;
+	if (!pd_add(d, &v, 1, id))
+		abort();
+}
+
 static void post_out(int g, uint16_t d, uint32_t buf, struct ring *r)
 {
 	pool[g].out_buf[d] = buf;
@@ -114,11 +128,38 @@ static void post_in(int g, uint16_t d, uint32_t buf, struct ring *r)
 			(uint16_t)(d + SIZE / 2) };
 		r->desc[d + SIZE / 2] = (struct vring_desc){ gpa, frame_len, 0, 0 };
 		break;
+	case PACKED:
+		break;
 	case INDIRECT:
 		t = (struct vring_desc *)(void *)(buf_data(g, buf) - HEADROOM);
 		t[0] = (struct vring_desc){ gpa - HDR, HDR, VRING_DESC_F_NEXT, 1 };
 		t[1] = (struct vring_desc){ gpa, frame_len, 0, 0 };
 		r->desc[d] = (struct vring_desc){ gpa - HEADROOM, 32, VRING_DESC_F_INDIRECT, 0 };
+	}
+}
+
+/* The same as guest_round. */
+static void guest_round_packed(int g)
+{
+	struct pool *p = &pool[g];
+	uint16_t id, n = 0;
+	uint32_t len;
+
+	while (p->n < 4096 && pd_take(&p->in, &id, &len))
+		p->free[p->n++] = p->in_buf[id];
+	while (n < 32 && p->n && p->in.n_free && pd_take(&p->out, &id, &len)) {
+		uint32_t buf = p->out_buf[id];
+		uint8_t *data = buf_data(g, buf);
+		volatile uint16_t *buffers = (void *)(data - 2);
+
+		if (*buffers != 1)
+			abort();
+		data[11] = (uint8_t)(1 + g); /* source */
+		data[5] = (uint8_t)(2 - g);  /* destination: the other */
+		post_packed(g, true, id, p->free[--p->n]);
+		post_packed(g, false, p->in_id, buf);
+		p->in_id = (p->in_id + 1) % SIZE;
+		n++;
 	}
 }
 
@@ -164,7 +205,10 @@ static void *guests(void *arg)
 {
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED))
 		for (int g = 0; g < 2; g++)
-			guest_round(g);
+			if (layout == PACKED)
+				guest_round_packed(g);
+			else
+				guest_round(g);
 	return NULL;
 }
 
@@ -175,11 +219,20 @@ static void guest_init(int g)
 
 	for (uint32_t b = 0; b < 4096; b++)
 		p->free[p->n++] = 4095 - b;
+	if (layout == PACKED) {
+		pd_init(&p->in, in->pdesc, in->driver_event, in->device_event, SIZE, 0x8000);
+		pd_init(&p->out, out->pdesc, out->driver_event, out->device_event, SIZE, 0x8000);
+	}
 	for (uint16_t d = 0; d < SIZE; d++) {
+		if (layout == PACKED) {
+			post_packed(g, true, d, p->free[--p->n]);
+			continue;
+		}
 		post_out(g, d, p->free[--p->n], out);
 		out->avail->ring[d] = d;
 	}
-	out->avail->idx = SIZE;
+	if (layout != PACKED)
+		out->avail->idx = SIZE;
 	for (uint16_t d = 0; d < IN_LOOP / (layout == TWO ? 2 : 1); d++) {
 		uint32_t buf = p->free[--p->n];
 		uint8_t *data = buf_data(g, buf);
@@ -188,9 +241,16 @@ static void guest_init(int g)
 		memcpy(data, "\x02\0\0\0\0\0\x02\0\0\0\0\0\x88\xb5", 14);
 		data[11] = (uint8_t)(1 + g);
 		data[5] = (uint8_t)(2 - g);
+		if (layout == PACKED) {
+			post_packed(g, false, p->in_id, buf);
+			p->in_id = (p->in_id + 1) % SIZE;
+			continue;
+		}
 		post_in(g, d, buf, in);
 		in->avail->ring[d] = d;
 	}
+	if (layout == PACKED)
+		return;
 	in->avail->idx = IN_LOOP / (layout == TWO ? 2 : 1);
 	in->avail->flags = out->avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
 }
@@ -246,13 +306,16 @@ int main(int argc, char **argv)
 	if (argc > 3)
 		layout = strcmp(argv[3], "two") == 0       ? TWO
 			: strcmp(argv[3], "indirect") == 0 ? INDIRECT
+			: strcmp(argv[3], "packed") == 0   ? PACKED
 							   : ONE;
 	for (int g = 0; g < 2; g++) {
 		struct rig_guest *q = &rig.guest[g];
 
 		rig_guest_init(q, MEM, 1, false);
 		memory_huge(q);
-		rig_guest_rings(q, SIZE, 1ull << 32 | 1ull << 15 | 1ull << 28, 0);
+		rig_guest_rings(q, SIZE,
+			1ull << 32 | 1ull << 15 | 1ull << 28 | (layout == PACKED ? 1ull << 34 : 0),
+			layout == PACKED ? 0x8000 : 0);
 	}
 	rig_init(&rig, 2, 9000);
 	fdb_fini(&rig.fdb);
