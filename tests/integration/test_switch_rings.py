@@ -8,7 +8,8 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness
 from harness import Case, wait_until
-from ringclient import (EVENT_IDX, INDIRECT, MERGEABLE, MQ, VERSION_1, RingClient)
+from ringclient import (EVENT_IDX, INDIRECT, IN_ORDER, MERGEABLE, MQ, PACKED, VERSION_1,
+                        RingClient)
 
 MAC = ["02:00:00:00:00:0%d" % i for i in range(10)]
 ALL = "ff:ff:ff:ff:ff:ff"
@@ -16,6 +17,8 @@ MODERN = VERSION_1 | INDIRECT
 
 
 class Rings(Case):
+    FORMAT = 0  # features of all clients
+
     def make(self, ports, cpus=None, mtu=1500, queues=1, mergeable=True, poll="adaptive"):
         args = ["--cpus", cpus] if cpus else []
         self.sw = self.switch("--poll", poll, *args)
@@ -24,9 +27,13 @@ class Rings(Case):
             self.sw.call("port_add", name=f"p{i}", network="lan", socket=self.path(f"p{i}"),
                          queues=queues, mergeable=mergeable)
 
-    def client(self, i, **kw):
-        c = RingClient(self.path(f"p{i}"), env=self.env, **kw)
+    def front_end(self, i, features=MODERN | MERGEABLE, **kw):
+        c = RingClient(self.path(f"p{i}"), env=self.env, features=features | self.FORMAT, **kw)
         self.addCleanup(c.stop)
+        return c
+
+    def client(self, i, **kw):
+        c = self.front_end(i, **kw)
         self.assertTrue(c.hello["ok"], c.hello)
         return c
 
@@ -145,8 +152,58 @@ ATTACKS = {  # way: what the reason must hold
 }
 
 
+class LayoutsPacked(Layouts):
+    FORMAT = PACKED
+
+
+class LayoutsInOrder(Layouts):
+    """The client always looks at the order; here it may also count on it."""
+    FORMAT = IN_ORDER
+
+
+class Sizes(Rings):
+    def test_sizes(self):
+        self.make(2, mtu=9000)
+        for fmt, sizes in ((0, (2, 4, 16, 512, 4096)), (PACKED, (2, 3, 16, 37, 1000, 4096))):
+            for size in sizes:
+                with self.subTest(packed=bool(fmt), size=size):
+                    a, b = [self.client(i, features=MODERN | MERGEABLE | fmt, size=size)
+                            for i in range(2)]
+                    b.send(ALL, MAC[2])
+                    a.receive(1)
+                    for layout in ("one", "two"):
+                        for seq in range(20):  # small rings hold no more
+                            self.exchange(a, b, layout, 1514, min(size, 20), seq * 100)
+                    a.stop()
+                    b.stop()
+                    wait_until(lambda: {p["state"] for p in self.sw.stats()["ports"]} ==
+                               {"waiting"}, 5, "both ports to be free")
+
+    def pairs(self, n, fmt):
+        self.make(2, queues=n)
+        a, b = [self.client(i, features=MODERN | MERGEABLE | MQ | fmt, pairs=n)
+                for i in range(2)]
+        self.assertEqual([n, n], [p["queues"] for p in self.sw.stats()["ports"]])
+        b.send(ALL, MAC[2])
+        a.receive(1)
+        for pair in range(n):
+            got = b.do("receive 0 0")["got"]
+            self.assertTrue(a.send(MAC[2], MAC[1], 200, "one", 20, pair * 100, pair)["ok"])
+            self.assertEqual(got + 20, b.receive(20)["got"])
+            self.assertEqual(20,
+                             self.sw.port("p0")["queue"][pair]["rx"]["frames"])
+        self.assertEqual({}, self.drops("p1"))
+
+    def test_sixteen_pairs(self):
+        self.pairs(16, 0)
+
+    def test_sixteen_pairs_packed(self):
+        self.pairs(16, PACKED)
+
+
 class Malformed(Rings):
     """A guest that writes nonsense loses its port, with a reason; the others notice nothing."""
+    ATTACKS = ATTACKS
 
     def attacks(self, cpus):
         self.make(4, cpus=cpus)
@@ -154,7 +211,7 @@ class Malformed(Rings):
         sink.send(ALL, MAC[2])
         good.receive(1)
         bad = self.client(2)
-        for name, reason in ATTACKS.items():
+        for name, reason in self.ATTACKS.items():
             with self.subTest(attack=name):
                 bad.send(ALL, MAC[3])  # it works, and is known
                 self.assertEqual("up", self.sw.port("p2")["state"])
@@ -213,6 +270,14 @@ class Malformed(Rings):
         self.assertIn("start index", p["reason"])
 
 
+class MalformedPacked(Malformed):
+    FORMAT = PACKED
+    ATTACKS = {name: ATTACKS[name] for name in (
+        "loop", "address", "address_end", "wrap", "length", "short", "direction",
+        "indirect_part", "indirect_long", "indirect_next", "rx_read_only", "rx_address")}
+    ATTACKS["rx_loop"] = "loop"
+
+
 class Life(Rings):
     """Front ends that come and go, and change their minds, under traffic."""
 
@@ -256,8 +321,7 @@ class Life(Rings):
             b.send(ALL, MAC[2])
             a.receive(1)
             for _ in range(5):
-                c = RingClient(self.path("p2"), env=self.env)
-                self.addCleanup(c.stop)
+                c = self.front_end(2)
                 c.begin(f"run {MAC[2]} {MAC[5]} 1514 chain 2000")
                 a.begin(f"run {MAC[5]} {MAC[1]} 1514 one 100")
                 b.begin(f"run {MAC[1]} {MAC[2]} 60 one 100")
@@ -275,8 +339,7 @@ class Life(Rings):
     def test_second_front_end_is_turned_away(self):
         self.make(1)
         a = self.client(0)
-        c = RingClient(self.path("p0"), env=self.env)
-        self.addCleanup(c.stop)
+        c = self.front_end(0)
         self.assertFalse(c.hello["ok"])
         p = self.sw.port("p0")
         self.assertEqual(("up", 1, a.proc.pid), (p["state"], p["connects"], p["vhost_pid"]))
@@ -310,6 +373,77 @@ class Life(Rings):
         self.assertTrue(b.do("reconnect_kept")["ok"])
         b.send(ALL, MAC[2])
         self.exchange(a, b, "one", 60, n=200)
+
+    STALE = False
+
+    def test_killed_switch_repeats_nothing(self):
+        """kill -9 under traffic, any time: frames are lost, none comes twice or broken."""
+        seq = 0
+        self.make(2)
+        a, b = self.client(0), self.client(1, rx="small")
+        for c in (a, b):
+            c.do("unique")
+            if self.STALE:
+                c.do("stale")
+        b.send(ALL, MAC[2], seq=1 << 24)
+        for round_ in range(6):
+            size = (60, 1514)[round_ % 2]
+            layout = ("one", "two", "chain", "indirect")[round_ % 4]
+            a.begin(f"run {MAC[2]} {MAC[1]} {size} {layout} 1000 {seq}")
+            b.begin(f"run {MAC[1]} {MAC[2]} 60 one 1000 {seq + (1 << 23)}")
+            time.sleep(0.05 + 0.013 * round_)
+            self.sw.kill()
+            done = [c.reply(20) for c in (a, b)]
+            seq += max(d["n"] for d in done) + 1
+            self.make(2)
+            for c in (a, b):
+                self.assertTrue(c.do("reconnect_kept")["ok"])
+            wait_until(lambda: {p["state"] for p in self.sw.stats()["ports"]} == {"up"}, 5,
+                       "both ports to be up")
+            # All that waited is delivered, or given back by a switch that doubts.
+            for c in (a, b):
+                c.receive(1 << 20, 100)
+            for p in self.sw.stats()["ports"]:
+                self.assertLessEqual(p["drops"]["rx_uncertain"], 64)
+            b.send(ALL, MAC[2], seq=1 << 24)
+            a.receive(1, 200)
+            got = b.do("receive 0 0")["got"]
+            self.assertTrue(a.send(MAC[2], MAC[1], 200, layout, 50, seq=1 << 24)["ok"])
+            last = b.receive(50)
+            self.assertEqual((got + 50, 0, ""), (last["got"], last["bad"], last["why"]))
+            self.assertEqual(0, a.do("receive 0 0")["bad"])
+
+    def test_reconnection_repeats_nothing(self):
+        """A front end that loses its connection, not its rings, under traffic."""
+        self.make(2)
+        a, b = self.client(0), self.client(1)
+        for c in (a, b):
+            c.do("unique")
+        b.send(ALL, MAC[2], seq=1 << 24)
+        seq = 0
+        for round_ in range(10):
+            a.begin(f"run {MAC[2]} {MAC[1]} 1000 two 60 {seq}")
+            self.assertTrue(b.do("reconnect_kept")["ok"])
+            done = a.reply(20)
+            self.assertTrue(done["ok"])
+            seq += done["n"]
+            b.begin(f"run {MAC[1]} {MAC[2]} 60 one 60 {(1 << 23) + round_ * 100000}")
+            self.assertTrue(a.do("reconnect_kept")["ok"])
+            self.assertTrue(b.reply(20)["ok"])
+        for c in (a, b):
+            got = c.receive(0, 100)
+            self.assertEqual((0, ""), (got["bad"], got["why"]))
+            self.assertGreater(got["got"], 100)
+
+
+class LifePacked(Life):
+    FORMAT = PACKED
+
+
+class LifePackedStale(Life):
+    """A front end as QEMU is: it can't say where a packed ring stands after a crash."""
+    FORMAT = PACKED
+    STALE = True
 
 
 if __name__ == "__main__":

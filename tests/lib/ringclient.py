@@ -10,6 +10,7 @@ from harness import BUILD
 
 PROGRAM = os.path.join(BUILD, "tests", "lib", "ringclient")
 
+PACKED, IN_ORDER = 1 << 34, 1 << 35
 VERSION_1, INDIRECT, EVENT_IDX, MERGEABLE, MQ = 1 << 32, 1 << 28, 1 << 29, 1 << 15, 1 << 22
 
 
@@ -17,10 +18,10 @@ class RingClient:
     """One connected front end. with RingClient(...) as c: c.send(...)"""
 
     def __init__(self, socket, features=VERSION_1 | INDIRECT | MERGEABLE, rx="one", pairs=1,
-                 regions=1, env=None):
+                 regions=1, size=256, env=None):
         self.proc = subprocess.Popen(
             [PROGRAM, socket, f"rx={rx}", f"features={features:x}", f"pairs={pairs}",
-             f"regions={regions}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+             f"regions={regions}", f"size={size}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
             env=env)
         self.buf = b""
         self.hello = self.reply(20)

@@ -3,18 +3,21 @@
  * The ring client as a program that tests drive: a command a line on stdin, a JSON object a line
  * on stdout. It dies with its stdin.
  *
- *	ringclient SOCKET rx=LAYOUT features=HEX pairs=N regions=1|2
+ *	ringclient SOCKET rx=LAYOUT features=HEX pairs=N regions=1|2 size=N
  *
  *	send DST SRC LEN LAYOUT COUNT SEQ [PAIR] [TYPE]	waits until the switch has taken them all
  *	receive COUNT TIMEOUT_MS	until COUNT more came; says how many, and what was wrong
- *	run DST SRC LEN LAYOUT MS	sends flat out and receives meanwhile
+ *	run DST SRC LEN LAYOUT MS [SEQ]	sends flat out and receives meanwhile, while there is a switch
  *	macs DST SRC COUNT	sends from COUNT addresses
  *	attack NAME | restart | restart_kept | reconnect | reconnect_kept
  *	regions 1|2 | memtable | callfds
  *	calls			how often the switch wrote the call fds since the last time
  *	interrupts on|off	asks for notifications, or not
+ *	unique			from here on no frame may come twice
+ *	stale			after a broken connection, packed rings are started at 0
  */
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,10 +58,19 @@ static uint64_t deadline_ms(unsigned ms)
 	return clock_now_ns() + ms * NS_PER_MS;
 }
 
+static bool switch_gone(const struct rc *c)
+{
+	struct pollfd pfd = { .fd = vu_fd(c->fe), .events = POLLRDHUP };
+
+	return poll(&pfd, 1, 0) == 1;
+}
+
 /* Waits until the switch has given all transmit slots back. */
 static bool drain(struct rc *c, uint64_t until)
 {
 	while (rc_reclaim(c), rc_tx_busy(c)) {
+		if (switch_gone(c))
+			return false;
 		if (rc_receive(c) == 0)
 			sched_yield();
 		if (clock_now_ns() > until)
@@ -138,8 +150,11 @@ static void do_run(struct rc *c, const char *args)
 			sent++;
 			f.seq++;
 		}
-		if (rc_receive(c) == 0 && full)
+		if (rc_receive(c) == 0 && full) {
+			if (switch_gone(c))
+				break;
 			sched_yield();
+		}
 	}
 	reply(drain(c, deadline_ms(MOVE_TIMEOUT_MS)), c, sent);
 }
@@ -180,6 +195,18 @@ static void do_calls(struct rc *c)
 	reply(1, c, n);
 }
 
+/* With EVENT_IDX, "at the next entry": told once. */
+static void interrupts_packed(const struct rc *c, struct rc_ring *r, bool on)
+{
+	uint16_t flags = on ? VRING_PACKED_EVENT_FLAG_ENABLE : VRING_PACKED_EVENT_FLAG_DISABLE;
+
+	if (on && c->features & 1ull << VIRTIO_RING_F_EVENT_IDX) {
+		flags = VRING_PACKED_EVENT_FLAG_DESC;
+		r->pd.driver->off_wrap = pd_base(&r->pd);
+	}
+	__atomic_store_n(&r->pd.driver->flags, flags, __ATOMIC_SEQ_CST);
+}
+
 /* With EVENT_IDX: "at the next entry", or half the index space away. */
 static void do_interrupts(struct rc *c, const char *args)
 {
@@ -187,8 +214,12 @@ static void do_interrupts(struct rc *c, const char *args)
 
 	for (uint32_t i = 0; i < 2 * c->n_pairs; i++) {
 		struct rc_ring *r = i % 2 ? &c->pair[i / 2].tx : &c->pair[i / 2].rx;
-		uint16_t *event = &r->avail->ring[RC_SIZE];
+		uint16_t *event = &r->avail->ring[r->size];
 
+		if (r->packed) {
+			interrupts_packed(c, r, on);
+			continue;
+		}
 		r->avail->flags = on ? 0 : VRING_AVAIL_F_NO_INTERRUPT;
 		__atomic_store_n(
 			event, (uint16_t)(r->used->idx + (on ? 0 : 0x8000)), __ATOMIC_SEQ_CST);
@@ -250,6 +281,10 @@ static void command(struct rc *c, char *line)
 		c->two_regions = args[0] == '2', reply(1, c, 0);
 	else if (strcmp(line, "callfds") == 0)
 		do_step(c, rc_call_fds);
+	else if (strcmp(line, "unique") == 0)
+		rc_unique(c), reply(1, c, 0);
+	else if (strcmp(line, "stale") == 0)
+		c->stale = true, reply(1, c, 0);
 	else if (strcmp(line, "restart_kept") == 0)
 		do_step(c, rc_restart_kept);
 	else if (strcmp(line, "reconnect") == 0)
@@ -262,7 +297,7 @@ static void command(struct rc *c, char *line)
 
 int main(int argc, char **argv)
 {
-	struct rc c = { .n_pairs = 1, .features = 1ull << 32, .mem_fd = -1 };
+	struct rc c = { .n_pairs = 1, .size = 256, .features = 1ull << 32, .mem_fd = -1 };
 	struct err e = { 0 };
 	char line[256];
 
@@ -276,12 +311,14 @@ int main(int argc, char **argv)
 			c.features = strtoull(argv[i] + 9, NULL, 16);
 		else if (strncmp(argv[i], "pairs=", 6) == 0)
 			c.n_pairs = (uint32_t)atoi(argv[i] + 6);
+		else if (strncmp(argv[i], "size=", 5) == 0)
+			c.size = (uint16_t)atoi(argv[i] + 5);
 		else if (strncmp(argv[i], "regions=", 8) == 0)
 			c.two_regions = argv[i][8] == '2';
 		else
 			return 2;
 	}
-	if (c.n_pairs < 1 || c.n_pairs > RC_PAIRS_MAX)
+	if (c.n_pairs < 1 || c.n_pairs > RC_PAIRS_MAX || c.size < 1 || c.size > RC_SIZE_MAX)
 		return 2;
 	if (rc_open(&c, &e) || rc_connect(&c, false, &e))
 		reply_err(&e);

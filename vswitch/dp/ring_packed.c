@@ -87,7 +87,7 @@ static bool place_find(const struct ring *r, uint16_t *at, bool *wrap)
 }
 
 /* A device died after it had filled used entries and before it made the first one of them visible:
- * that is done now, with the chain's own id and no length. */
+ * that is done now, but without lengths: drivers drop such frames. */
 static void unseen_publish(struct ring *r)
 {
 	uint32_t steps = r->size, unseen;
@@ -95,11 +95,19 @@ static void unseen_publish(struct ring *r)
 	bool wrap = r->used_wrap;
 	uint64_t half;
 
+	/* The other ones may be parts of the first one's frame: they have no length either. */
 	if (!place_explains(r, r->used_next, r->used_wrap, &unseen, &steps) || unseen == 0)
 		return;
-	half = ring_packed_load(&r->pdesc[at]);
+	for (uint32_t i = 0; i < unseen; i++) {
+		ring_packed_advance(&at, &wrap, r->size, 1);
+		half = ring_packed_load(&r->pdesc[at]);
+		ring_packed_store(&r->pdesc[at],
+			ring_packed_used(0, ring_packed_id(half), 0, wrap));
+	}
+	half = ring_packed_load(&r->pdesc[r->used_next]);
 	if (ring_packed_flags(half) & VRING_DESC_F_NEXT) {
 		/* Of a chain, the entry behind has the id: its device wrote it there. */
+		at = r->used_next;
 		ring_packed_advance(&at, &wrap, r->size, 1);
 		half = ring_packed_load(&r->pdesc[at]);
 	}

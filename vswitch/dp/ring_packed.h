@@ -110,7 +110,7 @@ static inline void ring_packed_publish(struct ring *r)
  * The layout's part of ring_init. The start is taken from `base` (wrap counter in bit 15). If the
  * ring's entries contradict it and have just one explanation, then that: a front end whose back end
  * died can't know better than the ring (QEMU starts such a ring at 0). Used entries that were
- * written but not published when a device died are published now, the first one with a length of 0.
+ * written but not published when a device died are published now, with a length of 0.
  */
 enum ring_fault ring_packed_init(struct ring *r, uint16_t base);
 
