@@ -180,10 +180,25 @@ static bool entry_not_learnt_at(void *arg, const struct fdb_entry *en)
 	return en->is_static || en->port != *(uint16_t *)arg;
 }
 
+/* Only a front end is offered anything. */
+static int offers_check(const struct sw_change *c, uint32_t n, struct err *e)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (c[i].port->kind != SW_PORT_VHOST &&
+			json_object_get(c[i].policy.given, "offloads"))
+			return request(e, -EINVAL, "offloads",
+				"port \"%s\": offloads are what a vhost-user port offers its front "
+				"end; this one leads to %s, which has its own (ethtool -K)",
+				c[i].port->name, c[i].port->device);
+	return 0;
+}
+
 int sw_changes_apply(struct sw *sw, struct sw_change *c, uint32_t n, struct err *e)
 {
-	int ret = statics_check(sw, c, n, e);
+	int ret = offers_check(c, n, e);
 
+	if (!ret)
+		ret = statics_check(sw, c, n, e);
 	if (!ret)
 		ret = statics_apply(sw, c, n, e);
 	for (uint32_t i = 0; !ret && i < n; i++) {
@@ -289,6 +304,20 @@ static int change_read(
 	return 0;
 }
 
+/* What front ends are offered: librte_vhost's business, so without the lock. */
+static void offers_renew(struct sw *sw, const json_t *ports)
+{
+	const char *name;
+	json_t *v;
+
+	json_object_foreach ((json_t *)ports, name, v) {
+		const struct sw_port *p = sw_port_find(sw, name);
+
+		if (json_object_get(v, "offloads") && p->kind == SW_PORT_VHOST)
+			sw_vhost_offer(p);
+	}
+}
+
 /* Under the lock. */
 static int configure(struct sw *sw, const json_t *networks, const json_t *ports,
 	struct sw_net *nets, struct sw_change *c, struct err *e)
@@ -340,6 +369,8 @@ int sw_configure(struct sw *sw, const json_t *networks, const json_t *ports, str
 		pthread_mutex_lock(&sw->lock);
 		ret = configure(sw, networks, ports, nets, c, e);
 		pthread_mutex_unlock(&sw->lock);
+		if (!ret)
+			offers_renew(sw, ports);
 	}
 	free(nets);
 	free(c);

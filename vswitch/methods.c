@@ -215,6 +215,7 @@ static const struct rpc_param port_add_params[] = {
 	{ "spoof", RPC_ANY, false, 0, 0 },
 	{ "storm", RPC_ANY, false, 0, 0 },
 	{ "police", RPC_ANY, false, 0, 0 },
+	{ "offloads", RPC_ANY, false, 0, 0 },
 	{ NULL, JSON_NULL, false, 0, 0 },
 };
 

@@ -26,6 +26,7 @@ struct sw_policy {
 	struct dp_policy *dp; /* NULL: nothing is demanded. In views: freed after a grace period */
 	uint32_t n_statics;
 	struct sw_static *statics;
+	uint8_t no_offloads; /* DP_OFF_* (dp/offload.h) that the front end is not offered */
 };
 
 /* The policy keys of a request: names, ended by NULL. */

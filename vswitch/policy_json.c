@@ -14,6 +14,7 @@
 
 #include "base/ether.h"
 #include "vswitch/dp/fdb.h"
+#include "vswitch/dp/offload.h"
 
 #define STATICS_MAX   1024
 #define RATE_BPS_MIN  8000
@@ -336,22 +337,61 @@ static int police_read(const json_t *v, struct sw_policy *s, struct err *e)
 	return ret;
 }
 
+/* What the front end is offered; ECN goes with TSO. */
+static int offloads_read(const json_t *v, struct sw_policy *s, struct err *e)
+{
+	static const struct {
+		const char *name;
+		uint8_t off;
+	} names[] = { { "csum", DP_OFF_CSUM }, { "tso4", DP_OFF_TSO4 }, { "tso6", DP_OFF_TSO6 } };
+	uint8_t offered = 0;
+	json_t *item;
+	size_t i, k;
+
+	if (!json_is_boolean(v) && !json_is_array(v))
+		return bad(e, "offloads",
+			"offloads: expected true, false or a list of \"csum\", \"tso4\", \"tso6\"");
+	json_array_foreach (v, i, item) {
+		const char *word = json_string_value(item);
+
+		for (k = 0; k < 3 && (!word || strcmp(word, names[k].name)); k++)
+			;
+		if (k == 3)
+			return bad(e, "offloads",
+				"offloads: \"%.40s\" is none; there are \"csum\", \"tso4\" and \"tso6\"",
+				word ? word : "");
+		offered |= names[k].off;
+	}
+	if (json_is_true(v))
+		offered = DP_OFF_ALL;
+	if (offered & (DP_OFF_TSO4 | DP_OFF_TSO6)) {
+		if (!(offered & DP_OFF_CSUM))
+			return bad(e, "offloads",
+				"offloads: \"tso4\" and \"tso6\" need \"csum\" too");
+		offered |= DP_OFF_ECN;
+	}
+	s->no_offloads = DP_OFF_ALL & (uint8_t)~offered;
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*read)(const json_t *v, struct sw_policy *s, struct err *e);
+	bool of_frames; /* workers are to look at frames for it */
 } readers[] = {
-	{ "vlan", vlan_read }, /* before static */
-	{ "isolated", isolated_read },
-	{ "admin", admin_read },
-	{ "mac_limit", mac_limit_read },
-	{ "static", static_read },
-	{ "spoof", spoof_read },
-	{ "storm", storm_read },
-	{ "police", police_read },
+	{ "vlan", vlan_read, true }, /* before static */
+	{ "isolated", isolated_read, true },
+	{ "admin", admin_read, true },
+	{ "mac_limit", mac_limit_read, true },
+	{ "static", static_read, false },
+	{ "spoof", spoof_read, true },
+	{ "storm", storm_read, true },
+	{ "police", police_read, true },
+	{ "offloads", offloads_read, false },
 };
 
 const char *const sw_policy_keys[] = { "vlan", "isolated", "admin", "mac_limit", "static", "spoof",
-	"storm", "police", NULL };
+	"storm", "police", "offloads", NULL };
 
 json_t *sw_policy_merge(const json_t *given, const json_t *changes)
 {
@@ -404,14 +444,14 @@ int sw_policy_read(json_t *given, struct sw_policy *p, struct err *e)
 
 		if (v)
 			ret = readers[i].read(v, p, e);
-		any |= v && strcmp(readers[i].name, "static");
+		any |= v && readers[i].of_frames;
 	}
 	if (ret) {
 		sw_policy_free(p);
 		return ret;
 	}
 	p->dp->each = p->dp->admin_down || p->dp->spoof.n_macs || p->dp->police.burst;
-	if (!any) { /* static addresses cost frames nothing */
+	if (!any) {
 		free(p->dp);
 		p->dp = NULL;
 	}

@@ -195,6 +195,8 @@ int sw_queue_assign(struct sw *sw, const char *port, uint32_t pair, int worker, 
 /* vhost.c: librte_vhost's side of a port. Without the lock. */
 int sw_vhost_start(struct sw *sw, const struct sw_port *p, struct err *e);
 void sw_vhost_stop(const struct sw_port *p);
+/* The port's policy may say anew what the front end is offered: at its next connection. */
+void sw_vhost_offer(const struct sw_port *p);
 /* The switch that callbacks, which carry no argument, belong to. Set once, before any port. */
 void sw_vhost_attach(struct sw *sw);
 

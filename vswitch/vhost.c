@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "vswitch/dp/offload.h"
 
 /* The front end's messages that concern us (vhost-user specification, "Front-end message types"). */
 enum {
@@ -329,9 +330,35 @@ static const struct rte_vhost_device_ops device_ops = {
 	.destroy_device = on_stop,
 };
 
+/* The features that stand for DP_OFF_*, of either direction. */
+static uint64_t features_of(uint8_t offloads)
+{
+	static const struct {
+		uint8_t off;
+		uint64_t features;
+	} map[] = {
+		{ DP_OFF_CSUM, 1ull << VIRTIO_NET_F_CSUM | 1ull << VIRTIO_NET_F_GUEST_CSUM },
+		{ DP_OFF_TSO4, 1ull << VIRTIO_NET_F_HOST_TSO4 | 1ull << VIRTIO_NET_F_GUEST_TSO4 },
+		{ DP_OFF_TSO6, 1ull << VIRTIO_NET_F_HOST_TSO6 | 1ull << VIRTIO_NET_F_GUEST_TSO6 },
+		{ DP_OFF_ECN, 1ull << VIRTIO_NET_F_HOST_ECN | 1ull << VIRTIO_NET_F_GUEST_ECN },
+	};
+	uint64_t features = 0;
+
+	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
+		if (offloads & map[i].off)
+			features |= map[i].features;
+	return features;
+}
+
+void sw_vhost_offer(const struct sw_port *p)
+{
+	rte_vhost_driver_enable_features(p->socket, features_of(DP_OFF_ALL));
+	rte_vhost_driver_disable_features(p->socket, features_of(p->policy.no_offloads));
+}
+
 int sw_vhost_start(struct sw *sw, const struct sw_port *p, struct err *e)
 {
-	uint64_t off = FEATURES_OFF;
+	uint64_t off = FEATURES_OFF | features_of(p->policy.no_offloads);
 	int ret;
 
 	if (!p->mergeable)

@@ -2,6 +2,8 @@
 """lanyard-switch: what is demanded of ports. Requests that are wrong, and that nothing of them is
 done; what frames meet at the real switch."""
 import os
+import socket
+import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -66,6 +68,10 @@ BAD = [
     ("burst_bytes is 0", "police", {"rate_bps": 10**6, "burst_bytes": 0}),
     ("burst_bytes is 9233|9234", "police", {"rate_bps": 10**6, "burst_bytes": 9233}),
     ("unknown key \"burst\"", "police", {"rate_bps": 10**6, "burst": 0}),
+    ("true, false or a list", "offloads", "csum"),
+    ("\"ufo\" is none", "offloads", ["csum", "ufo"]),
+    ("is none", "offloads", [4]),
+    ("need \"csum\"", "offloads", ["tso4"]),
 ]
 
 FULL = {
@@ -74,7 +80,27 @@ FULL = {
     "spoof": {"macs": [MAC[1]], "ipv4": ["10.0.0.1"], "ipv6": ["fe80::1"], "router": True},
     "storm": {"broadcast_pps": 100, "multicast_pps": 200, "unknown_pps": 300},
     "police": {"rate_bps": 10**8, "burst_bytes": 100000},
+    "offloads": ["csum", "tso6"],
 }
+
+# virtio-net's bits, of what a guest sends and receives (virtio 1.2, 5.1.3).
+OFFLOADS = {"csum": {0, 1}, "tso4": {7, 11}, "tso6": {8, 12}, "ecn": {9, 13}}
+
+
+def features_offered(path):
+    """What a front end that connects is told (vhost-user, GET_FEATURES)."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(20)
+        s.connect(path)
+        s.sendall(struct.pack("<III", 1, 1, 0))
+        reply = b""
+        while len(reply) < 20:
+            got = s.recv(20 - len(reply))
+            if not got:
+                raise AssertionError("the switch hung up")
+            reply += got
+    features = struct.unpack("<IIIQ", reply)[3]
+    return {i for i in range(64) if features >> i & 1}
 
 
 def statics(sw):
@@ -195,6 +221,29 @@ class Requests(Case):
         self.assertEqual({"removed": 0}, sw.call("fdb_flush", port="a", vlan=10))
         self.refuse(sw, "no port \"x\"", "port", "fdb_flush", port="x")
         self.refuse(sw, "vlan", "vlan", "fdb", vlan=4095)
+
+    def test_offloads_offered(self):
+        sw = self.switch()
+        sw.call("network_add", name="lan")
+        for name, policy in [("a", {}), ("b", {"offloads": False}),
+                             ("c", {"offloads": ["csum", "tso4"]}), ("d", {"offloads": True})]:
+            sw.call("port_add", **self.port(name, **policy))
+
+        def offered(name):
+            features = features_offered(self.path(name))
+            return {o for o, bits in OFFLOADS.items() if bits & features}
+
+        everything = set(OFFLOADS)
+        self.assertEqual([everything, set(), {"csum", "tso4", "ecn"}, everything],
+                         [offered(n) for n in "abcd"])
+        # UFO and the old GSO bit never are.
+        self.assertFalse({6, 10, 14} & features_offered(self.path("a")))
+        sw.call("configure", ports={"a": {"offloads": ["csum"]}, "b": {"offloads": None}})
+        self.assertEqual([{"csum"}, everything], [offered(n) for n in "ab"])
+        # A refused request offers nothing else.
+        self.refuse(sw, "nobody", "ports", "configure",
+                    ports={"a": {"offloads": True}, "nobody": {}})
+        self.assertEqual({"csum"}, offered("a"))
 
 
 if __name__ == "__main__":

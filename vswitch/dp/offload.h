@@ -19,6 +19,7 @@
 #define DP_OFF_TSO4 2u
 #define DP_OFF_TSO6 4u
 #define DP_OFF_ECN  8u
+#define DP_OFF_ALL  15u
 
 /* The smallest segment that a big frame is cut to. Linux sends none smaller (tcp_min_snd_mss); a
  * guest that asks for less makes us work, not its peer. */
