@@ -193,10 +193,63 @@ static int offers_check(const struct sw_change *c, uint32_t n, struct err *e)
 	return 0;
 }
 
+static int mirror_check(const struct sw *sw, const struct sw_port *p, const struct sw_change *c,
+	uint32_t n, struct err *e)
+{
+	const char *name = policy_of(p, c, n)->mirror_to;
+	const struct sw_port *to = sw_port_find((struct sw *)sw, name);
+
+	if (!to)
+		return request(e, -ENOENT, "mirror",
+			"mirror: there is no port \"%s\" to which \"%s\" could be mirrored", name,
+			p->name);
+	if (to == p)
+		return request(e, -EINVAL, "mirror", "mirror: port \"%s\" can't listen to itself",
+			p->name);
+	if (policy_of(to, c, n)->mirror_to[0])
+		return request(e, -EINVAL, "mirror",
+			"mirror: port \"%s\" can't listen to \"%s\": it is mirrored itself, to "
+			"\"%s\", and mirrors of mirrors might never end",
+			to->name, p->name, policy_of(to, c, n)->mirror_to);
+	return 0;
+}
+
+/* Each mirror has a target that is there and is not mirrored itself. */
+static int mirrors_check(const struct sw *sw, const struct sw_change *c, uint32_t n, struct err *e)
+{
+	int ret = 0;
+
+	for (uint32_t id = 0; id < sw->n_ports && !ret; id++)
+		if (sw->ports[id] && policy_of(sw->ports[id], c, n)->mirror_to[0])
+			ret = mirror_check(sw, sw->ports[id], c, n, e);
+	return ret;
+}
+
+const struct sw_port *sw_mirror_source(const struct sw *sw, const struct sw_port *p)
+{
+	for (uint32_t id = 0; id < sw->n_ports; id++)
+		if (sw->ports[id] && strcmp(sw->ports[id]->policy.mirror_to, p->name) == 0)
+			return sw->ports[id];
+	return NULL;
+}
+
+/* What was learnt of the port that now listens to p: no frame is for it any more. */
+static void listener_forget(struct sw *sw, const struct sw_port *p)
+{
+	const struct sw_port *to =
+		p->policy.mirror_to[0] ? sw_port_find(sw, p->policy.mirror_to) : NULL;
+	uint16_t id = to ? to->dp->id : 0;
+
+	if (to)
+		fdb_sweep(&sw->fdb, entry_not_learnt_at, &id);
+}
+
 int sw_changes_apply(struct sw *sw, struct sw_change *c, uint32_t n, struct err *e)
 {
 	int ret = offers_check(c, n, e);
 
+	if (!ret)
+		ret = mirrors_check(sw, c, n, e);
 	if (!ret)
 		ret = statics_check(sw, c, n, e);
 	if (!ret)
@@ -218,6 +271,7 @@ int sw_changes_apply(struct sw *sw, struct sw_change *c, uint32_t n, struct err 
 			statics_del(sw, p, &c[i].policy, &p->policy);
 			if (learns_otherwise(sw, p, &c[i].policy, &p->policy))
 				fdb_sweep(&sw->fdb, entry_not_learnt_at, &id);
+			listener_forget(sw, p);
 		}
 		sw_policy_free(&c[i].policy);
 	}

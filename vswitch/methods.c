@@ -216,6 +216,7 @@ static const struct rpc_param port_add_params[] = {
 	{ "storm", RPC_ANY, false, 0, 0 },
 	{ "police", RPC_ANY, false, 0, 0 },
 	{ "offloads", RPC_ANY, false, 0, 0 },
+	{ "mirror", RPC_ANY, false, 0, 0 },
 	{ NULL, JSON_NULL, false, 0, 0 },
 };
 

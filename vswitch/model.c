@@ -89,6 +89,11 @@ static void port_free(struct sw_port *p)
 void sw_fini(struct sw *sw)
 {
 	sw_captures_end(sw);
+	pthread_mutex_lock(&sw->lock);
+	for (uint32_t id = 0; id < sw->n_ports; id++)
+		if (sw->ports[id])
+			sw->ports[id]->policy.mirror_to[0] = '\0'; /* ports go in any order */
+	pthread_mutex_unlock(&sw->lock);
 	for (uint32_t id = 0; id < sw->n_ports; id++)
 		if (sw->ports[id])
 			sw_port_del(sw, sw->ports[id]->name, NULL);
@@ -357,14 +362,21 @@ int sw_port_add(struct sw *sw, const struct sw_port_config *c, struct err *e)
 
 int sw_port_del(struct sw *sw, const char *name, struct err *e)
 {
+	const struct sw_port *source;
 	struct sw_port *p;
 
 	pthread_mutex_lock(&sw->lock);
 	p = sw_port_find(sw, name);
+	source = p ? sw_mirror_source(sw, p) : NULL;
 	pthread_mutex_unlock(&sw->lock);
 	/* Only this thread adds and deletes ports, so it stays. */
 	if (!p)
 		return request(e, -ENOENT, "name", "there is no port \"%s\"", name);
+	if (source)
+		return request(e, -EBUSY, "name",
+			"port \"%s\" listens to \"%s\": delete that one first, or end its mirror "
+			"(configure, \"mirror\": null)",
+			name, source->name);
 	if (p->kind == SW_PORT_VHOST)
 		sw_vhost_stop(p);
 	port_remove(sw, p);

@@ -11,6 +11,9 @@
 
 #include "base/err.h"
 #include "vswitch/dp/policy.h"
+#include "vswitch/dp/tap.h"
+
+#define SW_NAME_MAX 63 /* bytes of a port's or network's name */
 
 struct json_t;
 struct sw;
@@ -27,6 +30,8 @@ struct sw_policy {
 	uint32_t n_statics;
 	struct sw_static *statics;
 	uint8_t no_offloads; /* DP_OFF_* (dp/offload.h) that the front end is not offered */
+	char mirror_to[SW_NAME_MAX + 1]; /* a port's name; "": none */
+	bool mirror[TAP_DIRS];
 };
 
 /* The policy keys of a request: names, ended by NULL. */
@@ -54,6 +59,9 @@ struct sw_change {
  * the policies over in either case. A change of what a port may learn makes it forget what it has.
  */
 int sw_changes_apply(struct sw *sw, struct sw_change *c, uint32_t n, struct err *e);
+
+/* The port that is mirrored to p, if any; the first of them. Under the lock. */
+const struct sw_port *sw_mirror_source(const struct sw *sw, const struct sw_port *p);
 
 /* The method `configure`, without the lock. networks, ports: objects by name, or NULL. */
 int sw_configure(

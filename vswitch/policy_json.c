@@ -374,6 +374,29 @@ static int offloads_read(const json_t *v, struct sw_policy *s, struct err *e)
 	return 0;
 }
 
+/* Whether the target is a port that can be one is seen when all ports' policies are known. */
+static int mirror_read(const json_t *v, struct sw_policy *s, struct err *e)
+{
+	static const char *const names[] = { "to", "direction", NULL };
+	const char *to = json_string_value(json_object_get(v, "to"));
+	const json_t *direction = json_object_get(v, "direction");
+	const char *d = direction ? json_string_value(direction) : "both";
+	int ret = object_check("mirror", v, names, e);
+
+	if (ret)
+		return ret;
+	if (!to || !*to || strlen(to) > SW_NAME_MAX)
+		return bad(e, "mirror", "mirror: to must be the name of a port");
+	if (!d || (strcmp(d, "rx") && strcmp(d, "tx") && strcmp(d, "both")))
+		return bad(e, "mirror",
+			"mirror: direction must be \"rx\" (from the guest), \"tx\" (to it) or "
+			"\"both\"");
+	memcpy(s->mirror_to, to, strlen(to) + 1);
+	s->mirror[TAP_RX] = strcmp(d, "tx") != 0;
+	s->mirror[TAP_TX] = strcmp(d, "rx") != 0;
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*read)(const json_t *v, struct sw_policy *s, struct err *e);
@@ -388,10 +411,11 @@ static const struct {
 	{ "storm", storm_read, true },
 	{ "police", police_read, true },
 	{ "offloads", offloads_read, false },
+	{ "mirror", mirror_read, false },
 };
 
 const char *const sw_policy_keys[] = { "vlan", "isolated", "admin", "mac_limit", "static", "spoof",
-	"storm", "police", "offloads", NULL };
+	"storm", "police", "offloads", "mirror", NULL };
 
 json_t *sw_policy_merge(const json_t *given, const json_t *changes)
 {

@@ -81,13 +81,31 @@ static void view_ports(const struct sw *sw, struct dp_view *v)
 	}
 }
 
+static uint32_t taps_max(const struct sw *sw)
+{
+	uint32_t n = sw_captures_taps_max(sw);
+
+	for (uint32_t id = 0; id < sw->n_ports; id++)
+		if (sw->ports[id] && sw->ports[id]->policy.mirror_to[0])
+			n += TAP_DIRS;
+	return n;
+}
+
 /* Where copies of each port's frames go; room for all of them at taps. */
-static void view_taps(const struct sw *sw, struct dp_view *v, struct dp_tap *taps)
+static void view_taps(struct sw *sw, struct dp_view *v, struct dp_tap *taps)
 {
 	for (uint16_t id = 0; id < sw->n_ports; id++) {
-		for (int dir = 0; sw->ports[id] && dir < TAP_DIRS; dir++) {
+		const struct sw_port *p = sw->ports[id];
+		const struct sw_port *to =
+			p && p->policy.mirror_to[0] ? sw_port_find(sw, p->policy.mirror_to) : NULL;
+
+		if (to)
+			v->ports[to->dp->id].mirror_target = true;
+		for (int dir = 0; p && dir < TAP_DIRS; dir++) {
 			uint32_t n = sw_captures_taps(sw, id, (enum tap_dir)dir, taps);
 
+			if (to && p->policy.mirror[dir])
+				taps[n++] = (struct dp_tap){ .mirror_to = to->dp->id };
 			v->ports[id].taps[dir] = (struct dp_view_taps){ .tap = taps, .n = n };
 			taps += n;
 		}
@@ -107,7 +125,8 @@ static void view_nets(const struct sw *sw, struct dp_view *v, uint16_t *members)
 		n->members = members;
 		for (uint32_t id = 0; id < sw->n_ports; id++)
 			if (sw->ports[id] && sw->ports[id]->net == i &&
-				port_has_outs(sw->ports[id]) && !admin_down(sw->ports[id]))
+				port_has_outs(sw->ports[id]) && !admin_down(sw->ports[id]) &&
+				!v->ports[id].mirror_target)
 				n->members[n->n_members++] = (uint16_t)id;
 		members += n->n_members;
 	}
@@ -119,7 +138,7 @@ static struct dp_view *view_build(struct sw *sw)
 	uint32_t n_in = 0, n_out = 0;
 	struct dp_view *v;
 	uint8_t *at, *members;
-	uint32_t n_taps = sw_captures_taps_max(sw);
+	uint32_t n_taps = taps_max(sw);
 	size_t size;
 
 	for (uint32_t id = 0; id < sw->n_ports; id++) {

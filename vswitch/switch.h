@@ -30,7 +30,6 @@
 
 struct json_t;
 
-#define SW_NAME_MAX         63 /* bytes of a port's or network's name */
 #define SW_DEVICE_MAX       31 /* of an interface's name or PCI address, as asked for */
 #define SW_MTU_MIN          68
 #define SW_MTU_MAX          9216
