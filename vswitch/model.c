@@ -415,6 +415,7 @@ void sw_tick(struct sw *sw)
 	pthread_mutex_lock(&sw->lock);
 	sw_load_measure(sw);
 	sw_rebalance(sw, NULL);
+	sw_trouble_tick(sw);
 	n_ages = ages_get(sw, ages);
 	pthread_mutex_unlock(&sw->lock);
 	if (__atomic_load_n(&sw->fdb.n_entries, __ATOMIC_RELAXED))

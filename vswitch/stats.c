@@ -140,7 +140,7 @@ static json_t *port_json(struct sw *sw, struct sw_port *p)
 			 "s:o, s:o}",
 		"name", p->name, "network", sw->nets[p->net].name, "socket",
 		p->kind == SW_PORT_VHOST ? p->socket : NULL, "state", port_state(p), "reason",
-		fault ? ring_fault_text(fault) : NULL, "features",
+		fault ? ring_fault_text(fault) : p->trouble, "features",
 		features_json(p->vid >= 0 ? p->features : 0), "queues", pairs_in_use(p), "connects",
 		number(p->connects), "vhost_pid", p->pid ? json_integer(p->pid) : json_null(), "rx",
 		traffic_json(&rx), "tx", traffic_json(&tx), "drops", drops_json(drops), "flooded",

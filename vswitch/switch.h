@@ -87,6 +87,11 @@ struct sw_port {
 	uint64_t features;
 	uint64_t connects, kicks;
 
+	/* trouble.c */
+	const char *trouble;  /* what is wrong with the front end's memory, for `stats`; or NULL */
+	uint8_t mem_asked;    /* SET_MEM_TABLE is under way, or failed: seconds since */
+	uint64_t kicks_begin; /* kicks when the memory was mapped */
+
 	struct sw_queue_load load[DP_PAIRS_MAX];
 
 	/* What workers see. */
@@ -190,6 +195,15 @@ void sw_rebalance(struct sw *sw, struct json_t *done);
 struct json_t *sw_rebalance_now(struct sw *sw);
 /* Without the lock: keeps a queue at a worker, or (-1) leaves the choice to the switch again. */
 int sw_queue_assign(struct sw *sw, const char *port, uint32_t pair, int worker, struct err *e);
+
+/* trouble.c, under the lock. SET_MEM_TABLE has come, was carried out, or failed. */
+void sw_trouble_mem_asked(struct sw_port *p);
+void sw_trouble_mem_done(struct sw_port *p);
+void sw_trouble_mem_refused(struct sw_port *p);
+/* Once a second: memory that is not what it seems. */
+void sw_trouble_tick(struct sw *sw);
+/* NET_SET_MTU: true if it can't be. */
+bool sw_trouble_mtu(const struct sw *sw, const struct sw_port *p, uint64_t mtu);
 
 /* vhost.c: librte_vhost's side of a port. Without the lock. */
 int sw_vhost_start(struct sw *sw, const struct sw_port *p, struct err *e);

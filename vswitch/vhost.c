@@ -37,6 +37,7 @@ enum {
 	VU_SET_VRING_CALL = 13,
 	VU_GET_QUEUE_NUM = 17,
 	VU_SET_VRING_ENABLE = 18,
+	VU_NET_SET_MTU = 20,
 };
 
 /* A message's beginning, as the hooks are given it ("Message Specification"). */
@@ -163,6 +164,7 @@ static enum rte_vhost_msg_result before_message(int vid, void *arg)
 	case VU_GET_VRING_BASE:
 	case VU_SET_VRING_KICK:
 	case VU_GET_QUEUE_NUM:
+	case VU_NET_SET_MTU:
 		break;
 	default:
 		return res;
@@ -170,13 +172,21 @@ static enum rte_vhost_msg_result before_message(int vid, void *arg)
 	p = port_enter(vid);
 	if (!p)
 		return RTE_VHOST_MSG_RESULT_ERR;
-	if (m->request == VU_GET_QUEUE_NUM) {
+	sw_trouble_mem_refused(p); /* the one before failed, if any */
+	if (m->request == VU_NET_SET_MTU) {
+		if (sw_trouble_mtu(the_switch, p, m->payload.u64))
+			res = RTE_VHOST_MSG_RESULT_ERR;
+	} else if (m->request == VU_GET_QUEUE_NUM) {
 		m->payload.u64 = p->queues; /* librte_vhost would say 128 */
 		m->size = sizeof(m->payload.u64);
 		res = RTE_VHOST_MSG_RESULT_REPLY;
 	} else {
-		if (m->request == VU_SET_MEM_TABLE)
+		if (m->request == VU_SET_MEM_TABLE) {
 			p->mem_ok = false;
+			sw_trouble_mem_asked(p);
+			if ((uint32_t)m->payload.u64 == 0) /* regions */
+				res = RTE_VHOST_MSG_RESULT_ERR;
+		}
 		sw_port_sync(the_switch, p, true);
 	}
 	port_leave();
@@ -206,8 +216,10 @@ static enum rte_vhost_msg_result after_message(int vid, void *arg)
 	p = port_enter(vid);
 	if (!p)
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
-	if (m->request == VU_SET_MEM_TABLE)
+	if (m->request == VU_SET_MEM_TABLE) {
 		p->mem_ok = true;
+		sw_trouble_mem_done(p);
+	}
 	if (m->request == VU_SET_FEATURES)
 		p->features = m->payload.u64;
 	if (m->request == VU_RESET_OWNER)
@@ -251,6 +263,7 @@ static void port_connected(struct sw_port *p, int vid)
 
 static void port_disconnected(struct sw_port *p)
 {
+	sw_trouble_mem_refused(p);
 	port_stop(p);
 	p->vid = p->conn_fd = -1;
 	p->pid = 0;

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """lanyard-switch against rings of every legal layout, and of every illegal one, under traffic."""
 import os
+import socket
+import struct
 import sys
 import time
 import unittest
@@ -378,7 +380,7 @@ class Life(Rings):
 
     def test_killed_switch_repeats_nothing(self):
         """kill -9 under traffic, any time: frames are lost, none comes twice or broken."""
-        seq = 0
+        seq = doubted = 0
         self.make(2)
         a, b = self.client(0), self.client(1, rx="small")
         for c in (a, b):
@@ -405,6 +407,7 @@ class Life(Rings):
                 c.receive(1 << 20, 100)
             for p in self.sw.stats()["ports"]:
                 self.assertLessEqual(p["drops"]["rx_uncertain"], 64)
+                doubted += p["drops"]["rx_uncertain"]
             b.send(ALL, MAC[2], seq=1 << 24)
             a.receive(1, 200)
             got = b.do("receive 0 0")["got"]
@@ -412,6 +415,7 @@ class Life(Rings):
             last = b.receive(50)
             self.assertEqual((got + 50, 0, ""), (last["got"], last["bad"], last["why"]))
             self.assertEqual(0, a.do("receive 0 0")["bad"])
+        self.assertGreater(doubted, 0)
 
     def test_reconnection_repeats_nothing(self):
         """A front end that loses its connection, not its rings, under traffic."""
@@ -444,6 +448,67 @@ class LifePackedStale(Life):
     """A front end as QEMU is: it can't say where a packed ring stands after a crash."""
     FORMAT = PACKED
     STALE = True
+
+
+class WrongFrontEnds(Rings):
+    """What a front end was given that can't work is said, with what to do."""
+
+    def message(self, request, payload, fds=(), port="p0"):
+        """A vhost-user message out of nowhere; asks for an answer and returns its number."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+            s.settimeout(5)
+            s.connect(self.path(port))
+            head = struct.pack("<III", request, 1 | 8, len(payload))
+            socket.send_fds(s, [head + payload], list(fds))
+            answer = s.recv(20)
+            self.assertEqual((20, request), (len(answer), struct.unpack_from("<I", answer)[0]))
+            return struct.unpack_from("<Q", answer, 12)[0]
+
+    def reason(self, words, timeout_s=10):
+        p = wait_until(lambda: next((p for p in self.sw.stats()["ports"] if p["reason"]), None),
+                       timeout_s, "a reason")
+        for word in words:
+            self.assertIn(word, p["reason"])
+        self.assertIn(p["reason"], self.sw.text())
+
+    def test_memory_that_cannot_be_mapped(self):
+        region = struct.pack("<QQQQ", 0, 1 << 21, 1 << 32, 0)
+        table = lambda n: struct.pack("<II", n, 0) + n * region
+        r, w = os.pipe()
+        self.addCleanup(os.close, r)
+        self.addCleanup(os.close, w)
+        for payload, fds in ((table(0), ()), (table(1), ()), (table(1), (r,))):
+            self.make(1)
+            self.assertEqual(1, self.message(5, payload, fds))
+            self.reason(["can't be mapped", "share=on"])
+            self.assertEqual("waiting", self.sw.port("p0")["state"])
+            self.sw.stop()
+
+    def test_private_memory(self):
+        self.make(1)
+        c = self.front_end(0, args=("private",))
+        self.assertTrue(c.hello["ok"], c.hello)
+        time.sleep(1.5)
+        self.assertIsNone(self.sw.port("p0")["reason"])
+        c.begin(f"send {ALL} {MAC[1]} 60 one 5")
+        self.reason(["rings stay empty", "share=on"])
+        self.assertFalse(c.reply(20)["ok"])
+        c.stop()
+        # The next one does better.
+        c = self.client(0)
+        self.assertIsNone(self.sw.port("p0")["reason"])
+        self.assertTrue(c.send(ALL, MAC[1])["ok"])
+
+    def test_mtu(self):
+        self.make(1, mtu=2000)
+        self.assertEqual(0, self.message(20, struct.pack("<Q", 2000)))
+        wait_until(lambda: self.sw.port("p0")["state"] == "waiting", 5, "p0 to be free")
+        self.assertEqual(1, self.message(20, struct.pack("<Q", 2001)))
+        self.assertIn("wants an MTU of 2001, but network lan has 2000", self.sw.text())
+
+
+class WrongFrontEndsPacked(WrongFrontEnds):
+    FORMAT = PACKED
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ int rc_open(struct rc *c, struct err *e)
 	c->mem_fd = memfd_create("ringclient", MFD_CLOEXEC);
 	if (c->mem_fd < 0 || ftruncate(c->mem_fd, (off_t)c->mem_size))
 		return err_set(e, -errno, "no guest memory");
-	c->mem = mmap(NULL, c->mem_size, PROT_READ | PROT_WRITE, MAP_SHARED, c->mem_fd, 0);
+	c->mem = mmap(NULL, c->mem_size, PROT_READ | PROT_WRITE,
+		c->private ? MAP_PRIVATE : MAP_SHARED, c->mem_fd, 0);
 	if (c->mem == MAP_FAILED)
 		return err_set(e, -errno, "no guest memory");
 	for (uint32_t p = 0; p < c->n_pairs; p++) {

@@ -79,6 +79,7 @@ struct rc {
 	uint32_t n_pairs;
 	uint16_t size; /* of the rings */
 	enum rc_layout rx_layout;
+	bool private;     /* the memory is shared with nobody, whoever maps it too */
 	bool two_regions; /* the memory is given as two regions that adjoin */
 	bool stale;       /* a connection that broke: packed rings are started at 0, as QEMU does */
 	int mem_fd;

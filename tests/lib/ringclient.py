@@ -18,10 +18,10 @@ class RingClient:
     """One connected front end. with RingClient(...) as c: c.send(...)"""
 
     def __init__(self, socket, features=VERSION_1 | INDIRECT | MERGEABLE, rx="one", pairs=1,
-                 regions=1, size=256, env=None):
+                 regions=1, size=256, args=(), env=None):
         self.proc = subprocess.Popen(
             [PROGRAM, socket, f"rx={rx}", f"features={features:x}", f"pairs={pairs}",
-             f"regions={regions}", f"size={size}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+             f"regions={regions}", f"size={size}", *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
             env=env)
         self.buf = b""
         self.hello = self.reply(20)

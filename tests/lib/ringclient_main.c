@@ -3,7 +3,7 @@
  * The ring client as a program that tests drive: a command a line on stdin, a JSON object a line
  * on stdout. It dies with its stdin.
  *
- *	ringclient SOCKET rx=LAYOUT features=HEX pairs=N regions=1|2 size=N
+ *	ringclient SOCKET rx=LAYOUT features=HEX pairs=N regions=1|2 size=N [private]
  *
  *	send DST SRC LEN LAYOUT COUNT SEQ [PAIR] [TYPE]	waits until the switch has taken them all
  *	receive COUNT TIMEOUT_MS	until COUNT more came; says how many, and what was wrong
@@ -313,6 +313,8 @@ int main(int argc, char **argv)
 			c.n_pairs = (uint32_t)atoi(argv[i] + 6);
 		else if (strncmp(argv[i], "size=", 5) == 0)
 			c.size = (uint16_t)atoi(argv[i] + 5);
+		else if (strcmp(argv[i], "private") == 0)
+			c.private = true;
 		else if (strncmp(argv[i], "regions=", 8) == 0)
 			c.two_regions = argv[i][8] == '2';
 		else

@@ -320,6 +320,56 @@ static void random_layouts(void **state)
 				(i & 64 ? V1 | PACKED : 0));
 }
 
+/* A switch delivers a burst and dies before it gives it back; the next one doesn't send it again.
+ * The sender's and the receiver's drivers see nothing odd. */
+static void death_after_delivery(void **state)
+{
+	for (int packed = 0; packed < 2; packed++) {
+		static struct rig r;
+		static struct arena a, b;
+		uint64_t features = V1 | (packed ? PACKED : 0), bytes = 0;
+		uint16_t id, at, used, a_used, b_used;
+		uint8_t idx[DP_BURST];
+		uint32_t len, n;
+
+		memset(&r, 0, sizeof(r));
+		a.next_desc = b.next_desc = 0;
+		for (int i = 0; i < 2; i++)
+			rig_guest_init(&r.guest[i], MEM, 1, false);
+		start_anywhere(&a, &r.guest[0], &r.guest[0].in.ring, features);
+		start_anywhere(&b, &r.guest[1], &r.guest[1].out.ring, features);
+		a_used = a.g->in.ring.used_next;
+		b_used = b.g->out.ring.used_next;
+		rig_init(&r, 2, 1500);
+		for (int i = 0; i < 10; i++) {
+			assert_true(post(&a, &a.g->in.ring, arena_take(&a, 100), 100, false) >= 0);
+			assert_true(post(&b, &b.g->out.ring, arena_take(&b, 200), 200, true) >= 0);
+		}
+		n = dp_peek(&a.g->in.ring, &r.fwd.burst);
+		assert_int_equal(n, 10);
+		for (uint8_t i = 0; i < n; i++)
+			idx[i] = i;
+		assert_int_equal(dp_deliver(&b.g->out.ring, &r.ports[1].egress, r.fwd.burst.frame,
+					 idx, n, &bytes, b.g->out.stats),
+			n);
+		/* The next one starts where the rings say. */
+		ring_position(&a.g->in.ring, &at, &used);
+		rig_guest_rings(a.g, a.g->in.ring.size, features, at);
+		ring_position(&b.g->out.ring, &at, &used);
+		rig_guest_rings(b.g, b.g->out.ring.size, features, at);
+		if (ring_has_history(&a.g->in.ring))
+			assert_int_equal(ring_skip(&a.g->in.ring, DP_BURST), n);
+		assert_int_equal(dp_peek(&a.g->in.ring, &r.fwd.burst), 0);
+		for (n = 0; take(&a, &a.g->in.ring, &a_used, &id, &len); n++)
+			;
+		assert_int_equal(n, 10);
+		for (n = 0; take(&b, &b.g->out.ring, &b_used, &id, &len); n++)
+			assert_int_equal(len, 100);
+		assert_int_equal(n, 10);
+		rig_fini(&r);
+	}
+}
+
 static void copies_are_exact(void **state)
 {
 	uint8_t src[512], dst[512];
@@ -508,6 +558,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(copies_are_exact),
 		cmocka_unit_test(random_layouts),
+		cmocka_unit_test(death_after_delivery),
 		cmocka_unit_test(faults),
 		cmocka_unit_test(ring_bases),
 		cmocka_unit_test(notifications),
