@@ -13,8 +13,10 @@
 #include "config/decode.h"
 #include "config/suggest.h"
 
-#define VERSION 1
-#define ONLY_VM (1u << TOPO_VM)
+#define VERSION      1
+#define ONLY_VM      (1u << TOPO_VM)
+#define ONLY_PROCESS (1u << TOPO_PROCESS)
+#define OURS         (ONLY_VM | ONLY_PROCESS)
 
 static int decode_version(
 	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
@@ -133,10 +135,14 @@ int dec_network(struct dec *d, const struct jtree *v, const struct dec_field *f,
 	return dec_error_unknown(d, v->place, "network", s, t->n_networks, word_of_networks, t);
 }
 
+static const char *const ring_names[] = { "split", "packed", NULL };
+
 static const struct dec_field nic_keys[] = {
 	{ "network", dec_network, offsetof(struct topo_nic, network), .required = true },
 	{ "mac", dec_mac, 0, .def = NULL },
 	{ "queues", dec_uint, offsetof(struct topo_nic, queues), .def = "1", .arg = &queues_range },
+	{ "ring", dec_enum, offsetof(struct topo_nic, packed), .def = "\"split\"",
+		.arg = ring_names, .kinds = ONLY_PROCESS },
 	{ "mergeable", dec_bool, offsetof(struct topo_nic, mergeable), .def = "true" },
 	POLICY_KEYS(struct topo_nic),
 	{ 0 },
@@ -167,16 +173,6 @@ static int decode_nics(struct dec *d, const struct jtree *v, const struct dec_fi
 		dec_leave(d, outer);
 	}
 	return 0;
-}
-
-static int decode_kind(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
-{
-	int rc = dec_enum(d, v, f, out);
-
-	if (!rc && *(enum topo_node_kind *)out == TOPO_PROCESS)
-		return dec_error(d, v->place,
-			"nodes of kind \"process\" are not supported yet; use \"vm\" or \"external\"");
-	return rc;
 }
 
 /* A word is a guest that Lanyard has; with a slash or a dot it is a file's name. */
@@ -228,18 +224,18 @@ static int decode_node_cpus(
 
 	if (!rc && node->cpus.n && node->cpus.n != node->vcpus)
 		return dec_error(d, v->place,
-			"%zu CPU%s for %u vCPU%s: name one for each, or say \"auto\"", node->cpus.n,
-			node->cpus.n == 1 ? "" : "s", node->vcpus, node->vcpus == 1 ? "" : "s");
+			"%zu CPU%s for %u %s%s: name one for each, or say \"auto\"", node->cpus.n,
+			node->cpus.n == 1 ? "" : "s", node->vcpus,
+			node->kind == TOPO_VM ? "vCPU" : "thread", node->vcpus == 1 ? "" : "s");
 	return rc;
 }
 
 static const struct dec_field node_keys[] = {
-	{ "kind", decode_kind, offsetof(struct topo_node, kind), .required = true,
-		.arg = kind_names },
+	{ "kind", dec_enum, offsetof(struct topo_node, kind), .required = true, .arg = kind_names },
 	{ "guest", decode_guest, 0, .def = "\"probe\"", .kinds = ONLY_VM },
 	{ "vcpus", decode_vcpus, 0, .def = "1", .arg = &vcpus_range, .kinds = ONLY_VM },
-	{ "memory", decode_node_memory, 0, .def = "\"64M\"", .kinds = ONLY_VM },
-	{ "cpus", decode_node_cpus, 0, .def = "\"auto\"", .kinds = ONLY_VM },
+	{ "memory", decode_node_memory, 0, .def = "\"64M\"", .kinds = OURS },
+	{ "cpus", decode_node_cpus, 0, .def = "\"auto\"", .kinds = OURS },
 	{ "nics", decode_nics, 0, .required = true },
 	{ 0 },
 };
@@ -252,12 +248,13 @@ static int decode_node(struct dec *d, const struct jtree *v, struct topo_node *n
 	d->field = NULL;
 	if (json_is_object(v->json) && kind) {
 		d->field = "kind";
-		int rc = decode_kind(d, kind, &node_keys[0], &node->kind);
+		int rc = dec_enum(d, kind, &node_keys[0], &node->kind);
 
 		if (rc)
 			return rc;
 		d->field = NULL;
 	}
+	node->vcpus = node->kind == TOPO_PROCESS; /* its one thread */
 	return dec_object(d, v, node_keys, (int)node->kind, node);
 }
 

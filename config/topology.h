@@ -124,6 +124,7 @@ struct topo_nic {
 	bool mac_given;
 	uint32_t queues; /* queue pairs offered; 1 unless given */
 	bool mergeable;  /* receive buffers may be merged; true unless given */
+	int packed;      /* process: its rings are 0 split, 1 packed */
 	struct topo_policy policy;
 	struct topo_place place, mac_place;
 };
@@ -143,8 +144,8 @@ struct topo_node {
 	char *name;
 	enum topo_node_kind kind;
 	char *guest; /* VM: "probe", or the path of an ELF with a PVH note, relative to the file */
-	uint32_t vcpus;
-	uint64_t memory; /* bytes, a multiple of 2 MiB */
+	uint32_t vcpus;  /* process: 1 */
+	uint64_t memory; /* VM, process: bytes, a multiple of 2 MiB */
 	struct topo_cpus cpus;
 	size_t n_nics;
 	struct topo_nic *nics;

@@ -65,9 +65,10 @@ static int decode_end(struct dec *d, const struct jtree *v, struct topo_end *end
 	if (end->nic >= n->n_nics)
 		return dec_error(d, v->place, "node \"%s\" has no NIC %zu: its NICs are 0 to %zu",
 			n->name, end->nic, n->n_nics - 1);
-	if (n->kind != TOPO_VM)
+	if (n->kind == TOPO_EXTERNAL)
 		return dec_error(d, v->place,
-			"node \"%s\" is external: Lanyard can make traffic in VMs only", n->name);
+			"node \"%s\" is external: Lanyard can make traffic in its own nodes only",
+			n->name);
 	return 0;
 }
 

@@ -181,7 +181,7 @@ int bench_env_open(struct bench_env *env, const char *sw_path,
 	if (env->tsc_hz <= 0)
 		return err_set(e, -EPROTO, "switch: its info lacks \"tsc_hz\"");
 	for (size_t i = 0; i < env->t->n_nodes && !rc; i++)
-		if (env->t->nodes[i].kind == TOPO_VM)
+		if (env->t->nodes[i].kind != TOPO_EXTERNAL)
 			rc = open_agent(env, i, agent_path(ctx, i, path), e);
 	return rc;
 }

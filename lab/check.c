@@ -154,7 +154,7 @@ static int check_memory(
 	for (size_t i = 0; i < t->n_nodes; i++) {
 		const struct topo_node *n = &t->nodes[i];
 
-		if (n->kind != TOPO_VM || runs(p, n->name))
+		if (n->kind == TOPO_EXTERNAL || runs(p, n->name))
 			continue;
 		if (n->memory <= have && sum <= have - n->memory) {
 			sum += n->memory;
@@ -178,7 +178,7 @@ static int check_sockets(const struct topology *t, const struct plan *p, struct 
 	for (size_t i = 0; i < p->n_steps; i++) {
 		const struct step *s = &p->steps[i];
 		/* NODE.console is the longest of a VM's */
-		size_t more = s->kind == STEP_VM ? strlen(".console") - strlen(".sock") : 0;
+		size_t more = step_is_node(s) ? strlen(".console") - strlen(".sock") : 0;
 		size_t len = s->socket ? strlen(s->socket) + more : 0;
 
 		if (len <= FD_UNIX_PATH_MAX)
@@ -225,7 +225,7 @@ int check_host(const struct topology *t, const struct plan *p, const struct path
 	if (!r)
 		r = check_memory(t, p, h, e);
 	if (!r)
-		r = paths_check(paths, e);
+		r = paths_check(paths, plan_find(p, STEP_PROCESS, NULL), e);
 	if (!r && plan_find(p, STEP_VM, NULL))
 		r = check_kvm(h, e);
 	return r;

@@ -99,10 +99,10 @@ static int connect_console(const struct lab *l, const char *node, struct err *e)
 	int fd;
 
 	if (!plan_find(l->plan, STEP_VM, node))
-		return err_request(e, -ENOENT,
-			"lab %s has no VM \"%s\"; lanyard status %s lists its "
-			"nodes",
-			l->name, node, l->name);
+		return err_request(e, -ENOENT, "%s \"%s\"; lanyard status %s lists the lab's nodes",
+			plan_node(l->plan, node) ? "there is no console at the process"
+						 : "the lab has no VM",
+			node, l->name);
 	fd = fd_unix_connect(lab_file(l, path, "%s.console", node), CONNECT_MS, e);
 	if (fd < 0)
 		err_prefix(e, "the console of %s/%s (lanyard status %s says how it is)", l->name,

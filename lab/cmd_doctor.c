@@ -168,8 +168,9 @@ static void examine_programs(const struct patient *p, struct finding *f)
 {
 	struct err e = { 0 };
 
-	if (paths_check(&p->paths, &e) == 0)
-		say(f, GOOD, "", "lanyard-switch, lanyard-vmm and probe.elf are there");
+	if (paths_check(&p->paths, true, &e) == 0)
+		say(f, GOOD, "",
+			"lanyard-switch, lanyard-vmm, lanyard-traffic and probe.elf are there");
 	else
 		say(f, LACKING, "meson setup build; ninja -C build", "%s", e.text);
 }

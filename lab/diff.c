@@ -191,6 +191,30 @@ static void replace_mirrored(struct work *w)
 	}
 }
 
+/* A process has one connection to each of its ports, for as long as it lives. */
+static void replace_attached(struct work *w)
+{
+	struct plan *m = &w->d->merged;
+
+	for (size_t i = 0; i < m->n_steps; i++) {
+		struct step *s = &m->steps[i];
+		size_t len = s->kind == STEP_PROCESS ? strlen(s->name) : 0;
+		bool again = false;
+
+		for (size_t k = 0; len && k < m->n_steps; k++)
+			again |= m->steps[k].kind == STEP_PORT && !exists(&m->steps[k]) &&
+				strncmp(m->steps[k].name, s->name, len) == 0 &&
+				m->steps[k].name[len] == '.';
+		if (!again || !exists(s))
+			continue;
+		w->fate[i] = REPLACE;
+		w->goes[w->d->have[i]] = w->early[w->d->have[i]] = true;
+		w->d->have[i] = NONE;
+		s->state = STEP_PLANNED;
+		s->proc = (struct proc_id){ 0 };
+	}
+}
+
 /* An interface, a device or a node's name that goes to another. */
 static bool gives_way(const struct step *old, const struct step *new)
 {
@@ -517,6 +541,7 @@ int diff_plans(const struct plan *have, struct plan *want, struct diff *d, struc
 	if (!r) {
 		settle_leftovers(&w);
 		replace_mirrored(&w);
+		replace_attached(&w);
 		settle_waits(&w);
 		merge(&w);
 	}

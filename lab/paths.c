@@ -20,6 +20,9 @@ static const struct program {
 		{ "../vmm/lanyard-vmm", "lanyard-vmm", "../libexec/lanyard/lanyard-vmm" } },
 	{ "LANYARD_PROBE", "probe.elf", offsetof(struct paths, probe),
 		{ "../guest/probe.elf", "probe.elf", "../share/lanyard/probe.elf" } },
+	{ "LANYARD_TRAFFIC", "lanyard-traffic", offsetof(struct paths, traffic),
+		{ "../traffic/lanyard-traffic", "lanyard-traffic",
+			"../libexec/lanyard/lanyard-traffic" } },
 };
 
 #define N_PROGRAMS (sizeof programs / sizeof programs[0])
@@ -80,12 +83,14 @@ void paths_read(struct paths *p)
 		find_program(&programs[i], folder, (char *)p + programs[i].offset);
 }
 
-int paths_check(const struct paths *p, struct err *e)
+int paths_check(const struct paths *p, bool processes, struct err *e)
 {
 	for (size_t i = 0; i < N_PROGRAMS; i++) {
 		const char *path = (const char *)p + programs[i].offset;
 		char folder[LAB_PATH_MAX];
 
+		if (path == p->traffic && !processes)
+			continue;
 		exe_folder(folder);
 		if (!path[0])
 			return err_host(e, -ENOENT,

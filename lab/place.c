@@ -86,7 +86,7 @@ static void list_takers(const struct topology *t, struct placement *p)
 	size_t n = t->sw.cpus.n ? t->sw.cpus.n : 1;
 
 	for (size_t i = 0; i < t->n_nodes; i++)
-		n += t->nodes[i].kind == TOPO_VM ? t->nodes[i].vcpus : 0;
+		n += t->nodes[i].vcpus;
 	p->cpus = lab_calloc(n, sizeof *p->cpus);
 	p->n = 0;
 	for (size_t i = 0; i < (t->sw.cpus.n ? t->sw.cpus.n : 1); i++) {
@@ -100,10 +100,11 @@ static void list_takers(const struct topology *t, struct placement *p)
 	for (size_t i = 0; i < t->n_nodes; i++) {
 		const struct topo_node *node = &t->nodes[i];
 
-		for (uint32_t v = 0; node->kind == TOPO_VM && v < node->vcpus; v++) {
+		for (uint32_t v = 0; v < node->vcpus; v++) {
 			struct lab_cpu *c = &p->cpus[p->n++];
 
-			snprintf(c->who, sizeof c->who, "%s/vcpu%u", node->name, v);
+			snprintf(c->who, sizeof c->who,
+				node->kind == TOPO_VM ? "%s/vcpu%u" : "%s/thread%u", node->name, v);
 			c->node = (int)i;
 			c->index = (int)v;
 			c->cpu = node->cpus.n ? node->cpus.cpu[v % node->cpus.n] : -1;

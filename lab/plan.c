@@ -12,6 +12,7 @@
 #include "lab/policy.h"
 
 #define SWITCH_MEMORY_MB 32 /* its heap: rings and tables; frames stay in the guests */
+#define PROCESS_RING     1024 /* descriptors: 0.1 s of 10,000 frames a second, if it has no CPU */
 
 const char *step_kind_name(enum step_kind kind)
 {
@@ -50,7 +51,7 @@ static void add_hugepages(struct plan *p, const struct topology *t)
 	uint64_t pages = SWITCH_MEMORY_MB / 2;
 
 	for (size_t i = 0; i < t->n_nodes; i++) {
-		if (t->nodes[i].kind == TOPO_VM)
+		if (t->nodes[i].kind != TOPO_EXTERNAL)
 			pages += (t->nodes[i].memory + HOST_HUGE_SIZE - 1) / HOST_HUGE_SIZE;
 	}
 	plan_add(p, STEP_HUGEPAGES)->pages = pages;
@@ -163,6 +164,9 @@ static char *guest_path(
 	return lab_asprintf("%.*s/%s", (int)(slash - p->file), p->file, node->guest);
 }
 
+/* An option and its value, to the arguments `a`. */
+#define OPT(option, ...) (strs_add(a, "--" option), strs_add(a, __VA_ARGS__))
+
 static void add_vm(struct plan *p, const struct topology *t, size_t i, const struct paths *paths)
 {
 	const struct topo_node *node = &t->nodes[i];
@@ -170,7 +174,6 @@ static void add_vm(struct plan *p, const struct topology *t, size_t i, const str
 	char *guest = guest_path(p, node, paths), cpus[1024];
 	struct strs *a = &s->args;
 
-#define OPT(option, ...) (strs_add(a, "--" option), strs_add(a, __VA_ARGS__))
 	s->name = lab_strdup(node->name);
 	s->socket = lab_asprintf("%s/%s.sock", p->dir, node->name);
 	s->log = lab_asprintf("%s/%s.log", p->dir, node->name);
@@ -193,32 +196,65 @@ static void add_vm(struct plan *p, const struct topology *t, size_t i, const str
 		OPT("nic", "socket=%s/%s.%zu.vhost,mac=%s,queues=%u,mtu=%u", p->dir, node->name, j,
 			ether_mac_str(nic->mac, mac), nic->queues, t->networks[nic->network].mtu);
 	}
-#undef OPT
 	free(guest);
 }
 
-static void add_vms(struct plan *p, const struct topology *t, const struct paths *paths)
+static void add_process(
+	struct plan *p, const struct topology *t, size_t i, const struct paths *paths)
+{
+	const struct topo_node *node = &t->nodes[i];
+	struct step *s = plan_add(p, STEP_PROCESS);
+	struct strs *a = &s->args;
+	char cpu[16];
+
+	s->name = lab_strdup(node->name);
+	s->socket = lab_asprintf("%s/%s.sock", p->dir, node->name);
+	s->log = lab_asprintf("%s/%s.log", p->dir, node->name);
+	strs_add(a, "%s", paths->traffic);
+	OPT("name", "%s", node->name);
+	OPT("control", "%s", s->socket);
+	OPT("agent", "%s/%s.agent", p->dir, node->name);
+	OPT("tsc-hz", "%s", PLAN_TSC_HZ);
+	OPT("memory", "%" PRIu64, node->memory >> 20);
+	OPT("queue-size", "%d", PROCESS_RING);
+	OPT("cpu", "%s", place_list(&p->place, (int)i, cpu, sizeof cpu));
+	for (size_t j = 0; j < node->n_nics; j++) {
+		const struct topo_nic *nic = &node->nics[j];
+		char mac[ETHER_MAC_STR];
+
+		OPT("port", "%s/%s.%zu.vhost,mac=%s,mtu=%u,ring=%s,mergeable=%s", p->dir,
+			node->name, j, ether_mac_str(nic->mac, mac), t->networks[nic->network].mtu,
+			nic->packed ? "packed" : "split", nic->mergeable ? "on" : "off");
+	}
+}
+
+/* How the node is known to be there; the NICs that it drives for sure, to *links. */
+static void add_guest(struct plan *p, const struct topo_node *node, struct strs *links)
+{
+	struct step *s = plan_add(p, STEP_GUEST);
+
+	s->name = lab_strdup(node->name);
+	if (node->kind == TOPO_VM && strcmp(node->guest, "probe") != 0)
+		return;
+	s->socket = lab_asprintf("%s/%s.agent", p->dir, node->name);
+	for (size_t j = 0; j < node->n_nics; j++)
+		if (!node->nics[j].policy.admin)
+			strs_add(links, "%s.%zu", node->name, j);
+}
+
+static void add_nodes(struct plan *p, const struct topology *t, const struct paths *paths)
 {
 	struct strs links = { 0 };
 
 	for (size_t i = 0; i < t->n_nodes; i++) {
 		if (t->nodes[i].kind == TOPO_VM)
 			add_vm(p, t, i, paths);
+		else if (t->nodes[i].kind == TOPO_PROCESS)
+			add_process(p, t, i, paths);
 	}
 	for (size_t i = 0; i < t->n_nodes; i++) {
-		const struct topo_node *node = &t->nodes[i];
-		struct step *s;
-
-		if (node->kind != TOPO_VM)
-			continue;
-		s = plan_add(p, STEP_GUEST);
-		s->name = lab_strdup(node->name);
-		if (strcmp(node->guest, "probe") != 0)
-			continue;
-		s->socket = lab_asprintf("%s/%s.agent", p->dir, node->name);
-		for (size_t j = 0; j < node->n_nics; j++)
-			if (!node->nics[j].policy.admin)
-				strs_add(&links, "%s.%zu", node->name, j);
+		if (t->nodes[i].kind != TOPO_EXTERNAL)
+			add_guest(p, &t->nodes[i], &links);
 	}
 	if (links.n)
 		plan_add(p, STEP_LINKS)->args = links;
@@ -237,13 +273,6 @@ int plan_make_beside(const struct topology *t, const struct host *h, const struc
 	int r;
 
 	*p = (struct plan){ 0 };
-	for (size_t i = 0; i < t->n_nodes; i++) {
-		if (t->nodes[i].kind == TOPO_PROCESS)
-			return topology_error(t, t->nodes[i].place, ERR_REQUEST, -EOPNOTSUPP, e,
-				"node \"%s\" is a \"process\", which this version can't run yet: "
-				"use a \"vm\" or an \"external\" node",
-				t->nodes[i].name);
-	}
 	real = realpath(t->file, NULL);
 	snprintf(p->lab, sizeof p->lab, "%s", t->lab);
 	snprintf(p->file, sizeof p->file, "%s", real ? real : t->file);
@@ -258,7 +287,7 @@ int plan_make_beside(const struct topology *t, const struct host *h, const struc
 	add_switch(p, t, paths);
 	add_networks(p, t);
 	add_ports(p, t);
-	add_vms(p, t, paths);
+	add_nodes(p, t, paths);
 	return 0;
 }
 
@@ -396,7 +425,7 @@ char *step_describe(const struct step *s, char *out, size_t size)
 			cpus_word(cpus), cpus);
 		break;
 	case STEP_PROCESS:
-		snprintf(out, size, "process %s, %s %s", s->name, cpus_word(cpus), cpus);
+		snprintf(out, size, "process %s, CPU %s", s->name, step_option(s, "--cpu"));
 		break;
 	case STEP_CONFIGURE:
 		describe_configure(s, out, size);

@@ -181,7 +181,7 @@ static json_t *nics_status(const struct plan *p, const char *node, const json_t 
 	return a;
 }
 
-static json_t *vm_status(const struct plan *p, const struct step *s)
+static json_t *node_status(const struct plan *p, const struct step *s)
 {
 	static const char *const keys[] = { "memory_bytes", "huge", "vcpus", "exits", "resets",
 		"uptime_s" };
@@ -190,7 +190,7 @@ static json_t *vm_status(const struct plan *p, const struct step *s)
 	char why[1200];
 
 	json_object_set_new(j, "name", json_string(s->name));
-	json_object_set_new(j, "kind", json_string("vm"));
+	json_object_set_new(j, "kind", json_string(step_kind_name(s->kind)));
 	if (runs(j)) {
 		info = ask(s->socket, "info", why, sizeof why);
 		if (!info)
@@ -217,7 +217,7 @@ static json_t *nodes_status(const struct lab *l)
 		const struct step *s = plan_node(l->plan, n->name);
 
 		if (s)
-			json_array_append_new(a, vm_status(l->plan, s));
+			json_array_append_new(a, node_status(l->plan, s));
 		else
 			json_array_append_new(a,
 				json_pack("{s:s, s:s, s:s, s:n, s:o}", "name", n->name, "kind",

@@ -100,7 +100,8 @@ static void print_nodes(const json_t *doc, FILE *out, int width)
 	size_t i;
 
 	json_array_foreach (json_object_get(doc, "nodes"), i, n) {
-		bool vm = strcmp(str(n, "kind"), "vm") == 0,
+		bool external = strcmp(str(n, "kind"), "external") == 0,
+		     process = strcmp(str(n, "kind"), "process") == 0,
 		     known = json_is_integer(json_object_get(n, "memory_bytes"));
 		char memory[16], cpus[64], up[16], resets[16];
 
@@ -112,11 +113,13 @@ static void print_nodes(const json_t *doc, FILE *out, int width)
 		table_add(&t, "%s", cpus);
 		table_add(&t, "%s", known ? duration(num(n, "uptime_s"), up, sizeof up) : "-");
 		table_add(&t, "%s", count(n, "resets", resets));
-		if (vm)
-			table_add(&t, "%.0f", num(n, "pid"));
-		else
+		if (external)
 			table_add(&t, "-");
-		table_add(&t, "%s", known && !is_true(n, "huge") ? "no hugepages" : "");
+		else
+			table_add(&t, "%.0f", num(n, "pid"));
+		table_add(&t, "%s%s%s", process ? "process" : "",
+			process && known && !is_true(n, "huge") ? ", " : "",
+			known && !is_true(n, "huge") ? "no hugepages" : "");
 	}
 	table_print(&t, out, width);
 }
@@ -277,7 +280,8 @@ static void print_notes(const json_t *doc, FILE *out)
 
 	print_process_note("the switch", "", sw, out);
 	json_array_foreach (json_object_get(doc, "nodes"), i, n) {
-		print_process_note("VM ", str(n, "name"), n, out);
+		print_process_note(strcmp(str(n, "kind"), "process") == 0 ? "process " : "VM ",
+			str(n, "name"), n, out);
 		print_nic_notes(n, out);
 	}
 	print_port_notes(doc, out);

@@ -127,8 +127,13 @@ static size_t plan_repair(struct session *s, struct plan *p)
 		case STEP_SWITCH:
 			switch_died = repair_process(s, st);
 			break;
-		case STEP_VM:
 		case STEP_PROCESS:
+			/* It has lost its ports, and ends by itself or did already. */
+			if (switch_died && st->state != STEP_PLANNED)
+				carry_undo_one(&s->carry, st, NULL, NULL);
+			repair_process(s, st);
+			break;
+		case STEP_VM:
 			repair_process(s, st);
 			break;
 		case STEP_NETWORK:

@@ -2,7 +2,6 @@
 /* See eal.h. */
 #include "vswitch/eal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <rte_cycles.h>
@@ -16,54 +15,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/fd.h"
+#include "base/cpulist.h"
+#include "base/hugepages.h"
 #include "base/log.h"
 
 #define HEAP_MB_DEFAULT 32
 #define NO_DEVICE       "ffff:ff:1f.7"
-#define HUGE_DIR        "/sys/kernel/mm/hugepages"
-
-/* Free hugepages of one size ("hugepages-2048kB") in MiB. */
-static uint64_t huge_free_mb(const char *dir)
-{
-	char path[128], *text = NULL;
-	uint64_t kb = 0, n = 0;
-
-	if (sscanf(dir, "hugepages-%lukB", &kb) != 1)
-		return 0;
-	snprintf(path, sizeof(path), HUGE_DIR "/%.40s/free_hugepages", dir);
-	if (fd_read_file(path, 64, &text, NULL, NULL) == 0)
-		n = strtoull(text, NULL, 10);
-	free(text);
-	return n * kb / 1024;
-}
-
-static bool huge_enough(uint64_t mb)
-{
-	DIR *dir = opendir(HUGE_DIR);
-	struct dirent *de;
-	bool enough = false;
-
-	while (dir && !enough && (de = readdir(dir)))
-		enough = huge_free_mb(de->d_name) >= mb;
-	if (dir)
-		closedir(dir);
-	return enough;
-}
-
-/* "--lcores=0@(0,1,...)": EAL's one lcore is our main thread, free to run where we may. */
-static void lcores_arg(char *out, size_t room)
-{
-	size_t at = (size_t)snprintf(out, room, "--lcores=0@(");
-	cpu_set_t set;
-
-	if (sched_getaffinity(0, sizeof(set), &set))
-		CPU_ZERO(&set);
-	for (int cpu = 0; cpu < CPU_SETSIZE && at + 8 < room; cpu++)
-		if (CPU_ISSET(cpu, &set))
-			at += (size_t)snprintf(out + at, room - at, "%d,", cpu);
-	out[at - 1] = ')';
-}
 
 /*
  * EAL makes a folder for what its processes share, and leaves it. We share nothing: it is empty,
@@ -85,18 +42,19 @@ static void remove_runtime_dir(void)
 
 int eal_start(uint32_t memory_mb, bool *huge, struct err *e)
 {
-	char lcores[4096], mem[16];
+	char cpus[4096], lcores[sizeof(cpus) + 32], mem[16];
 	uint32_t mb = memory_mb ? memory_mb : HEAP_MB_DEFAULT;
 	char *argv[16];
 	int argc = 0;
 
-	if (*huge && !huge_enough(mb)) {
+	if (*huge && !hugepages_free(mb)) {
 		log_warn("not %u MiB of free hugepages for the switch: works without, a little "
 			 "slower. To have them: sysctl vm.nr_hugepages=1024",
 			mb);
 		*huge = false;
 	}
-	lcores_arg(lcores, sizeof(lcores));
+	/* EAL's one lcore is our main thread, free to run where we may. */
+	snprintf(lcores, sizeof(lcores), "--lcores=0@(%s)", cpulist_allowed(cpus, sizeof(cpus)));
 	snprintf(mem, sizeof(mem), "%u", mb);
 	argv[argc++] = "lanyard-switch";
 	argv[argc++] = "-a"; /* no device but those that ports ask for: none is there */

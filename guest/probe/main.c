@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "guest/probe/agent.h"
+#include "traffic/agent.h"
 #include "guest/probe/cpu.h"
 #include "guest/probe/mem.h"
 #include "guest/probe/pci.h"
@@ -189,6 +189,7 @@ static struct probe *start(void)
 	p->agent.ops = &agent_ops;
 	p->agent.ctx = p;
 	p->agent.engine = p->engine;
+	p->agent.guest = "probe";
 	open_nics(p);
 	traffic_engine_seed(p->engine, p->n_nics ? ether_mac_u64(p->nic[0]->port.mac) : 0);
 	print_banner(p, begin);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <jansson.h>
 
-#include "guest/probe/agent.h"
+#include "traffic/agent.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const struct agent_ops ops = { n_nics, nic, halts };
 	static struct traffic_engine engine;
 	static struct traffic_port ports[2] = { { .max_len = 1514 }, { .max_len = 1514 } };
-	static struct agent agent = { .ops = &ops, .engine = &engine };
+	static struct agent agent = { .ops = &ops, .engine = &engine, .guest = "probe" };
 	static char reply[AGENT_REPLY_MAX];
 	char *text;
 	size_t n;

@@ -105,8 +105,8 @@ class Traffic(Case):
         two = (a, b, a, self.path("nobody2"))
         for words, *args in (
                 ("expected two times --port", a, b),
-                ("both ports have one socket", a, b, a, b),
-                ("both ports have one MAC", a, b + ",mac=02:00:00:00:00:01", a,
+                ("two ports have one socket", a, b, a, b),
+                ("two ports have one MAC", a, b + ",mac=02:00:00:00:00:01", a,
                  b + "2,mac=02:00:00:00:00:01"),
                 ("unicast address", a, b + ",mac=01:00:00:00:00:01", a, b),
                 ("expected imix, or 64 to 9234", *two, "--size", "63"),

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/cpulist.h"
 #include "base/ether.h"
 #include "base/fd.h"
 #include "base/loop.h"
@@ -309,6 +310,24 @@ static void test_loop(void **state)
 	close(fb);
 }
 
+static void test_cpulist(void **state)
+{
+	char out[16];
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	assert_string_equal(cpulist_text(&set, out, sizeof(out)), "");
+	CPU_SET(0, &set);
+	assert_string_equal(cpulist_text(&set, out, sizeof(out)), "0");
+	CPU_SET(2, &set);
+	CPU_SET(1023, &set);
+	assert_string_equal(cpulist_text(&set, out, sizeof(out)), "0,2,1023");
+	assert_string_equal(cpulist_text(&set, out, 9), "0,2,1023");
+	assert_string_equal(cpulist_text(&set, out, 8), "0,2");
+	assert_string_equal(cpulist_text(&set, out, 1), "");
+	assert_true(*cpulist_allowed(out, sizeof(out)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +341,7 @@ int main(void)
 		cmocka_unit_test(test_read_file),
 		cmocka_unit_test(test_proc),
 		cmocka_unit_test(test_loop),
+		cmocka_unit_test(test_cpulist),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

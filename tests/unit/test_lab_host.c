@@ -169,7 +169,7 @@ static void test_guest_image(void **state)
 static void expect_host_check(const char *text, const struct host *h, const char *run,
 	enum err_class class, const char *why)
 {
-	struct paths paths = { .sw = "/bin/true", .vmm = "/bin/true", .probe = "/bin/true" };
+	struct paths paths = { .sw = "/bin/true", .vmm = "/bin/true", .probe = "/bin/true", .traffic = "/bin/true" };
 	struct topology *t = NULL;
 	struct err e = { 0 };
 	struct plan p = { 0 };

@@ -10,7 +10,7 @@
 #include <jansson.h>
 #include <cmocka.h>
 
-#include "guest/probe/agent.h"
+#include "traffic/agent.h"
 
 static struct agent agent;
 static struct traffic_engine engine;
@@ -66,6 +66,7 @@ static int setup(void **state)
 	}
 	agent.ops = &ops;
 	agent.engine = &engine;
+	agent.guest = "probe";
 	return 0;
 }
 

@@ -10,7 +10,7 @@
 #include <jansson.h>
 #include <cmocka.h>
 
-#include "guest/probe/json.h"
+#include "traffic/json.h"
 
 static bool reference_accepts(const char *text, size_t len)
 {

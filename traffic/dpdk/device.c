@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cpulist.h"
 #include "base/fd.h"
 
 #define CONNECT_MS 2000
@@ -34,20 +35,6 @@ static int pin_check(int cpu, struct err *e)
 	return 0;
 }
 
-/* "--lcores=0@(0,1)": DPDK's one lcore is our main thread, where it runs already. */
-static void lcores_arg(char *out, size_t room)
-{
-	size_t at = (size_t)snprintf(out, room, "--lcores=0@(");
-	cpu_set_t set;
-
-	if (sched_getaffinity(0, sizeof(set), &set))
-		CPU_ZERO(&set);
-	for (int cpu = 0; cpu < CPU_SETSIZE && at + 8 < room; cpu++)
-		if (CPU_ISSET(cpu, &set))
-			at += (size_t)snprintf(out + at, room - at, "%d,", cpu);
-	out[at - 1] = ')';
-}
-
 /* What the pools of two ports take, with room for hugepages that do not lie side by side. */
 static uint32_t memory_default(const struct tg_options *o)
 {
@@ -59,14 +46,15 @@ static uint32_t memory_default(const struct tg_options *o)
 int tg_eal_start(const struct tg_options *o, struct err *e)
 {
 	uint32_t mb = o->memory_mb ? o->memory_mb : memory_default(o);
-	char lcores[4096], mem[16];
+	char cpus[4096], lcores[sizeof(cpus) + 32], mem[16];
 	char *argv[16];
 	int argc = 0, ret;
 
 	ret = pin_check(o->cpu, e);
 	if (ret)
 		return ret;
-	lcores_arg(lcores, sizeof(lcores));
+	/* DPDK's one lcore is our main thread, where it runs already. */
+	snprintf(lcores, sizeof(lcores), "--lcores=0@(%s)", cpulist_allowed(cpus, sizeof(cpus)));
 	snprintf(mem, sizeof(mem), "%u", mb);
 	argv[argc++] = "lanyard-traffic";
 	argv[argc++] = "--no-pci";
@@ -125,8 +113,9 @@ int tg_device_make(const struct tg_options *o, uint32_t i, uint16_t *ethdev, str
 	snprintf(args, sizeof(args),
 		"path=%s,mac=%s,queues=1,queue_size=%u,server=%d,packed_vq=%d,mrg_rxbuf=%d,"
 		"in_order=%d,vectorized=%d",
-		o->socket[i], ether_mac_str(o->mac[i], mac), o->queue_size, o->server, o->packed,
-		o->mergeable, o->in_order, o->vectorized);
+		o->socket[i], ether_mac_str(o->mac[i], mac), o->queue_size, o->server,
+		o->packed || o->port_packed[i], o->mergeable && !o->port_unmergeable[i],
+		o->in_order, o->vectorized);
 	ret = rte_eal_hotplug_add("vdev", name, args);
 	if (ret == 0)
 		ret = rte_eth_dev_get_port_by_name(name, ethdev);

@@ -2,14 +2,17 @@
 /*
  * lanyard-traffic: the traffic engine on two vhost-user ports of any switch, from one thread. It
  * is the generator and the sink of the benchmarks, and a foreign client (DPDK's virtio-user) in the
- * tests. The trial's result goes to stdout as JSON; everything else to stderr.
+ * tests. The trial's result goes to stdout as JSON; everything else to stderr. With --agent it is a
+ * node of a lab instead (node.h).
  */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "traffic/dpdk/device.h"
+#include "traffic/dpdk/node.h"
 #include "traffic/dpdk/options.h"
 #include "traffic/dpdk/report.h"
 #include "traffic/dpdk/run.h"
@@ -89,6 +92,13 @@ int main(int argc, char **argv)
 	}
 	sigaction(SIGINT, &act, NULL);
 	sigaction(SIGTERM, &act, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	if (o.agent) {
+		if (tg_node_run(&o, &stop, &e) == 0)
+			return 0;
+		log_error("ended: %s", e.text);
+		return e.class ? (int)e.class : ERR_FAILED;
+	}
 	if (run(&o, &e)) {
 		fprintf(stderr, "lanyard-traffic: %s\n", e.text);
 		return e.class ? (int)e.class : ERR_FAILED;

@@ -21,31 +21,16 @@ const char tg_usage[] =
 	"                --seconds S (5)  --warm-up S (0.5)  --frames N (each way; then it ends)\n"
 	"                --verify-bodies-every N (1; a power of 2; heads are verified always)\n"
 	"  itself:       --cpu N  --memory MB  --no-huge\n"
+	"As a node of a lab:\n"
+	"       lanyard-traffic --agent PATH --control PATH --name NODE --port SOCKET[,...] [options]\n"
+	"serves up to 16 ports, and is driven as a guest's agent is (docs/control.md).\n"
+	"  each port:    ,mac=MAC  ,mtu=N  ,ring=split|packed  ,mergeable=on|off\n"
+	"  itself:       as above, and --tsc-hz N\n"
 	"A switch offers what it can: a ring feature asked for here that it lacks is left out.\n";
 
 /* RFC 6985 calls it "simple IMIX": 7 x 40, 4 x 576, 1 x 1500 bytes of IP; here with Ethernet's 18,
  * and the shortest padded to Ethernet's least. */
 static const uint16_t imix[12] = { 64, 594, 64, 64, 594, 64, 1518, 64, 594, 64, 594, 64 };
-
-static int port_add(struct tg_options *o, char *text, struct err *e)
-{
-	char *mac = strchr(text, ',');
-
-	if (o->n_ports == TG_PORTS)
-		return err_request(e, -EINVAL, "--port %s: there are two ports already", text);
-	o->mac[o->n_ports] = (struct ether_mac){ { 2, 0, 0, 0, 0x7a, (uint8_t)(o->n_ports + 1) } };
-	if (mac) {
-		*mac++ = '\0';
-		if (strncmp(mac, "mac=", 4) || ether_mac_parse(mac + 4, &o->mac[o->n_ports]) ||
-			ether_mac_is_multicast(o->mac[o->n_ports]))
-			return err_request(e, -EINVAL,
-				"--port %s,%s: expected mac= and a unicast address after the comma",
-				text, mac);
-	}
-	/* virtio-user's arguments are cut at commas. */
-	o->socket[o->n_ports++] = text;
-	return 0;
-}
 
 static int number(
 	const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *v, struct err *e)
@@ -57,6 +42,63 @@ static int number(
 	if (end == text || *end || *text == '-' || errno || *v < min || *v > max)
 		return err_request(e, -EINVAL, "--%s %s: expected %llu to %llu", name, text,
 			(unsigned long long)min, (unsigned long long)max);
+	return 0;
+}
+
+static int port_option(struct tg_options *o, uint32_t i, char *text, struct err *e)
+{
+	char *value = strchr(text, '=');
+	uint64_t v = 0;
+
+	if (value)
+		*value++ = '\0';
+	if (value && strcmp(text, "mac") == 0) {
+		if (ether_mac_parse(value, &o->mac[i]) || ether_mac_is_multicast(o->mac[i]))
+			return err_request(e, -EINVAL,
+				"--port %s,mac=%s: expected a unicast address, such as "
+				"02:00:00:00:00:01",
+				o->socket[i], value);
+		return 0;
+	}
+	if (value && strcmp(text, "mtu") == 0) {
+		if (number("port ...,mtu", value, 68, 9216, &v, e))
+			return -EINVAL;
+		o->mtu[i] = (uint32_t)v;
+		return 0;
+	}
+	if (value && strcmp(text, "ring") == 0 &&
+		(strcmp(value, "split") == 0 || strcmp(value, "packed") == 0)) {
+		o->port_packed[i] = *value == 'p';
+		return 0;
+	}
+	if (value && strcmp(text, "mergeable") == 0 &&
+		(strcmp(value, "on") == 0 || strcmp(value, "off") == 0)) {
+		o->port_unmergeable[i] = strcmp(value, "off") == 0;
+		return 0;
+	}
+	return err_request(e, -EINVAL,
+		"--port %s: expected mac=MAC, mtu=N, ring=split|packed or mergeable=on|off after a "
+		"comma, found %s%s%s",
+		o->socket[i], text, value ? "=" : "", value ? value : "");
+}
+
+/* SOCKET[,KEY=VALUE]...; virtio-user's arguments are cut at commas, so a socket has none. */
+static int port_add(struct tg_options *o, char *text, struct err *e)
+{
+	uint32_t i = o->n_ports;
+	char *rest = NULL;
+
+	if (i == TRAFFIC_PORTS_MAX)
+		return err_request(
+			e, -EINVAL, "--port %s: at most %d are possible", text, TRAFFIC_PORTS_MAX);
+	o->n_ports++;
+	o->mac[i] = (struct ether_mac){ { 2, 0, 0, 0, 0x7a, (uint8_t)(i + 1) } };
+	o->socket[i] = strtok_r(text, ",", &rest);
+	if (!o->socket[i])
+		return err_request(e, -EINVAL, "--port: expected the path of a socket");
+	for (char *k = strtok_r(NULL, ",", &rest); k; k = strtok_r(NULL, ",", &rest))
+		if (port_option(o, i, k, e))
+			return -EINVAL;
 	return 0;
 }
 
@@ -124,6 +166,10 @@ enum {
 	CPU,
 	MEMORY,
 	NO_HUGE,
+	AGENT,
+	CONTROL,
+	NAME,
+	TSC_HZ,
 	HELP = 'h'
 };
 
@@ -147,6 +193,10 @@ static const struct option longs[] = {
 	{ "cpu", required_argument, NULL, CPU },
 	{ "memory", required_argument, NULL, MEMORY },
 	{ "no-huge", no_argument, NULL, NO_HUGE },
+	{ "agent", required_argument, NULL, AGENT },
+	{ "control", required_argument, NULL, CONTROL },
+	{ "name", required_argument, NULL, NAME },
+	{ "tsc-hz", required_argument, NULL, TSC_HZ },
 	{ "help", no_argument, NULL, HELP },
 	{ NULL, 0, NULL, 0 },
 };
@@ -194,6 +244,17 @@ static int value(struct tg_options *o, int opt, char *text, struct err *e)
 		return ret;
 	case FRAMES:
 		return number("frames", text, 1, TRAFFIC_SEQ_MAX, &o->frames, e);
+	case AGENT:
+		o->agent = text;
+		return 0;
+	case CONTROL:
+		o->control = text;
+		return 0;
+	case NAME:
+		o->name = text;
+		return 0;
+	case TSC_HZ:
+		return number("tsc-hz", text, 1000000, 100000000000ull, &o->tsc_hz, e);
 	case CPU:
 		ret = number("cpu", text, 0, CPU_SETSIZE - 1, &v, e);
 		o->cpu = (int)v;
@@ -208,18 +269,36 @@ static int value(struct tg_options *o, int opt, char *text, struct err *e)
 	}
 }
 
+/* All ports are apart from each other. */
+static int ports_check(const struct tg_options *o, struct err *e)
+{
+	for (uint32_t i = 0; i < o->n_ports; i++)
+		for (uint32_t k = 0; k < i; k++) {
+			if (memcmp(&o->mac[i], &o->mac[k], sizeof(o->mac[i])) == 0)
+				return err_request(e, -EINVAL, "two ports have one MAC");
+			if (strcmp(o->socket[i], o->socket[k]) == 0)
+				return err_request(e, -EINVAL,
+					"--port %s: two ports have one socket", o->socket[i]);
+		}
+	return 0;
+}
+
 static int whole_check(const struct tg_options *o, struct err *e)
 {
-	if (o->n_ports != TG_PORTS)
+	bool node = o->agent || o->control || o->name;
+
+	if (node && !(o->agent && o->control && o->name))
+		return err_request(e, -EINVAL,
+			"a node needs --agent, --control and --name: one of them is missing");
+	if (node && !o->n_ports)
+		return err_request(e, -EINVAL, "a node needs one --port SOCKET at least");
+	if (node && o->server)
+		return err_request(e, -EINVAL, "a node connects to the switch: no --server");
+	if (!node && o->n_ports != TG_PORTS)
 		return err_request(e, -EINVAL, "expected two times --port SOCKET");
-	if (memcmp(&o->mac[0], &o->mac[1], sizeof(o->mac[0])) == 0)
-		return err_request(e, -EINVAL, "both ports have one MAC");
-	if (strcmp(o->socket[0], o->socket[1]) == 0)
-		return err_request(
-			e, -EINVAL, "--port %s: both ports have one socket", o->socket[0]);
 	if (o->seconds == 0 && !o->frames)
 		return err_request(e, -EINVAL, "--seconds 0 needs --frames");
-	return 0;
+	return ports_check(o, e);
 }
 
 int tg_options_parse(int argc, char **argv, struct tg_options *o, bool *help, struct err *e)

@@ -11,13 +11,18 @@
 #include "base/units.h"
 #include "traffic/engine.h"
 
-#define TG_PORTS 2
+#define TG_PORTS 2 /* of a trial; a node has up to TRAFFIC_PORTS_MAX */
 
 struct tg_options {
-	const char *socket[TG_PORTS];
-	struct ether_mac mac[TG_PORTS];
+	const char *socket[TRAFFIC_PORTS_MAX];
+	struct ether_mac mac[TRAFFIC_PORTS_MAX];
+	uint32_t mtu[TRAFFIC_PORTS_MAX]; /* 0: as the trial's frames need it */
+	bool port_packed[TRAFFIC_PORTS_MAX], port_unmergeable[TRAFFIC_PORTS_MAX];
 	uint32_t n_ports;
-	bool server; /* listen on the sockets: the switch connects */
+	/* A node of a lab, driven by its agent, instead of a trial: all three, or none. */
+	const char *agent, *control, *name;
+	uint64_t tsc_hz; /* 0: as DPDK measures it */
+	bool server;     /* listen on the sockets: the switch connects */
 	bool packed, mergeable, in_order, vectorized;
 	uint32_t queue_size;
 	int cpu; /* -1: wherever we may run */

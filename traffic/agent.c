@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guest/probe/agent.h"
-#include "guest/probe/agent_call.h"
+#include "traffic/agent.h"
+#include "traffic/agent_call.h"
 
 void agent_copy_text(char *out, size_t size, const char *s)
 {
@@ -115,7 +115,7 @@ static const struct failure *method_hello(struct call *c)
 	struct json_out *o = &c->out;
 
 	json_open(o, '{');
-	json_member_str(o, "guest", "probe");
+	json_member_str(o, "guest", a->guest);
 	json_member_str(o, "version", LANYARD_VERSION);
 	json_member_u64(o, "tsc", traffic_tsc());
 	json_member_u64(o, "tsc_hz", a->engine->tsc_hz);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guest/probe/json.h"
+#include "traffic/json.h"
 
 /* What may come next. */
 enum expect { VALUE, VALUE_OR_END, KEY, KEY_OR_END, COMMA_OR_END };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside the agent: a request being answered, and what its parts share. */
-#ifndef LANYARD_PROBE_AGENT_CALL_H
-#define LANYARD_PROBE_AGENT_CALL_H
+#ifndef LANYARD_TRAFFIC_AGENT_CALL_H
+#define LANYARD_TRAFFIC_AGENT_CALL_H
 
-#include "guest/probe/agent.h"
+#include "traffic/agent.h"
 
 #define RPC_PARSE_ERROR      (-32700)
 #define RPC_INVALID_REQUEST  (-32600)

@@ -4,8 +4,8 @@
  * allocation, no recursion, no libc. What comes in was written by somebody else: every length is
  * checked, strings must be UTF-8, a key may not come twice, and nesting ends at JSON_DEPTH_MAX.
  */
-#ifndef LANYARD_PROBE_JSON_H
-#define LANYARD_PROBE_JSON_H
+#ifndef LANYARD_TRAFFIC_JSON_H
+#define LANYARD_TRAFFIC_JSON_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,15 +4,15 @@
  * it knows the engine and a few functions of the machine, not how lines travel. One thread, the
  * probe's main loop. Host tests link it as it is.
  */
-#ifndef LANYARD_PROBE_AGENT_H
-#define LANYARD_PROBE_AGENT_H
+#ifndef LANYARD_TRAFFIC_AGENT_H
+#define LANYARD_TRAFFIC_AGENT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/ether.h"
-#include "guest/probe/json.h"
+#include "traffic/json.h"
 #include "traffic/engine.h"
 
 #define AGENT_LINE_MAX  4096  /* to the guest, without the newline */
@@ -37,6 +37,7 @@ struct agent {
 	const struct agent_ops *ops;
 	void *ctx;
 	struct traffic_engine *engine; /* port i is NIC i */
+	const char *guest;             /* what `hello` says that it is */
 	bool shutdown;                 /* the reply is to be sent, then the machine powered off */
 	struct json_tok tok[AGENT_TOKENS];
 	char field[64]; /* of the error at hand */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* traffic_start: the flows of a request, read, checked and added to the engine. */
-#include "guest/probe/agent_call.h"
+#include "traffic/agent_call.h"
 
 #define DURATION_MS_MAX 86400000ull /* a day; keeps all products within 64 bits */
 
