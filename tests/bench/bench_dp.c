@@ -8,6 +8,8 @@
  *	bench_dp [FRAME_BYTES [MILLISECONDS [LAYOUT]]]	sizes without FCS; one, two, indirect, packed
  *	bench_dp macs N [FRAME_BYTES [MILLISECONDS]]	N addresses, half of them behind each port;
  *							each frame's two are chosen at random
+ *	bench_dp idle N [FRAME_BYTES [MILLISECONDS]]	N silent queues beside; in every other stretch
+ *							they are looked at as workers do it
  */
 #include <pthread.h>
 #include <sched.h>
@@ -19,6 +21,7 @@
 #include "base/clock.h"
 #include "tests/lib/dprig.h"
 #include "tests/lib/packed_driver.h"
+#include "vswitch/dp/poll.h"
 
 #define SIZE     1024u
 #define IN_LOOP  1024u /* frames on their way, each direction */
@@ -29,6 +32,7 @@
 
 static struct rig rig;
 static bool stop;
+static uint32_t n_idle; /* silent queues */
 static uint32_t frame_len = 60;
 static uint32_t n_macs; /* behind each port; 0: one, and no choice */
 static enum { ONE, TWO, INDIRECT, PACKED } layout;
@@ -278,6 +282,39 @@ static void pin(int cpu)
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
+/* Silent queues, each ring in pages of its own as a guest's would be; all idle. */
+static void idle_make(struct dp_poll *p)
+{
+	struct dp_inq *q = aligned_alloc(64, n_idle * sizeof(*q));
+	struct dp_inq **list = calloc(n_idle + 1, sizeof(struct dp_inq *));
+	struct dp_view_worker worker = { .n_inqs = n_idle, .inqs = list };
+	struct dp_view v = { .generation = 1, .n_workers = 1, .workers = &worker };
+	uint8_t *mem = mmap(NULL, (size_t)n_idle * 16384, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (!q || !list || mem == MAP_FAILED || dp_poll_init(p, 0, n_idle))
+		abort();
+	memset(q, 0, n_idle * sizeof(*q));
+	for (uint32_t i = 0; i < n_idle; i++) {
+		uint8_t *at = mem + (size_t)i * 16384;
+		struct ring_config c = { .desc = at,
+			.avail = at + 4096,
+			.used = at + 8192,
+			.size = 256,
+			.hdr_len = 12,
+			.mem = &rig.guest[0].table };
+
+		if (ring_init(&q[i].ring, &c))
+			abort();
+		q[i].quiet = DP_POLL_QUIET;
+		list[i] = &q[i];
+	}
+	dp_poll_adopt(p, &v);
+	if (p->n_idle != n_idle)
+		abort();
+	free(list);
+}
+
 static int compare(const void *a, const void *b)
 {
 	const float x = *(const float *)a, y = *(const float *)b;
@@ -288,14 +325,20 @@ static int compare(const void *a, const void *b)
 int main(int argc, char **argv)
 {
 	enum { SAMPLES = 1 << 20 };
-	static float sample[SAMPLES];
-	uint64_t frames = 0, bursts = 0, began, until, last;
-	uint32_t ms = 300, n = 0, faults = 0, now_s = 1;
+	static float sample[SAMPLES], with_idle[SAMPLES];
+	uint64_t frames = 0, bursts = 0, began, until, last, took = 0;
+	uint32_t ms = 300, n = 0, k = 0, faults = 0, now_s = 1;
+	struct dp_poll poll = { 0 };
 	pthread_t thread;
 
 	if (argc > 2 && strcmp(argv[1], "macs") == 0) {
 		n_macs = (uint32_t)atoi(argv[2]) / 2;
 		ms = 1500;
+		argc -= 2;
+		argv += 2;
+	}
+	if (argc > 2 && strcmp(argv[1], "idle") == 0) {
+		n_idle = (uint32_t)atoi(argv[2]);
 		argc -= 2;
 		argv += 2;
 	}
@@ -322,6 +365,8 @@ int main(int argc, char **argv)
 	if (fdb_init(&rig.fdb, 1u << 20, RIG_PORTS, 12345))
 		abort();
 	macs_learn();
+	if (n_idle)
+		idle_make(&poll);
 	for (int g = 0; g < 2; g++)
 		guest_init(g);
 	pin(1);
@@ -330,15 +375,26 @@ int main(int argc, char **argv)
 	began = clock_now_ns();
 	until = began + ms * NS_PER_MS;
 	last = __rdtsc();
-	while (n < SAMPLES && (bursts & 1023 || clock_now_ns() < until)) {
-		uint32_t got = dp_forward(&rig.fwd, &rig.view, &rig.guest[0].in, now_s, &faults) +
-			dp_forward(&rig.fwd, &rig.view, &rig.guest[1].in, now_s, &faults);
-		uint64_t now = __rdtsc();
+	while (n < SAMPLES && k < SAMPLES && (bursts & 1023 || clock_now_ns() < until)) {
+		bool look = n_idle && bursts & 256;
+		uint64_t now;
+		uint32_t got;
 
+		if (look)
+			dp_poll_look(&poll, dp_poll_quota(&poll, took));
+		got = dp_forward(&rig.fwd, &rig.view, &rig.guest[0].in, now_s, &faults) +
+			dp_forward(&rig.fwd, &rig.view, &rig.guest[1].in, now_s, &faults);
+		now = __rdtsc();
 		bursts++;
+		took = got ? now - last : 0;
 		if (got) {
+			float cycles = (float)(now - last) / (float)got;
+
 			frames += got;
-			sample[n++] = (float)(now - last) / (float)got;
+			if (look)
+				with_idle[k++] = cycles;
+			else
+				sample[n++] = cycles;
 		}
 		if (n_macs && !(bursts & 1023)) /* ages are renewed once a second */
 			now_s = 1 + (uint32_t)((clock_now_ns() - began) / NS_PER_S);
@@ -347,9 +403,13 @@ int main(int argc, char **argv)
 	stop = true;
 	pthread_join(thread, NULL);
 	qsort(sample, n, sizeof(sample[0]), compare);
+	qsort(with_idle, k, sizeof(with_idle[0]), compare);
+	if (k)
+		printf("%u silent queues: %.1f cycles a frame with them, %.3f of without\n", n_idle,
+			with_idle[k / 2], with_idle[k / 2] / sample[n / 2]);
 	printf("%u B: %.1f cycles a frame (quartiles %.1f, %.1f), %.1f frames a round, %.2f Mpps, "
 	       "faults %u\n",
-		frame_len, sample[n / 2], sample[n / 4], sample[3 * n / 4], (double)frames / n,
-		(double)frames / ms / 1e3, faults);
+		frame_len, sample[n / 2], sample[n / 4], sample[3 * n / 4],
+		(double)frames / (n + k), (double)frames / ms / 1e3, faults);
 	return 0;
 }

@@ -148,7 +148,7 @@ class SwitchPeers(Case):
             self.assertEqual(0, row["harmed"])
             self.assertEqual(row["system"] != "lanyard", "ratio" in row)
             self.assertIn(f"| {row['size']} | split | 10 |", done.stdout)
-        self.assertEqual({}, processes_with("lysp-"))
+        self.assertEqual({}, processes_with(self.run_dir + "/lysp-"))
 
     @slow
     def test_ends_when_told(self):
@@ -166,7 +166,7 @@ class SwitchPeers(Case):
         wait_until(measuring, 90, "the first trial")
         bench.terminate()
         self.assertEqual(128 + 15, bench.wait(60))
-        self.assertEqual({}, processes_with("lysp-"))
+        self.assertEqual({}, processes_with(self.run_dir + "/lysp-"))
         self.assertEqual([], glob.glob(self.path("lysp-*")))
 
     def test_refusals(self):
@@ -175,6 +175,48 @@ class SwitchPeers(Case):
                              ("expected split, packed", "--rings", "round")):
             done = self.bench(*args)
             self.assertEqual(2, done.returncode)
+            self.assertIn(words, done.stderr)
+
+
+class SwitchScale(Case):
+    """tests/bench/switch-scale: short runs of its groups; what it prints and keeps."""
+
+    PROGRAM = os.path.join(ROOT, "tests", "bench", "switch-scale")
+
+    @slow
+    def test_groups(self):
+        out = self.path("out.json")
+        env = dict(self.env, TMPDIR=self.run_dir)
+        argv = [self.PROGRAM, "--quick", "--rounds", "1", "--seconds", "0.3", "--json", out]
+        done = subprocess.run([*argv, "--only", "ports,wake"], env=env, timeout=240,
+                              capture_output=True, text=True)
+        self.assertEqual(0, done.returncode, done.stderr)
+        with open(out) as f:
+            doc = json.load(f)
+        self.assertEqual([("ports", str(n)) for n in (2, 16, 64, 256)] +
+                         [("wake", "2 ports"), ("wake", "256 ports")],
+                         [(r["group"], r["cell"]) for r in doc["rows"]])
+        for r in doc["rows"]:
+            self.assertIn(r["text"], done.stdout)
+            self.assertGreater(r.get("cycles", r.get("p50_us")), 0)
+        # What is there already is not measured again.
+        done = subprocess.run([*argv, "--only", "ports,changes,idle"], env=env, timeout=240,
+                              capture_output=True, text=True)
+        self.assertEqual(0, done.returncode, done.stderr)
+        with open(out) as f:
+            more = json.load(f)["rows"]
+        self.assertEqual(doc["rows"], more[:6])
+        self.assertEqual(["changes", "idle"], [r["group"] for r in more[6:]])
+        self.assertGreater(more[6]["done"], 0)
+        self.assertEqual({}, processes_with(self.run_dir + "/lyss-"))
+
+    def test_refusals(self):
+        for words, args in [("expected some of", ["--only", "nothing"]),
+                            ("expected two CPUs", ["--cpus", "0"]),
+                            ("expected 1 or more", ["--rounds", "0"])]:
+            done = subprocess.run([self.PROGRAM, *args], env=self.env, timeout=30,
+                                  capture_output=True, text=True)
+            self.assertEqual(2, done.returncode, done.stderr)
             self.assertIn(words, done.stderr)
 
 

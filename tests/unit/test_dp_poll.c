@@ -137,6 +137,10 @@ static void test_every_turn(void **state)
 	dp_poll_hint(p, &b);
 	assert_int_equal(1, p->n_active);
 	demote_all(p);
+	/* After a round with frames: a few, by the time that it took; never more than there are. */
+	assert_int_equal(1, dp_poll_quota(p, 1));
+	assert_int_equal(11, dp_poll_quota(p, 10 * DP_POLL_CYCLES));
+	assert_int_equal(N, dp_poll_quota(p, UINT64_MAX));
 	/* All at once, with more asked for than there are. */
 	dp_poll_look(p, UINT32_MAX);
 	assert_int_equal(N, p->n_idle);

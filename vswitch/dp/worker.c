@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <rte_rcu_qsbr.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -52,6 +53,16 @@ static void count_burst(struct dp_worker_stats *st, uint32_t n)
 	dp_count(&st->burst_histogram[31 - __builtin_clz(n)], 1);
 }
 
+/* The other side of a move may be waiting for our CPU: it gets it at once. */
+static void queues_move(struct dp_poll *p)
+{
+	uint32_t leaving = p->n_leaving;
+
+	dp_poll_move(p);
+	if (p->n_coming || p->n_leaving < leaving)
+		sched_yield();
+}
+
 /* One burst of every queue that is active, and of those of `look` idle ones that have news. */
 static uint32_t worker_round(struct dp_worker *w, const struct dp_view *v, uint32_t look)
 {
@@ -63,7 +74,7 @@ static uint32_t worker_round(struct dp_worker *w, const struct dp_view *v, uint3
 	if (unlikely(p->generation != v->generation))
 		dp_poll_adopt(p, v);
 	if (unlikely(p->n_coming | p->n_leaving))
-		dp_poll_move(p);
+		queues_move(p);
 	while (unlikely(w->n_woken))
 		dp_poll_hint(p, w->woken[--w->n_woken]);
 	dp_poll_look(p, look);
@@ -175,7 +186,7 @@ static void worker_loop(struct dp_worker *w)
 		uint64_t now = __rdtsc();
 
 		dp_count(&w->stats.polls, 1);
-		look = dp_poll_quota(&w->poll, got);
+		look = dp_poll_quota(&w->poll, got ? now - w->last : 0);
 		if (likely(got)) {
 			dp_count(&w->stats.busy_cycles, now - w->last);
 			idle_since = w->last = now;
