@@ -6,7 +6,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness
-from harness import Case, wait_until
+from harness import Case, slow, wait_until
 
 MAC = ["02:00:00:00:00:%02x" % i for i in range(64)]
 
@@ -125,6 +125,88 @@ class TestpmdMatrix(Case):
         """As test_split_indirect."""
         self.features(["RING_PACKED", "INDIRECT_DESC"], [],
                       "mrg_rxbuf=1,in_order=0,packed_vq=1", 1, size=1004, args=self.SCATTERED)
+
+
+class Restarts(Case):
+    """Either side goes away under traffic and comes back, in both socket roles."""
+
+    FORMATS = {
+        "split": "mrg_rxbuf=1,in_order=0,packed_vq=0",
+        "split, vectorized": "mrg_rxbuf=0,in_order=0,packed_vq=0,vectorized=1",
+        "split, in order": "mrg_rxbuf=1,in_order=1,packed_vq=0",
+        "packed": "mrg_rxbuf=1,in_order=0,packed_vq=1",
+        "packed, in order": "mrg_rxbuf=0,in_order=1,packed_vq=1",
+    }
+
+    def make(self, role):
+        sw = self.switch("--memory", "64")
+        sw.call("network_add", name="lan")
+        for i in range(2):
+            sw.call("port_add", name=f"p{i}", network="lan", socket=self.path(f"p{i}"), role=role)
+        return sw
+
+    def run_testpmd(self, vdev, name):
+        devs = [f"net_virtio_user{i},path={self.path(f'p{i}')},mac={MAC[i]},{vdev}"
+                for i in range(2)]
+        pmd = self.start_testpmd(*devs, name=name, args=(
+            "--total-num-mbufs=8192", f"--eth-peer=0,{MAC[1]}", f"--eth-peer=1,{MAC[0]}"))
+        pmd.command("set fwd mac")
+        return pmd
+
+    def frames_go_round(self, sw, pmd, touch=False):
+        def up():
+            if touch:  # virtio-user as a server accepts when its link is asked for
+                pmd.command("show port info all")
+            return {p["state"] for p in sw.stats()["ports"]} == {"up"}
+
+        wait_until(up, 20, "both ports to be up")
+        pmd.command("start tx_first 2")
+        frames = lambda: [p["rx"]["frames"] for p in sw.stats()["ports"]]
+        first = frames()
+        wait_until(lambda: min(b - a for a, b in zip(first, frames())) > 20000, 30,
+                   f"frames to go round after {first}")
+        self.assertIsNone(next((p["reason"] for p in sw.stats()["ports"] if p["reason"]), None))
+
+    def switch_restarts(self, vdev):
+        """testpmd is the server, the switch connects: killed, and ended politely."""
+        sw = self.make("client")
+        pmd = self.run_testpmd(f"{vdev},server=1", "server")
+        self.frames_go_round(sw, pmd, True)
+        for end in ("kill", "stop"):
+            getattr(sw, end)()
+            sw = self.make("client")
+            pmd.command("stop")
+            self.frames_go_round(sw, pmd, True)
+
+    def test_switch_restarts_split(self):
+        self.switch_restarts(self.FORMATS["split"])
+
+    @slow
+    def test_switch_restarts_split_vectorized(self):
+        self.switch_restarts(self.FORMATS["split, vectorized"])
+
+    @slow
+    def test_switch_restarts_split_in_order(self):
+        self.switch_restarts(self.FORMATS["split, in order"])
+
+    def test_switch_restarts_packed(self):
+        self.switch_restarts(self.FORMATS["packed"])
+
+    @slow
+    def test_switch_restarts_packed_in_order(self):
+        self.switch_restarts(self.FORMATS["packed, in order"])
+
+    @slow
+    def test_client_restarts(self):
+        """The switch listens; testpmd is killed under traffic, and another one comes."""
+        sw = self.make("server")
+        for i, (name, vdev) in enumerate(self.FORMATS.items()):
+            with self.subTest(format=name):
+                pmd = self.run_testpmd(vdev, f"client{i}")
+                self.frames_go_round(sw, pmd)
+                pmd.kill()
+                wait_until(lambda: {p["state"] for p in sw.stats()["ports"]} == {"waiting"}, 10,
+                           "both ports to be free")
 
 
 if __name__ == "__main__":
