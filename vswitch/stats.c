@@ -115,6 +115,19 @@ static int pairs_in_use(const struct sw_port *p)
 	return n;
 }
 
+/* What was completed in software for the port's guest. */
+static void soft_add(const struct sw_port *p, json_t *port)
+{
+	uint64_t checksums = 0, segmented = 0;
+
+	for (uint32_t q = 0; q < p->queues; q++) {
+		checksums += dp_counter_read(&p->dp->out[q].soft_checksums);
+		segmented += dp_counter_read(&p->dp->out[q].soft_segmented);
+	}
+	json_object_set_new(port, "soft_checksums", number(checksums));
+	json_object_set_new(port, "soft_segmented", number(segmented));
+}
+
 static json_t *port_json(struct sw *sw, struct sw_port *p)
 {
 	struct dp_traffic rx = { 0 }, tx = { 0 };
@@ -146,6 +159,7 @@ static json_t *port_json(struct sw *sw, struct sw_port *p)
 		traffic_json(&rx), "tx", traffic_json(&tx), "drops", drops_json(drops), "flooded",
 		number(flooded), "notifications_sent", number(notifications), "kicks_received",
 		number(p->kicks), "queue", queues_json(p));
+	soft_add(p, port);
 	sw_edge_stats(p, port);
 	json_object_set(port, "policy", p->policy.given);
 	json_object_set_new(port, "fdb_entries",

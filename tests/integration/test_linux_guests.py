@@ -2,6 +2,7 @@
 """Linux guests under QEMU as the switch's foreign clients: what users plug in most."""
 import json
 import os
+import re
 import signal
 import sys
 
@@ -13,11 +14,19 @@ from linuxguest import LinuxGuest, Nic
 # What frames may be dropped for here: a full ring under load, and what Linux says (router
 # solicitations and the like) before the other guest is there.
 FAIR_DROPS = {"tx_ring_full", "rx_no_receiver", "tx_port_down"}
-FILE_MIB = 4
+NO_CSUM = {"csum": "off", "gso": "off", "host_tso4": "off", "host_tso6": "off", "host_ecn": "off",
+           "host_ufo": "off"}  # the guest's device takes no partial checksums and no big frames,
+NO_GUEST_TSO = {"guest_tso4": "off", "guest_tso6": "off", "guest_ecn": "off", "guest_ufo": "off"}
+NO_GUEST_CSUM = {"guest_csum": "off", **NO_GUEST_TSO}  # nor does its driver
+PLAIN = {**NO_CSUM, **NO_GUEST_CSUM}
+PACKED = {"packed": "on"}
+SHOWN = 1514  # bytes of a frame that is not a big one
+FILE_MIB = 2
 
 
 class Link:
-    """One network with a NIC of guest a and one of guest b: eth0, eth1, ... in the order of links."""
+    """One network with a NIC of guest a and one of guest b: eth0, eth1, ..., in the order of
+    links."""
 
     def __init__(self, a=None, b=None, mtu=1500, queues=1, port=None, listen=False):
         """a, b: options of QEMU's virtio-net-pci; port: parameters of port_add."""
@@ -71,29 +80,28 @@ class Guests(Case):
             self.guest["a"].run(f"ping -c 3 -i 0.2 -W 10 {' '.join(options)} "
                                 f"{self.address('b', i, family)}")
 
-    def iperf(self, address, *options, seconds=1):
-        """iperf3 from guest a, without a word of complaint; (bytes sent, bytes received)"""
+    def iperf(self, address, *options, amount="6M"):
+        """iperf3 from guest a, without a word of complaint: the share of what was sent that
+        arrived. A number of bytes, not a time: the host may be busy with others."""
         args = " ".join(options)
-        text = self.guest["a"].run(f"iperf3 -c {address} -t {seconds} -J {args}",
-                                   timeout_s=60 + seconds, status=None)
+        text = self.guest["a"].run(f"iperf3 -c {address} -n {amount} -J {args}", timeout_s=120,
+                                   status=None)
         got = json.loads(text)
         self.assertNotIn("error", got, f"iperf3 {args}")
         end = got["end"]
         if "-u" in options:
-            total, size = end["sum"]["packets"], end["sum"]["bytes"]
-            return size, size * (total - end["sum"]["lost_packets"]) // max(1, total)
-        return end["sum_sent"]["bytes"], end["sum_received"]["bytes"]
+            return 1 - end["sum"]["lost_packets"] / max(1, end["sum"]["packets"])
+        self.assertGreater(end["sum_sent"]["bytes"], 5_000_000)
+        return end["sum_received"]["bytes"] / end["sum_sent"]["bytes"]
 
     def tcp_both_ways(self, i, family=4):
         for options in ([], ["-R"]):
-            sent, received = self.iperf(self.address("b", i, family), *options)
-            self.assertGreater(received, 500_000, f"link {i} {options}")
+            self.assertGreater(self.iperf(self.address("b", i, family), *options), 0.3)
 
     def udp_both_ways(self, i, length=1400):
         for options in ([], ["-R"]):
-            sent, received = self.iperf(self.address("b", i), "-u", "-b", "10M", "-l", str(length),
-                                        *options)
-            self.assertGreater(received, sent // 10, f"link {i} {options}")
+            self.assertGreater(self.iperf(self.address("b", i), "-u", "-b", "20M", "-l",
+                                          str(length), *options, amount="500K"), 0.1)
 
     def send_file(self, src, dst, address):
         """A random file from one guest to the other by TCP: it must arrive as it was."""
@@ -109,14 +117,14 @@ class Guests(Case):
         self.send_file("a", "b", self.address("b", i, family))
         self.send_file("b", "a", self.address("a", i, family))
 
-    def check_clean(self):
+    def check_clean(self, fair=FAIR_DROPS):
         """No guest has seen a wrong checksum; the switch has dropped nothing without need."""
         for name, guest in self.guest.items():
             bad = {k: v for k, v in guest.counters().items()
-                   if k.endswith(("InCsumErrors", "InHdrErrors")) and v}
+                   if k.endswith(("InCsumErrors", "InHdrErrors", "rx_errors", "tx_errors")) and v}
             self.assertEqual({}, bad, f"guest {name}")
         for port in self.sw.stats()["ports"]:
-            bad = {k: v for k, v in port["drops"].items() if v and k not in FAIR_DROPS}
+            bad = {k: v for k, v in port["drops"].items() if v and k not in fair}
             self.assertEqual(({}, "up"), (bad, port["state"]), f"port {port['name']}")
 
 
@@ -124,12 +132,14 @@ class Plain(Guests):
     @slow
     def test_rings_without_offloads(self):
         """Buffers that merge and buffers that don't, events by index and by flags, no indirect
-        descriptors, on one link each; TCP, UDP, files; IPv4 and IPv6."""
-        none = {"csum": "off", "guest_csum": "off", "gso": "off"}
+        descriptors, packed rings, on one link each; TCP, UDP, files; IPv4 and IPv6."""
         self.connect([
-            Link(none, none),
-            Link(dict(none, mrg_rxbuf="off"), dict(none, event_idx="off")),
-            Link(dict(none, indirect_desc="off", rx_queue_size=1024), dict(none, tx_queue_size=256)),
+            Link(PLAIN, PLAIN),
+            Link({**PLAIN, "mrg_rxbuf": "off"}, {**PLAIN, "event_idx": "off"}),
+            Link({**PLAIN, "indirect_desc": "off", "rx_queue_size": 1024},
+                 {**PLAIN, **PACKED, "mrg_rxbuf": "off"}),
+            Link({**PLAIN, **PACKED, "indirect_desc": "off"},
+                 {**PLAIN, **PACKED, "event_idx": "off"}),
         ])
         for i in range(len(self.links)):
             with self.subTest(link=i):
@@ -165,6 +175,126 @@ class Plain(Guests):
         self.ping(2)
 
 
+class Offloads(Guests):
+    def mean(self, g, i, direction, fn):
+        """Mean length of the frames that guest g's driver sent ("tx") or got ("rx") while fn ran.
+        The switch counts a frame that it cuts once, so the guest is asked."""
+        folder = f"/sys/class/net/eth{i}/statistics/{direction}_"
+        script = f"cat {folder}bytes {folder}packets"
+        before = [int(v) for v in self.guest[g].run(script).split()]
+        fn()
+        after = [int(v) for v in self.guest[g].run(script).split()]
+        return (after[0] - before[0]) / max(1, after[1] - before[1])
+
+    def one_way(self, src, dst, i, family):
+        """Mean lengths of what src's driver sends and of what dst's driver gets, of TCP."""
+        options = [] if src == "a" else ["-R"]
+        sent = []
+
+        def both():
+            sent.append(self.mean(src, i, "tx", lambda: self.iperf(
+                self.address("b", i, family), *options)))
+
+        got = self.mean(dst, i, "rx", both)
+        return sent[0], got
+
+    def capture(self, dst, i, fn):
+        """What tcpdump in guest dst says of the checksums of frames that came in while fn ran:
+        (right, [lines of wrong ones])."""
+        guest = self.guest[dst]
+        guest.run(f"ethtool -K eth{i} gro off")  # a frame that Linux joined is not what came
+        guest.spawn("tcpdump", f"exec tcpdump -Z root -i eth{i} -Q in -nn -vv -c 600 "
+                               "--immediate-mode 'tcp or udp or icmp6 or vlan'")
+        wait_until(lambda: "listening on" in guest.log("tcpdump"), 60, "tcpdump to start")
+        fn()
+        guest.kill("tcpdump")
+        text = guest.log("tcpdump")
+        guest.run(f"ethtool -K eth{i} gro on")
+        right = len(re.findall(r"cksum 0x[0-9a-f]+ \(correct\)|\[udp sum ok\]|sum ok\]", text))
+        wrong = re.findall(r".*(?:incorrect|\[bad (?:udp|icmp6) cksum).*", text)
+        return right, wrong
+
+    def features_of(self, port):
+        return set(self.sw.port(port)["features"])
+
+    @slow
+    def test_completed_in_software(self):
+        """What a sender left to its NIC and the receiver did not negotiate is done by the switch:
+        whole checksums and frames of the MTU's size, in every pairing of ring layouts."""
+        links = {
+            "no checksums at the receiver": Link({}, NO_GUEST_CSUM),
+            "only TSO off at the receiver": Link(PACKED, {**NO_GUEST_TSO, "mrg_rxbuf": "off"}),
+            "packed to packed": Link(PACKED, {**PACKED, **PLAIN}),
+            "split to packed, jumbo": Link({"host_mtu": 9000},
+                                           {**PACKED, **PLAIN, "host_mtu": 9000}, mtu=9000),
+        }
+        self.connect(list(links.values()))
+        for i, (name, link) in enumerate(links.items()):
+            with self.subTest(name):
+                self.assertLessEqual({"CSUM", "HOST_TSO4", "HOST_TSO6"}, self.features_of(f"a{i}"))
+                self.assertFalse({"GUEST_TSO4", "GUEST_TSO6"} & self.features_of(f"b{i}"))
+                if "guest_csum" in link.options["b"]:
+                    self.assertNotIn("GUEST_CSUM", self.features_of(f"b{i}"))
+                for family in (4, 6):
+                    sent, got = self.one_way("a", "b", i, family)
+                    self.assertGreater(sent, 1.5 * link.mtu, "the sender was to use TSO")
+                    self.assertLessEqual(got, link.mtu + 14, "the receiver was not to see TSO")
+                self.assertGreater(self.sw.port(f"b{i}")["soft_segmented"], 0)
+                if "guest_csum" in link.options["b"]:
+                    right, wrong = self.capture("b", i, lambda: (
+                        self.udp_both_ways(i), self.tcp_both_ways(i), self.ping(i)))
+                    self.assertEqual([], wrong[:5])
+                    self.assertGreater(right, 100)
+                self.files_both_ways(i, 4 if i % 2 else 6)
+        self.check_clean()
+
+    SEND = ("tx off", "sg off", "tso off", "tx-tcp6-segmentation off")  # no big frames leave
+    TOGGLES = (*SEND, "gso off", "gro off", "rx-gro-hw off")
+
+    @slow
+    def test_passed_on(self):
+        """Where both sides negotiated them, big frames and partial checksums pass untouched; and
+        each offload may be switched off in either guest."""
+        links = {"split": Link(), "packed": Link(PACKED, PACKED),
+                 "big buffers": Link({**PACKED, "mrg_rxbuf": "off"}, {"mrg_rxbuf": "off"})}
+        a, b = self.connect(list(links.values()))
+        for guest in (a, b):
+            guest.run("sysctl -q -w net.ipv4.tcp_ecn=1")
+        for i, name in enumerate(links):
+            with self.subTest(name):
+                for src, dst, family in (("a", "b", 4), ("b", "a", 6)):
+                    sent, got = self.one_way(src, dst, i, family)
+                    self.assertGreater(sent, 2 * SHOWN)
+                    self.assertGreater(got, 2 * SHOWN)
+                self.udp_both_ways(i)
+                self.files_both_ways(i)
+                for port in (f"a{i}", f"b{i}"):
+                    p = self.sw.port(port)
+                    self.assertEqual((0, 0), (p["soft_segmented"], p["soft_checksums"]))
+        for guest in (a, b):
+            for toggle in self.TOGGLES:
+                with self.subTest(guest=guest.name, toggle=toggle):
+                    self.toggle(guest, toggle)
+        self.check_clean()
+
+    def toggle(self, guest, toggle):
+        def switched_on():
+            return {k for k, v in guest.features().items() if v == "on"}
+
+        before = switched_on()
+        guest.run(f"ethtool -K eth0 {toggle}")
+        try:
+            self.assertLess(switched_on(), before, "nothing was switched off")
+            sender = guest.name if toggle.startswith(("t", "s", "gs")) else "ab".strip(guest.name)
+            receiver = "ab".strip(sender)
+            sent, _ = self.one_way(sender, receiver, 0, 6 if "6" in toggle else 4)
+            if toggle in self.SEND:
+                self.assertLessEqual(sent, SHOWN)
+        finally:
+            guest.run("ethtool -K eth0 tx on sg on tso on gso on gro on rx-gro-hw on")
+        self.assertLessEqual(before, switched_on())
+
+
 class Restart(Guests):
     def restart_switch(self):
         self.sw.kill(signal.SIGKILL)
@@ -190,13 +320,13 @@ class Restart(Guests):
         wait_until(lambda: a.log("ping").count("bytes from") > replies + 3, 30, "replies to ping")
         a.kill("ping")
         self.files_both_ways(i)
-        self.check_clean()
+        self.check_clean(FAIR_DROPS | {"rx_uncertain"})
 
     @slow
     def test_switch_restart(self):
         """kill -9 and a new switch: QEMU connects again by itself and traffic goes on, whoever
         listens on the socket."""
-        self.connect([Link(), Link(listen=True)])
+        self.connect([Link(), Link(PACKED, PACKED, listen=True), Link(PACKED)])
         for i in range(len(self.links)):
             with self.subTest(link=i):
                 self.under_traffic(i)
@@ -225,7 +355,7 @@ class Restart(Guests):
             self.ping(0)
             wait_until(lambda: self.sw.port("a0")["queues"] == n, 20, f"{n} queue pairs")
         before = [q["tx"]["frames"] for q in self.sw.port("b0")["queue"]]
-        self.iperf(self.address("b", 0), "-P", "16", seconds=2)
+        self.iperf(self.address("b", 0), "-P", "16")
         after = [q["tx"]["frames"] for q in self.sw.port("b0")["queue"]]
         used = sum(y > x for x, y in zip(before, after))
         self.assertGreater(used, 1, "flows were to spread over the receiver's queues")

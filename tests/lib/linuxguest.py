@@ -170,7 +170,7 @@ class LinuxGuest:
             return f.read()
 
     def counters(self):
-        """{"Tcp.InCsumErrors": n, "Udp6.InCsumErrors": n, ...} of the guest's kernel."""
+        """{"Tcp.InCsumErrors": n, "Udp6.InCsumErrors": n, "eth0.rx_errors": n, ...}"""
         out = {}
         lines = self.run("cat /proc/net/snmp").splitlines()
         for names, values in zip(lines[::2], lines[1::2]):
@@ -182,6 +182,10 @@ class LinuxGuest:
             found = re.match(r"(Ip6|Icmp6|Udp6)(\w+)", name)
             if found:
                 out[f"{found.group(1)}.{found.group(2)}"] = int(value)
+        files = "/sys/class/net/eth*/statistics/[rt]x_errors"
+        for line in self.run(f"grep . {files} /dev/null").splitlines():
+            path, value = line.split(":")
+            out[f"{path.split('/')[4]}.{os.path.basename(path)}"] = int(value)
         return out
 
     def features(self, nic="eth0"):
