@@ -72,6 +72,17 @@ struct rc_pair {
 	bool tx_busy[RC_TX_SLOTS];
 };
 
+#define RC_KEPT_MAX 512
+#define RC_KEPT_LEN 1600
+
+struct rc_kept {
+	uint32_t n, lost; /* those that there was no room for, or too long */
+	struct {
+		uint32_t len;
+		uint8_t bytes[RC_KEPT_LEN];
+	} frame[RC_KEPT_MAX];
+};
+
 struct rc {
 	struct vu_frontend *fe;
 	char path[108];
@@ -89,6 +100,8 @@ struct rc {
 	/* of what was received */
 	uint64_t got, bad, bytes;
 	char why[160]; /* of the first bad frame */
+	/* What was received, if it is to be kept (not NULL): lengths and bytes, not checked */
+	struct rc_kept *kept;
 	uint8_t *seen; /* a bit for each frame that was received; NULL: nobody asked */
 };
 
@@ -96,7 +109,8 @@ struct rc_frame {
 	struct ether_mac dst, src;
 	uint32_t len; /* with the Ethernet header, without FCS */
 	uint32_t seq;
-	uint16_t type; /* ethertype, 0: our own */
+	uint16_t type;      /* ethertype, 0: our own */
+	const uint8_t *raw; /* all of its bytes instead; NULL: made of the above */
 };
 
 int rc_open(struct rc *c, struct err *e); /* the memory; path, features, ... are set */

@@ -75,3 +75,13 @@ class RingClient:
 
     def receive(self, n, timeout_ms=5000):
         return self.do(f"receive {n} {timeout_ms}")
+
+    def raw(self, frame, n=1):
+        """Sends n frames of these bytes. From then on what comes in is kept for frames()."""
+        return self.do(f"raw {n} {frame.hex()}")
+
+    def frames(self, n, timeout_ms=10000):
+        """The frames that came in: waits for n of them; with 0, takes what is there."""
+        got = self.do(f"frames {n} {timeout_ms}", timeout_ms / 1000 + 20)
+        assert got["lost"] == 0, got["lost"]
+        return [bytes.fromhex(f) for f in got["frames"]]

@@ -9,6 +9,8 @@
  *	receive COUNT TIMEOUT_MS	until COUNT more came; says how many, and what was wrong
  *	run DST SRC LEN LAYOUT MS [SEQ]	sends flat out and receives meanwhile, while there is a switch
  *	macs DST SRC COUNT	sends from COUNT addresses
+ *	raw COUNT HEX		sends these bytes; from then on what comes is kept
+ *	frames COUNT MS		until COUNT are kept, or for so long: {"frames": [hex], "lost": n}
  *	attack NAME | restart | restart_kept | reconnect | reconnect_kept
  *	regions 1|2 | memtable | callfds
  *	calls			how often the switch wrote the call fds since the last time
@@ -130,6 +132,60 @@ static void do_receive(struct rc *c, const char *args)
 			sched_yield();
 	while (c->got - from < n && clock_now_ns() < until);
 	reply(c->got - from >= n && !c->bad, c, c->got - from);
+}
+
+/* From here on frames are kept. */
+static void keep(struct rc *c)
+{
+	if (!c->kept)
+		c->kept = calloc(1, sizeof(*c->kept));
+	if (!c->kept)
+		exit(1);
+}
+
+static void do_raw(struct rc *c, const char *args)
+{
+	uint64_t until = deadline_ms(MOVE_TIMEOUT_MS);
+	static uint8_t bytes[RC_KEPT_LEN];
+	struct rc_frame f = { .raw = bytes };
+	unsigned n = 0, sent = 0, at = 0, byte;
+
+	if (sscanf(args, "%u %n", &n, &at) < 1)
+		exit(2);
+	keep(c);
+	for (args += at; f.len < RC_KEPT_LEN && sscanf(args, "%2x", &byte) == 1; args += 2)
+		bytes[f.len++] = (uint8_t)byte;
+	while (sent < n && clock_now_ns() < until) {
+		if (rc_send(c, 0, RC_ONE, &f) == 0)
+			sent++;
+		else if (rc_receive(c) == 0)
+			sched_yield();
+	}
+	reply(drain(c, until) && sent == n, c, sent);
+}
+
+static void do_frames(struct rc *c, const char *args)
+{
+	unsigned n = 0, ms = 0;
+	uint64_t until;
+
+	keep(c);
+	sscanf(args, "%u %u", &n, &ms);
+	until = deadline_ms(ms);
+	do
+		if (rc_receive(c) == 0)
+			sched_yield();
+	while (c->kept->n < n && clock_now_ns() < until);
+	printf("{\"lost\": %u, \"frames\": [", c->kept->lost);
+	for (uint32_t i = 0; i < c->kept->n; i++) {
+		printf(i ? ", \"" : "\"");
+		for (uint32_t k = 0; k < c->kept->frame[i].len; k++)
+			printf("%02x", c->kept->frame[i].bytes[k]);
+		printf("\"");
+	}
+	printf("]}\n");
+	fflush(stdout);
+	c->kept->n = c->kept->lost = 0;
 }
 
 static void do_run(struct rc *c, const char *args)
@@ -263,6 +319,10 @@ static void command(struct rc *c, char *line)
 		do_send(c, args);
 	else if (strcmp(line, "receive") == 0)
 		do_receive(c, args);
+	else if (strcmp(line, "raw") == 0)
+		do_raw(c, args);
+	else if (strcmp(line, "frames") == 0)
+		do_frames(c, args);
 	else if (strcmp(line, "run") == 0)
 		do_run(c, args);
 	else if (strcmp(line, "macs") == 0)
@@ -299,7 +359,7 @@ int main(int argc, char **argv)
 {
 	struct rc c = { .n_pairs = 1, .size = 256, .features = 1ull << 32, .mem_fd = -1 };
 	struct err e = { 0 };
-	char line[256];
+	static char line[2 * RC_KEPT_LEN + 64];
 
 	if (argc < 2)
 		return 2;

@@ -19,6 +19,10 @@ static void frame_make(uint8_t *to, const struct rc_frame *f)
 {
 	uint16_t type = __builtin_bswap16(f->type ? f->type : ETYPE);
 
+	if (f->raw) {
+		memcpy(to, f->raw, f->len);
+		return;
+	}
 	memcpy(to, f->dst.b, 6);
 	memcpy(to + 6, f->src.b, 6);
 	memcpy(to + 12, &type, 2);
@@ -132,6 +136,16 @@ static void bad(struct rc *c, const char *fmt, ...)
 	va_end(ap);
 }
 
+static void frame_keep(struct rc_kept *k, const uint8_t *bytes, uint32_t len)
+{
+	if (k->n == RC_KEPT_MAX || len > RC_KEPT_LEN) {
+		k->lost++;
+		return;
+	}
+	k->frame[k->n].len = len;
+	memcpy(k->frame[k->n++].bytes, bytes, len);
+}
+
 /* One frame, gathered with its header: is it what some rc_send made? */
 static void frame_check(struct rc *c, const uint8_t *buf, uint32_t len, uint16_t n_buffers)
 {
@@ -148,7 +162,9 @@ static void frame_check(struct rc *c, const uint8_t *buf, uint32_t len, uint16_t
 			bad(c, "byte %u of the header is %u", i, buf[i]);
 	buf += RC_HDR;
 	len -= RC_HDR;
-	if (len < 18)
+	if (c->kept)
+		frame_keep(c->kept, buf, len);
+	if (c->kept || len < 18)
 		return;
 	memcpy(&seq, buf + 14, 4);
 	for (i = 18; i < len; i++)
