@@ -176,9 +176,11 @@ class Frames(Case):
         self.configure(a={"mac_limit": None})
         self.send("c", frame(ALL, MAC[8]))
         self.assertTrue(self.client["a"].do(f"macs {ALL} 02:00:00:77:00:00 3000")["ok"])
-        self.assertEqual(3001, self.sw.port("a")["fdb_entries"])
+        # All of them, but for one in ten thousand that finds no room.
+        learnt = self.sw.port("a")["fdb_entries"]
+        self.assertIn(learnt, range(2990, 3002))
         self.assertEqual("c", [e["port"] for e in self.sw.call("fdb", port="c")["entries"]][0])
-        self.assertEqual(3003, self.sw.stats()["networks"][0]["fdb_entries"])
+        self.assertEqual(learnt + 2, self.sw.stats()["networks"][0]["fdb_entries"])
         # With a limit below what it has, it begins anew.
         self.configure(a={"mac_limit": 10})
         self.assertEqual(0, self.sw.port("a")["fdb_entries"])

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #define PAIRS_MIN     64u
+#define PAIRS_LARGE   32768u
 #define CHUNK_PAIRS   128u
 #define HUGE          (2u << 20) /* bytes of a large page */
 #define AGE_DEFAULT_S 300u
@@ -251,13 +252,14 @@ static void pair_split(struct fdb *f, uint32_t from, uint32_t to, uint32_t mask)
 	}
 }
 
-/* By one pair, as long as there are more addresses than pairs: a pair holds eight, and it is rare
- * that more want into the same. */
+/* By one pair, as long as there are too many addresses: half as many as pairs, in a large table as
+ * many. A pair holds eight, so it is rare (one in ten thousand, in a large table) that more want
+ * into the same. */
 static void table_grow(struct fdb *f)
 {
 	uint32_t n = n_pairs(f), mask = (uint32_t)(f->shape >> 32);
 
-	if (n == f->pairs_max || f->n_entries < n)
+	if (n == f->pairs_max || f->n_entries < (n < PAIRS_LARGE ? n / 2 : n))
 		return;
 	if (n == mask + 1)
 		mask = 2 * mask + 1;
