@@ -6,7 +6,6 @@ two of the three poll for ever. Its forwarding thread is pinned to one CPU. coun
 {"frames", "busy_cycles"} since some moment in the past: TSC cycles of loop rounds that had frames, and
 the frames received in them, as each of the systems counts them itself.
 """
-import contextlib
 import json
 import os
 import re
@@ -18,6 +17,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+from generator import prefer  # noqa: E402
 from harness import SWITCH, Daemon, Switch, wait_until  # noqa: E402
 
 OVS_VSWITCHD = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
@@ -34,18 +34,9 @@ def missing():
     return {p: files for p, files in found.items() if files}
 
 
-def prefer(pid):
-    """Before what else wants the CPU. A session is one group to Linux's scheduler, and what
-    counts between groups is the group's own nice value."""
-    with contextlib.suppress(OSError):
-        with open(f"/proc/{pid}/autogroup", "w") as f:
-            f.write("-20")
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, -20)
-
-
 class System:
     server = False  # whether the generator must listen
+    FEATURES_SAID = r"negotiated Virtio features: (0x[0-9a-f]+)"
 
     def __init__(self, folder, cpu):
         self.folder, self.cpu = folder, cpu
@@ -90,14 +81,15 @@ class System:
         return "".join(d.text() for d in self.daemons)
 
     def negotiated(self):
-        """Names of FEATURES that the last client got, by librte_vhost's log."""
-        words = re.findall(r"negotiated Virtio features: (0x[0-9a-f]+)", self.log())
+        """Names of FEATURES that the last client got, by the log."""
+        words = re.findall(self.FEATURES_SAID, self.log())
         bits = int(words[-1], 16) if words else 0
         return [name for name, bit in FEATURES.items() if bits >> bit & 1]
 
 
 class Lanyard(System):
     name, title = "lanyard", "lanyard-switch"
+    FEATURES_SAID = r"device started, features (0x[0-9a-f]+)"
 
     def start(self):
         control = self.path("c")
@@ -114,15 +106,6 @@ class Lanyard(System):
     def counters(self):
         w = self.sw.stats()["workers"][0]
         return {"frames": w["frames"], "busy_cycles": w["busy_cycles"]}
-
-    def negotiated(self):
-        features = self.sw.port("p0")["features"]
-        return [n for n in FEATURES if any(n in f for f in features)] or self.seen
-
-    def watch(self):
-        """While the generator is there: afterwards the port has no features."""
-        self.seen = []
-        self.seen = self.negotiated()
 
 
 class Testpmd(System):
@@ -172,9 +155,6 @@ class Testpmd(System):
         if not got:  # no frames yet
             return {"frames": 0, "busy_cycles": 0}
         return {"frames": int(got[-1][1]), "busy_cycles": int(got[-1][0])}
-
-    def watch(self):
-        pass
 
 
 class Ovs(System):
@@ -247,9 +227,6 @@ class Ovs(System):
         cycles = re.search(r"processing cycles: (\d+)", out)
         return {"frames": int(frames.group(1)) if frames else 0,
                 "busy_cycles": int(cycles.group(1)) if cycles else 0}
-
-    def watch(self):
-        pass
 
 
 SYSTEMS = (Lanyard, Testpmd, Ovs)

@@ -134,20 +134,22 @@ class SwitchPeers(Case):
     @slow
     def test_a_round(self):
         out = self.path("peers.json")
-        done = self.bench("--systems", "lanyard,testpmd", "--sizes", "64,imix", "--rings", "split",
-                          "--flows", "10", "--rounds", "1", "--seconds", "0.5", "--json", out)
+        done = self.bench("--systems", "lanyard,testpmd", "--sizes", "64,imix", "--flows", "10",
+                          "--rounds", "1", "--seconds", "0.5", "--json", out)
         self.assertEqual(0, done.returncode, done.stderr)
         with open(out) as f:
             result = json.load(f)
-        self.assertEqual([("64", "lanyard"), ("64", "testpmd"), ("imix", "lanyard"),
-                          ("imix", "testpmd")],
-                         [(r["size"], r["system"]) for r in result["rows"]])
+        self.assertEqual([(size, ring, system) for ring in ("split", "packed")
+                          for size in ("64", "imix") for system in ("lanyard", "testpmd")],
+                         [(r["size"], r["ring"], r["system"]) for r in result["rows"]])
         for row in result["rows"]:
             self.assertGreater(row["cycles"], 10)
             self.assertGreater(row["mpps"], 0)
             self.assertEqual(0, row["harmed"])
             self.assertEqual(row["system"] != "lanyard", "ratio" in row)
-            self.assertIn(f"| {row['size']} | split | 10 |", done.stdout)
+            self.assertIn(f"| {row['size']} | {row['ring']} | 10 |", done.stdout)
+        for ring in ("split", "packed"):
+            self.assertIn(f"64 B, {ring}, 10 flows, testpmd io: ", done.stdout)
         self.assertEqual({}, processes_with(self.run_dir + "/lysp-"))
 
     @slow
