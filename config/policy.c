@@ -134,10 +134,12 @@ int policy_admin(struct dec *d, const struct jtree *v, const struct dec_field *f
 
 int policy_mac_limit(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
-	static const struct dec_range range = { 1, TOPO_MAC_LIMIT_MAX, " addresses" };
+	static const struct dec_range range = { 0, TOPO_MAC_LIMIT_MAX, " addresses" };
 	const struct dec_field row = { .arg = &range };
+	struct topo_policy *p = out;
 
-	return dec_uint(d, v, &row, &((struct topo_policy *)out)->mac_limit);
+	p->mac_limited = true;
+	return dec_uint(d, v, &row, &p->mac_limit);
 }
 
 /* ---- static addresses ---- */
@@ -195,9 +197,9 @@ static int ips_decode(struct dec *d, const struct jtree *v, int family, char ***
 	snprintf(want, sizeof(want), "a list of addresses, such as [ \"%s\" ]", example);
 	if (!json_is_array(v->json))
 		return dec_error_type(d, v, want);
-	if (v->n > TOPO_IPS_MAX)
-		return dec_error(
-			d, v->place, "%zu addresses; at most %d are possible", v->n, TOPO_IPS_MAX);
+	if (v->n == 0 || v->n > TOPO_IPS_MAX)
+		return dec_error(d, v->place, "\"%s\" must name 1 to %d addresses; found %zu",
+			d->field, TOPO_IPS_MAX, v->n);
 	*ips = calloc(v->n ? v->n : 1, sizeof(**ips));
 	if (!*ips)
 		return dec_nomem(d);
@@ -233,9 +235,15 @@ static int spoof_ipv6(struct dec *d, const struct jtree *v, const struct dec_fie
 	return ips_decode(d, v, AF_INET6, &p->ipv6, &p->n_ipv6);
 }
 
+static int spoof_router(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	return dec_bool(d, v, f, &((struct topo_policy *)out)->router);
+}
+
 static const struct dec_field spoof_keys[] = {
 	{ "ipv4", spoof_ipv4, 0, .def = NULL },
 	{ "ipv6", spoof_ipv6, 0, .def = NULL },
+	{ "router", spoof_router, 0, .def = NULL },
 	{ 0 },
 };
 
@@ -293,21 +301,34 @@ int policy_storm(struct dec *d, const struct jtree *v, const struct dec_field *f
 
 static int police_rate(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
-	return rate_decode(d, v, RATE_BPS, &((struct topo_policy *)out)->police_bps);
+	struct topo_policy *p = out;
+	char found[DEC_SHOW];
+
+	if (rate_decode(d, v, RATE_BPS, &p->police_bps))
+		return -EINVAL;
+	if (p->police_bps < TOPO_POLICE_MIN)
+		return dec_error(d, v->place,
+			"the least rate is 8kbps, a kilobyte a second; found %s",
+			dec_show(v->json, found));
+	return 0;
 }
 
 static int police_burst(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
 	struct topo_policy *p = out;
 	const char *s = json_string_value(v->json);
+	char found[DEC_SHOW];
 	struct err e = { 0 };
 
 	if (!s)
 		return dec_error_type(d, v, "a size with its unit, such as \"64K\"");
 	if (units_parse_size(s, &p->police_burst, &e))
 		return dec_error(d, v->place, "\"%s\": %s", d->field, e.text);
-	if (!p->police_burst)
-		return dec_error(d, v->place, "a burst of 0 lets no frame through");
+	if (p->police_burst < TOPO_BURST_MIN || p->police_burst > TOPO_BURST_MAX)
+		return dec_error(d, v->place,
+			"a burst has %d bytes, the longest frame, to 1G; found %s (with offloads a guest "
+			"sends frames of up to 64K)",
+			TOPO_BURST_MIN, dec_show(v->json, found));
 	return 0;
 }
 
@@ -319,7 +340,6 @@ static const struct dec_field police_keys[] = {
 
 int policy_police(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
-	((struct topo_policy *)out)->police_place = v->place;
 	return dec_object(d, v, police_keys, 0, out);
 }
 
@@ -385,6 +405,7 @@ int policy_offloads(struct dec *d, const struct jtree *v, const struct dec_field
 	struct topo_policy *p = out;
 
 	p->offloads_given = true;
+	p->offloads_place = v->place;
 	if (json_is_boolean(v->json)) {
 		p->offloads = json_is_true(v->json) ? TOPO_CSUM | TOPO_TSO4 | TOPO_TSO6 : 0;
 		return 0;

@@ -240,9 +240,7 @@ static int check_mirrors(struct dec *d, const struct refs *r)
 static int check_one(struct dec *d, const struct ref *r)
 {
 	const struct topology *t = d->t;
-	const struct topo_network *net = &t->networks[r->network];
 	const struct topo_policy *p = r->policy;
-	uint64_t frame = net->mtu + ETHER_HDR_LEN + 4; /* with a VLAN tag; FCS is not counted */
 
 	if (p->anti_spoof && r->node < 0) {
 		enter(d, r, "anti_spoof");
@@ -256,12 +254,10 @@ static int check_one(struct dec *d, const struct ref *r)
 			"say with \"mac\" which address the client will have: Lanyard doesn't give "
 			"it one");
 	}
-	if (p->police_burst && p->police_burst < frame) {
-		enter(d, r, "burst");
-		return dec_error(d, p->police_place,
-			"with a burst of %llu bytes the largest frames of network \"%s\" (%llu bytes) "
-			"would never pass",
-			(unsigned long long)p->police_burst, net->name, (unsigned long long)frame);
+	if (p->offloads_given && r->node < 0) {
+		enter(d, r, "offloads");
+		return dec_error(d, p->offloads_place,
+			"a host port's offloads are those of its device: this is for NICs");
 	}
 	return 0;
 }

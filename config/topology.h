@@ -38,7 +38,10 @@
 #define TOPO_STATIC_MAX     1024 /* addresses given for one port */
 #define TOPO_IPS_MAX        64   /* that anti-spoofing lets one port use, of each version */
 #define TOPO_MAC_LIMIT_MAX  (1u << 20)
-#define TOPO_MIRROR_MAX     64 /* ports that one listens to */
+#define TOPO_MIRROR_MAX     64   /* ports that one listens to */
+#define TOPO_POLICE_MIN     8000 /* bits a second */
+#define TOPO_BURST_MIN      TOPO_FRAME_MAX
+#define TOPO_BURST_MAX      (1ull << 30)
 #define TOPO_IFNAME_MAX     15 /* bytes, of the kernel's IFNAMSIZ */
 
 struct topo_place {
@@ -101,19 +104,21 @@ struct topo_mirror {
 struct topo_policy {
 	struct topo_vlan vlan;
 	bool isolated;
-	int admin;          /* 0 up, 1 down */
-	uint32_t mac_limit; /* 0: none */
+	int admin; /* 0 up, 1 down */
+	bool mac_limited;
+	uint32_t mac_limit; /* if mac_limited */
 	size_t n_statics;
 	struct topo_static *statics;
 	bool anti_spoof;       /* the NIC's own MAC, and if there are any these: */
 	size_t n_ipv4, n_ipv6; /* as inet_ntop writes them */
 	char **ipv4, **ipv6;
+	bool router; /* anti-spoofing lets it say that it is one */
 	uint64_t storm_pps[TOPO_STORM_N];
 	uint64_t police_bps, police_burst; /* bytes; 0: none, the switch's default */
 	struct topo_mirror mirror;
 	bool offloads_given;
 	unsigned offloads; /* of enum topo_offload */
-	struct topo_place spoof_place, police_place;
+	struct topo_place spoof_place, offloads_place;
 };
 
 enum topo_node_kind { TOPO_VM, TOPO_PROCESS, TOPO_EXTERNAL };

@@ -82,6 +82,8 @@ static json_t *spoof_json(const struct topo_policy *p, const struct ether_mac *o
 	j = json_pack("{s:[s]}", "macs", ether_mac_str(*own, mac));
 	set_ips(j, "ipv4", p->ipv4, p->n_ipv4);
 	set_ips(j, "ipv6", p->ipv6, p->n_ipv6);
+	if (p->router)
+		json_object_set_new(j, "router", json_true());
 	return j;
 }
 
@@ -167,7 +169,7 @@ static json_t *policy_json(const struct topology *t, const struct topo_policy *p
 	set(j, "vlan", vlan_json(&p->vlan));
 	set(j, "isolated", p->isolated ? json_true() : NULL);
 	set(j, "admin", p->admin ? json_string("down") : NULL);
-	set(j, "mac_limit", p->mac_limit ? json_integer(p->mac_limit) : NULL);
+	set(j, "mac_limit", p->mac_limited ? json_integer(p->mac_limit) : NULL);
 	set(j, "static", static_json(p));
 	set(j, "spoof", spoof_json(p, mac));
 	set(j, "storm", storm_json(p));

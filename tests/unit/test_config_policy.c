@@ -98,9 +98,9 @@ static const struct bad {
 		"t.json:3:66: node \"a\", NIC 0: \"isolated\" must be true or false; found 1" },
 	{ { { 3, A("\"admin\": \"off\"") } },
 		"t.json:3:63: node \"a\", NIC 0: unknown admin \"off\" (known: up, down)" },
-	{ { { 3, A("\"mac_limit\": 0") } },
-		"t.json:3:67: node \"a\", NIC 0: \"mac_limit\" must be 1 to 1048576 addresses; found "
-		"0" },
+	{ { { 3, A("\"mac_limit\": -1") } },
+		"t.json:3:67: node \"a\", NIC 0: \"mac_limit\" must be 0 to 1048576 addresses; found "
+		"-1" },
 	/* static */
 	{ { { 3, A("\"static\": " MAC1) } },
 		"t.json:3:64: node \"a\", NIC 0: \"static\" must be a list of addresses, such as [ "
@@ -156,9 +156,17 @@ static const struct bad {
 		"t.json:3:74: node \"a\", NIC 0: \"rate\": rate \"0bps\" is 0: nothing would be sent" },
 	{ { { 3, A("\"police\": { \"burst\": \"64K\" }") } },
 		"t.json:3:64: node \"a\", NIC 0: \"rate\" is missing" },
-	{ { { 3, A("\"police\": { \"rate\": \"1Mbps\", \"burst\": \"1K\" }") } },
-		"t.json:3:64: node \"a\", NIC 0: with a burst of 1024 bytes the largest frames of "
-		"network \"lan\" (1518 bytes) would never pass" },
+	{ { { 3, A("\"police\": { \"rate\": \"1Mbps\", \"burst\": \"9K\" }") } },
+		"t.json:3:92: node \"a\", NIC 0: a burst has 9234 bytes, the longest frame, to 1G; found "
+		"\"9K\" (with offloads a guest sends frames of up to 64K)" },
+	{ { { 3, A("\"police\": { \"rate\": \"7999bps\" }") } },
+		"t.json:3:74: node \"a\", NIC 0: the least rate is 8kbps, a kilobyte a second; found "
+		"\"7999bps\"" },
+	{ { { 3, A("\"anti_spoof\": { \"ipv4\": [] }") } },
+		"t.json:3:78: node \"a\", NIC 0: \"ipv4\" must name 1 to 64 addresses; found 0" },
+	{ { { 6, P("\"up\": { \"network\": \"lan\", \"tap\": \"t0\", \"offloads\": true }") } },
+		"t.json:6:65: port \"up\": a host port's offloads are those of its device: this is for "
+		"NICs" },
 	/* mirrors */
 	{ { { 3, A("\"mirror\": { \"direction\": \"rx\" }") } },
 		"t.json:3:64: node \"a\", NIC 0: \"from\" is missing" },
@@ -285,7 +293,7 @@ static void test_defaults(void **state)
 	assert_true(nic->mergeable);
 	assert_false(nic->policy.offloads_given);
 	assert_false(nic->policy.isolated || nic->policy.admin || nic->policy.anti_spoof);
-	assert_int_equal(nic->policy.mac_limit, 0);
+	assert_false(nic->policy.mac_limited);
 	assert_int_equal(t->n_ports, 0);
 	topology_free(t);
 }
@@ -321,7 +329,7 @@ static void test_values(void **state)
 	assert_int_equal(p->vlan.has[0], 1ull << 10 | 7ull << 20 | 1ull << 63);
 	assert_int_equal(p->vlan.has[1], 1);
 	assert_int_equal(p->admin, 1);
-	assert_int_equal(p->mac_limit, 100);
+	assert_true(p->mac_limited && p->mac_limit == 100);
 	assert_int_equal(p->n_statics, 2);
 	assert_int_equal(p->statics[0].vlan, 0);
 	assert_int_equal(p->statics[1].vlan, 21);

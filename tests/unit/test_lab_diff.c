@@ -168,6 +168,22 @@ static void test_ports(void **state)
 		"+port:v +configure +links -port:u");
 }
 
+/* A process lives and dies with its connections; a VM takes its place, one after the other. */
+static void test_processes(void **state)
+{
+#define PROC(net, more) "'p': {'kind': 'process', 'nics': [{'network': '" net "'" more "}]}"
+	expect(LAB("", TWO, PROC("lan", "") ", " VM("a", ""), ""),
+		LAB("", TWO, PROC("dmz", "") ", " VM("a", ""), ""),
+		"-process:p -port:p.0 +port:p.0 +process:p +guest:p +links");
+	expect(LAB("", LAN, PROC("lan", "") ", " VM("a", ""), ""),
+		LAB("", LAN, PROC("lan", ", 'vlan': 5") ", " VM("a", ""), ""), "+configure");
+	expect(LAB("", LAN, PROC("lan", "") ", " VM("a", ""), ""),
+		LAB("", LAN, PROC("lan", ", 'ring': 'packed'") ", " VM("a", ""), ""),
+		"-process:p +process:p +guest:p +links");
+	expect(LAB("", LAN, PROC("lan", "") ", " VM("a", ""), ""),
+		LAB("", LAN, VM("p", "") ", " VM("a", ""), ""), "-process:p +vm:p +guest:p +links");
+}
+
 static void expect_json(const json_t *got, const char *want)
 {
 	char *right = quoted(want), *text = json_dumps(got, 0);
@@ -326,6 +342,7 @@ int main(void)
 		cmocka_unit_test(test_settings),
 		cmocka_unit_test(test_nodes),
 		cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_processes),
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_switch),
 		cmocka_unit_test(test_cpus),
