@@ -28,10 +28,10 @@ class Link:
     """One network with a NIC of guest a and one of guest b: eth0, eth1, ..., in the order of
     links."""
 
-    def __init__(self, a=None, b=None, mtu=1500, queues=1, port=None, listen=False):
-        """a, b: options of QEMU's virtio-net-pci; port: parameters of port_add."""
+    def __init__(self, a=None, b=None, mtu=1500, queues=1, policy=None, listen=False):
+        """a, b: options of QEMU's virtio-net-pci; policy: {"a": {...}, "b": {...}} of port_add."""
         self.options, self.mtu, self.queues = {"a": a, "b": b}, mtu, queues
-        self.port, self.listen = dict(port or {}), listen
+        self.policy, self.listen = dict(policy or {}), listen
 
 
 class Guests(Case):
@@ -57,7 +57,7 @@ class Guests(Case):
             for g in "ab":
                 sw.call("port_add", name=f"{g}{i}", network=f"net{i}", socket=self.path(f"{g}{i}"),
                         role="client" if link.listen else "server", queues=link.queues,
-                        **link.port)
+                        **link.policy.get(g, {}))
         return sw
 
     def configure(self, g):
@@ -116,6 +116,44 @@ class Guests(Case):
     def files_both_ways(self, i, family=4):
         self.send_file("a", "b", self.address("b", i, family))
         self.send_file("b", "a", self.address("a", i, family))
+
+    def mean(self, g, i, direction, fn):
+        """Mean length of the frames that guest g's driver sent ("tx") or got ("rx") while fn ran.
+        The switch counts a frame that it cuts once, so the guest is asked."""
+        folder = f"/sys/class/net/eth{i}/statistics/{direction}_"
+        script = f"cat {folder}bytes {folder}packets"
+        before = [int(v) for v in self.guest[g].run(script).split()]
+        fn()
+        after = [int(v) for v in self.guest[g].run(script).split()]
+        return (after[0] - before[0]) / max(1, after[1] - before[1])
+
+    def one_way(self, src, dst, i, family):
+        """Mean lengths of what src's driver sends and of what dst's driver gets, of TCP."""
+        options = [] if src == "a" else ["-R"]
+        sent = []
+
+        def both():
+            sent.append(self.mean(src, i, "tx", lambda: self.iperf(
+                self.address("b", i, family), *options)))
+
+        got = self.mean(dst, i, "rx", both)
+        return sent[0], got
+
+    def capture(self, dst, i, fn):
+        """What tcpdump in guest dst says of the checksums of frames that came in while fn ran:
+        (right, [lines of wrong ones])."""
+        guest = self.guest[dst]
+        guest.run(f"ethtool -K eth{i} gro off")  # a frame that Linux joined is not what came
+        guest.spawn("tcpdump", f"exec tcpdump -Z root -i eth{i} -Q in -nn -vv -c 600 "
+                               "--immediate-mode 'tcp or udp or icmp6 or vlan'")
+        wait_until(lambda: "listening on" in guest.log("tcpdump"), 60, "tcpdump to start")
+        fn()
+        guest.kill("tcpdump")
+        text = guest.log("tcpdump")
+        guest.run(f"ethtool -K eth{i} gro on")
+        right = len(re.findall(r"cksum 0x[0-9a-f]+ \(correct\)|\[udp sum ok\]|sum ok\]", text))
+        wrong = re.findall(r".*(?:incorrect|\[bad (?:udp|icmp6) cksum).*", text)
+        return right, wrong
 
     def check_clean(self, fair=FAIR_DROPS):
         """No guest has seen a wrong checksum; the switch has dropped nothing without need."""
@@ -176,44 +214,6 @@ class Plain(Guests):
 
 
 class Offloads(Guests):
-    def mean(self, g, i, direction, fn):
-        """Mean length of the frames that guest g's driver sent ("tx") or got ("rx") while fn ran.
-        The switch counts a frame that it cuts once, so the guest is asked."""
-        folder = f"/sys/class/net/eth{i}/statistics/{direction}_"
-        script = f"cat {folder}bytes {folder}packets"
-        before = [int(v) for v in self.guest[g].run(script).split()]
-        fn()
-        after = [int(v) for v in self.guest[g].run(script).split()]
-        return (after[0] - before[0]) / max(1, after[1] - before[1])
-
-    def one_way(self, src, dst, i, family):
-        """Mean lengths of what src's driver sends and of what dst's driver gets, of TCP."""
-        options = [] if src == "a" else ["-R"]
-        sent = []
-
-        def both():
-            sent.append(self.mean(src, i, "tx", lambda: self.iperf(
-                self.address("b", i, family), *options)))
-
-        got = self.mean(dst, i, "rx", both)
-        return sent[0], got
-
-    def capture(self, dst, i, fn):
-        """What tcpdump in guest dst says of the checksums of frames that came in while fn ran:
-        (right, [lines of wrong ones])."""
-        guest = self.guest[dst]
-        guest.run(f"ethtool -K eth{i} gro off")  # a frame that Linux joined is not what came
-        guest.spawn("tcpdump", f"exec tcpdump -Z root -i eth{i} -Q in -nn -vv -c 600 "
-                               "--immediate-mode 'tcp or udp or icmp6 or vlan'")
-        wait_until(lambda: "listening on" in guest.log("tcpdump"), 60, "tcpdump to start")
-        fn()
-        guest.kill("tcpdump")
-        text = guest.log("tcpdump")
-        guest.run(f"ethtool -K eth{i} gro on")
-        right = len(re.findall(r"cksum 0x[0-9a-f]+ \(correct\)|\[udp sum ok\]|sum ok\]", text))
-        wrong = re.findall(r".*(?:incorrect|\[bad (?:udp|icmp6) cksum).*", text)
-        return right, wrong
-
     def features_of(self, port):
         return set(self.sw.port(port)["features"])
 
@@ -293,6 +293,67 @@ class Offloads(Guests):
         finally:
             guest.run("ethtool -K eth0 tx on sg on tso on gso on gro on rx-gro-hw on")
         self.assertLessEqual(before, switched_on())
+
+
+class Vlans(Guests):
+    def vlan_interface(self, g, i, vid, net):
+        host = 1 if g == "a" else 2
+        self.guest[g].run(
+            f"ip link add link eth{i} name v{vid} type vlan id {vid} && ip link set v{vid} up; "
+            f"ip addr add 10.0.{net}.{host}/24 dev v{vid}; "
+            f"ip addr add fd00:{net}::{host}/64 dev v{vid} nodad")
+
+    def all_ways(self, net):
+        self.ping(net)
+        self.tcp_both_ways(net)
+        self.udp_both_ways(net)
+        self.files_both_ways(net, 6)
+
+    def unreachable(self, net):
+        self.guest["a"].run(f"ping -c 2 -i 0.2 -W 1 {self.address('b', net)}", status=1)
+
+    @slow
+    def test_vlans(self):
+        """Tags of Linux's own (8021q) between trunks; a trunk to an access port, where the switch
+        takes the tag off big frames and frames with partial checksums, and puts it on; what must
+        not get through does not."""
+        self.connect([
+            Link(policy={g: {"vlan": {"trunk": [10, 20], "native": 20}} for g in "ab"}),
+            Link(PACKED, policy={"a": {"vlan": {"trunk": [10, 30]}},
+                                 "b": {"vlan": {"access": 10}}}),
+            Link(PACKED, {**PACKED, **PLAIN}),
+        ])
+        a, b = self.guest["a"], self.guest["b"]
+        with self.subTest("trunk to trunk, native VLAN"):
+            self.all_ways(0)
+        with self.subTest("trunk to trunk, tagged"):
+            self.vlan_interface("a", 0, 10, 5)
+            self.vlan_interface("b", 0, 10, 5)
+            self.all_ways(5)
+            # Out of the trunk: dropped by its name.
+            self.vlan_interface("a", 0, 40, 6)
+            self.vlan_interface("b", 0, 40, 6)
+            self.unreachable(6)
+            self.assertGreater(self.sw.port("a0")["drops"]["rx_vlan"], 0)
+            for guest in (a, b):
+                guest.run("ip link del v10; ip link del v40")
+        with self.subTest("trunk to access"):
+            self.unreachable(1)  # without a tag it is in no VLAN
+            self.assertGreater(self.sw.port("a1")["drops"]["rx_vlan"], 0)
+            a.run("ip addr flush dev eth1")
+            self.vlan_interface("a", 1, 10, 1)
+            self.all_ways(1)
+            a.run("ip link del v10")
+            self.vlan_interface("a", 1, 30, 1)
+            self.unreachable(1)
+        with self.subTest("tagged, completed in software"):
+            self.vlan_interface("a", 2, 11, 7)
+            self.vlan_interface("b", 2, 11, 7)
+            right, wrong = self.capture("b", 2, lambda: self.all_ways(7))
+            self.assertEqual([], wrong[:5])
+            self.assertGreater(right, 100)
+            self.assertGreater(self.sw.port("b2")["soft_segmented"], 0)
+        self.check_clean(FAIR_DROPS | {"rx_vlan"})
 
 
 class Restart(Guests):
