@@ -9,7 +9,8 @@
  *		may ask for; what receivers accept (four bits of each, by a table)
  *	2	memory regions
  *	3	1: holes between them; 2: descriptors are made mostly valid; 4: another thread
- *		rewrites the memory while we read
+ *		rewrites the memory while we read; 8: both ports are captured, both ways (tap.h);
+ *		16: frames leave with a VLAN tag
  *	4, 5	where the rings begin
  *	6, 7	how many entries the drivers add between bursts
  */
@@ -183,6 +184,45 @@ static void guest_make(struct rig_guest *g, const uint8_t *data, size_t size)
 	}
 }
 
+/* --- captures -------------------------------------------------------------------------------- */
+
+static struct tap_ring capture[2];
+static const struct dp_tap taps[] = { { .rings = &capture[0] }, { .rings = &capture[1] } };
+
+static void captures_make(uint32_t snaplen)
+{
+	static uint8_t *mem[2];
+
+	for (int i = 0; i < 2; i++) {
+		if (!mem[i])
+			mem[i] = aligned_alloc(64, TAP_RING_MIN);
+		tap_ring_init(&capture[i], mem[i], TAP_RING_MIN, snaplen);
+		for (int dir = 0; dir < TAP_DIRS; dir++)
+			r.ports[i].taps[dir] = (struct dp_view_taps){ .tap = &taps[i], .n = 1 };
+	}
+}
+
+/* What is kept is whole, and there is as much of it as was counted. */
+static void captures_check(void)
+{
+	for (int i = 0; i < 2; i++) {
+		uint64_t head = tap_ring_head(&capture[i]);
+
+		for (const struct tap_rec *rec; (rec = tap_ring_front(&capture[i], head));) {
+			uint32_t room = rec->size - (uint32_t)sizeof(*rec);
+
+			if (rec->cap_len > room || room - rec->cap_len > 7 ||
+				rec->cap_len > rec->len || rec->cap_len > capture[i].snaplen)
+				abort();
+			capture[i].kept--;
+			tap_ring_take(&capture[i], rec);
+		}
+		tap_ring_give_back(&capture[i]);
+		if (capture[i].kept)
+			abort();
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint32_t faults = 0;
@@ -193,6 +233,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (int i = 0; i < 2; i++)
 		guest_make(&r.guest[i], data, size);
 	rig_init(&r, 2, data[2] & 0x10 ? 9000 : 1500);
+	if (data[3] & 8)
+		captures_make(data[7]);
+	for (int i = 0; i < 2 && data[3] & 16; i++)
+		r.ports[i].egress.native = 7;
 	memcpy(&seed, data + size - 4, 4);
 	if (data[3] & 4)
 		rewriter_turn();
@@ -216,6 +260,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			add_entries(&g->out.ring, data[7] % 4);
 			g->mem[data[size / 2] * 64 % MEM] ^= data[size - 1];
 		}
+		if (data[3] & 8)
+			captures_check();
 	}
 	if (data[3] & 4)
 		rewriter_turn();

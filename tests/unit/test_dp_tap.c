@@ -232,6 +232,41 @@ static void forms(void **state)
 	}
 }
 
+/* A big frame with a partial checksum is one record, untouched but for its tag. */
+static void offloads(void **state)
+{
+	static uint8_t bytes[60000], want[60004];
+	static const struct dp_egress tagging = { .native = 9 };
+	struct tap_ring *r = ring_new(0);
+	struct ring_seg segs[] = { { bytes + 64, 1000 }, { bytes + 1064, sizeof(bytes) - 1064 } };
+	struct dp_frame f = { .len = sizeof(bytes),
+		.hdr_len = 64,
+		.n_segs = 2,
+		.segs = segs,
+		.meta = DP_META_OFFLOAD | 7,
+		.off = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+			.gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+			.hdr_len = 54,
+			.gso_size = 1448,
+			.csum_start = 34,
+			.csum_offset = 16 } };
+	const struct tap_rec *rec;
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 11 >> 2);
+	memcpy(f.hdr, bytes, 64);
+	tap_keep(r, &f, &(const uint8_t){ 0 }, 1, NULL);
+	tap_keep(r, &f, &(const uint8_t){ 0 }, 1, &tagging);
+	rec = tap_ring_front(r, tap_ring_head(r));
+	assert_int_equal(rec->len, sizeof(bytes));
+	assert_memory_equal(rec->data, bytes, sizeof(bytes));
+	tap_ring_take(r, rec);
+	rec = tap_ring_front(r, tap_ring_head(r));
+	assert_int_equal(rec->len, edited(want, bytes, sizeof(bytes), f.meta, &tagging));
+	assert_memory_equal(rec->data, want, rec->len);
+	ring_free(r);
+}
+
 /* ---- ports ---- */
 
 /* The rings as the guest sees them. */
@@ -474,6 +509,7 @@ int main(void)
 		cmocka_unit_test(ring_keeps_or_counts),
 		cmocka_unit_test(longest),
 		cmocka_unit_test(forms),
+		cmocka_unit_test(offloads),
 		cmocka_unit_test(captures),
 		cmocka_unit_test(mirrors),
 		cmocka_unit_test(mirror_without_room),
