@@ -5,7 +5,8 @@
  * (each frame that arrives is sent back by the other port, rewritten). Prints the median of busy
  * cycles per frame over all bursts, so that a preempted burst does not count.
  *
- *	bench_dp [FRAME_BYTES [MILLISECONDS [LAYOUT]]]	sizes without FCS; one, two, indirect, packed
+ *	bench_dp [FRAME_BYTES [MILLISECONDS [LAYOUT]]]	sizes without FCS; one, two,
+ *	indirect, packed
  *	bench_dp macs N [FRAME_BYTES [MILLISECONDS]]	N addresses, half of them behind each port;
  *							each frame's two are chosen at random
  *	bench_dp idle N [FRAME_BYTES [MILLISECONDS]]	N silent queues beside; in every other stretch

@@ -43,8 +43,8 @@ uint32_t deliver_packed(struct ring *r, uint16_t at, const struct dp_egress *eg,
 	for (i = 0; i < n; i++) {
 		const struct dp_frame *f = &frame[idx[i]];
 
-		if (next % 4 == 0 || i == 0)
-			prefetch_write(&r->pdesc[next + AHEAD < size ? next + AHEAD : next]);
+		if (next % 4 == 0 && i + AHEAD < n && next + AHEAD < size)
+			prefetch_write(&r->pdesc[next + AHEAD]);
 		if (unlikely(!is_plain(r, f, eg)))
 			break;
 		dst[i] = buffer_simple(r, &reg, next, wrap, f->len + hdr_len, &id[i]);

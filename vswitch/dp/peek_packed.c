@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dp_peek and dp_release of a packed ring. Four descriptors share a cache line, which the guest
- * wrote last: lines are asked for ahead, and for writing, since they go back to it as used.
+ * wrote last: lines are asked for in order to write them, since they go back to it as used.
  */
 #include "vswitch/dp/copy.h"
 #include "vswitch/dp/peek.h"
 #include "vswitch/dp/ring_packed.h"
 
-/* How far ahead lines are asked for, once the first entry has proved available. */
+/* How far ahead lines are asked for, where that many entries are waiting. If the guest is just
+ * writing them, asking early takes the line from it, and costs both more than it saves. */
 #define AHEAD 16
 
 /* The entry at `at` is available, in *half. Is it a frame in one piece? */
@@ -36,7 +37,7 @@ uint32_t dp_peek_packed(struct ring *r, struct dp_burst *b)
 {
 	const struct dp_region reg = r->mem->region[r->mem_hint];
 	uint16_t at = r->avail_next, size = r->size, ahead = 0;
-	bool wrap = r->avail_wrap;
+	bool wrap = r->avail_wrap, deep = r->deep;
 	uint32_t i;
 
 	b->n_segs = 0;
@@ -45,8 +46,8 @@ uint32_t dp_peek_packed(struct ring *r, struct dp_burst *b)
 
 		if (!ring_packed_is_avail(half, wrap))
 			break;
-		if (at % 4 == 0 || i == 0)
-			prefetch_write(&r->pdesc[at + AHEAD < size ? at + AHEAD : at]);
+		if (deep && at % 4 == 0 && at + AHEAD < size)
+			prefetch_write(&r->pdesc[at + AHEAD]);
 		b->head[i] = ring_packed_id(half);
 		b->links[i] = 1;
 		if (unlikely(!peek_simple(r, &reg, &b->frame[i], at, half))) {
@@ -59,6 +60,7 @@ uint32_t dp_peek_packed(struct ring *r, struct dp_burst *b)
 		ring_packed_advance(&at, &wrap, size, b->links[i]);
 	}
 	b->n = i;
+	r->deep = i == DP_BURST;
 	dp_peek_headers(r, b);
 	return i;
 }

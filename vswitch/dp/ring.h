@@ -101,6 +101,7 @@ struct ring {
 		};
 		struct {                            /* packed */
 			bool avail_wrap, used_wrap; /* wrap counters of the two places */
+			bool deep;           /* the last burst found more than it could take */
 			bool pending;        /* used entries are written but for the first one */
 			uint16_t first;      /* where that is */
 			uint32_t moved;      /* entries used since the last decision to notify */
