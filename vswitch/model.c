@@ -328,8 +328,9 @@ static void port_remove(struct sw *sw, struct sw_port *p)
 	sw->nets[p->net].n_ports--;
 	sw_captures_detach(sw, id);
 	sw_publish(sw);
-	/* Nobody learns it now. */
-	fdb_sweep(&sw->fdb, entry_not_of_port, &id);
+	/* Nobody learns it now. A million of others' addresses take a while to look through. */
+	if (p->policy.n_statics || __atomic_load_n(&sw->fdb.port_entries[id], __ATOMIC_RELAXED))
+		fdb_sweep(&sw->fdb, entry_not_of_port, &id);
 	pthread_mutex_unlock(&sw->lock);
 	sw_edge_close(sw, p);
 	port_free(p);

@@ -17,13 +17,14 @@ TRAFFIC = os.path.join(BUILD, "traffic", "lanyard-traffic")
 
 
 def prefer(pid):
-    """Before what else wants the CPU. A session is one group to Linux's scheduler, and what
-    counts between groups is the group's own nice value."""
+    """Before what else wants the CPU, all its threads alike. A session is one group to Linux's
+    scheduler, and what counts between groups is the group's own nice value."""
     with contextlib.suppress(OSError):
         with open(f"/proc/{pid}/autogroup", "w") as f:
             f.write("-20")
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, -20)
+        for task in os.listdir(f"/proc/{pid}/task"):
+            os.setpriority(os.PRIO_PROCESS, int(task), -20)
 
 
 def prefer_self():
