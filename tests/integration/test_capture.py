@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Captures of the switch's ports: what is in them, that tshark reads them, who ends them and how,
 and that whatever their reader does, frames go on and none is miscounted."""
+import hashlib
 import os
 import socket
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness
 from harness import Case, RpcError, wait_until
+from netns import Netns
 from pcapng import INBOUND, OUTBOUND, Reader, capinfos, tshark
-from ringclient import RingClient
+from ringclient import EVENT_IDX, INDIRECT, MERGEABLE, PACKED, VERSION_1, RingClient
 
 MAC = ["02:00:00:00:00:0%d" % i for i in range(10)]
 ALL = "ff:ff:ff:ff:ff:ff"
@@ -154,6 +157,86 @@ class Content(Captures):
         self.assertGreater(kept, 100)
         times = [p.ns for p in c.packets]
         self.assertEqual(sorted(times), times)
+
+
+    def test_layouts(self):
+        """However rings are made and frames lie in them."""
+        self.make(1)
+        self.sw.call("port_add", name="p1", network="lan", socket=self.path("p1"))
+        modern = VERSION_1 | INDIRECT | MERGEABLE | EVENT_IDX
+        for features in (modern, modern | PACKED):
+            with RingClient(self.path("p1"), features=features, rx="small", env=self.env) as c:
+                r = self.reader("p1")
+                want = []
+                for layout in ("one", "two", "chain", "indirect", "mixed"):
+                    for size in (14, 63, 64, 65, 300, 1514):
+                        self.assertTrue(c.send(ALL, MAC[1], size, layout, 2)["ok"])
+                        self.assertTrue(self.c[0].send(MAC[1], MAC[0], size, layout, 2)["ok"])
+                        self.assertTrue(c.receive(2)["ok"])
+                        want += [(INBOUND, size)] * 2 + [(OUTBOUND, size)] * 2
+                got = r.finish()
+                self.assertEqual(want, [(p.dir, p.len) for p in got.packets])
+                for p in got.packets:
+                    self.assertEqual(p.len, len(p.data))
+                # What it sent and what it got: of each size the same bytes behind the addresses.
+                for i in range(0, len(want), 4):
+                    sent, back = got.packets[i:i + 2], got.packets[i + 2:i + 4]
+                    self.assertEqual([p.data[12:] for p in sent], [p.data[12:] for p in back])
+            wait_until(lambda: self.sw.port("p1")["state"] == "waiting", 10, "p1 to be free")
+
+
+SERVER = """
+import socket
+s = socket.socket(); s.bind(("", 5001)); s.listen(); print("ready", flush=True)
+c, _ = s.accept(); n = 0
+while True:
+    b = c.recv(1 << 16)
+    if not b: break
+    n += len(b)
+c.sendall(str(n).encode()); c.close()
+"""
+CLIENT = """
+import socket, sys
+s = socket.socket(); s.settimeout(30); s.connect(("10.8.0.2", 5001))
+s.sendall(open(sys.argv[1], "rb").read()); s.shutdown(socket.SHUT_WR)
+print(s.recv(100).decode())
+"""
+
+
+class Kernel(Captures):
+    """Ports without rings; a real conversation, with the offloads that kernels have."""
+
+    def test_tcp(self):
+        self.make(0)
+        ns = []
+        for i in range(2):
+            name = f"lyt{os.getpid() % 100000}.{i}"
+            ns.append(Netns())
+            self.addCleanup(ns[i].close)
+            self.sw.call("port_add", name=f"t{i}", network="lan", kind="tap", ifname=name)
+            ns[i].take(name, f"10.8.0.{i + 1}/24")
+            wait_until(lambda: self.sw.port(f"t{i}")["state"] == "up", 10, "it to be up")
+        data = os.urandom(1 << 20)
+        with open(self.path("data"), "wb") as f:
+            f.write(data)
+        r = self.reader("t0", buffer_bytes=64 << 20)
+        server = ns[1].popen(sys.executable, "-c", SERVER, stdout=subprocess.PIPE)
+        self.addCleanup(server.stdout.close)
+        self.addCleanup(server.kill)
+        self.assertEqual("ready\n", server.stdout.readline())
+        self.assertEqual(f"{len(data)}\n", ns[0].run(sys.executable, "-c", CLIENT,
+                                                     self.path("data")))
+        self.assertEqual(0, server.wait(20))
+        c = r.finish()
+        self.assertEqual(0, c.stats[-1]["dropped"])
+        # As it was handed over: big, and of each byte nothing is missing.
+        self.assertGreater(max(p.len for p in c.packets if p.dir == INBOUND), 1514)
+        done = subprocess.run(["tshark", "-n", "-r", self.file(r), "-q", "-z",
+                               "follow,tcp,raw,0"], capture_output=True, text=True, timeout=120)
+        self.assertEqual(0, done.returncode, done.stderr)
+        lines = [x for x in done.stdout.splitlines() if x and not x.startswith("\t")]
+        payload = bytes.fromhex("".join(x for x in lines if set(x) <= set("0123456789abcdef")))
+        self.assertEqual(hashlib.sha256(data).hexdigest(), hashlib.sha256(payload).hexdigest())
 
 
 class Readers(Captures):
