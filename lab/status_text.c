@@ -167,35 +167,73 @@ static void print_ports(const json_t *doc, FILE *out, int width)
 	table_print(&t, out, width);
 }
 
+/* How many queues of the lab's ports a worker serves now. */
+static unsigned queues_of(const json_t *doc, size_t worker)
+{
+	const json_t *p, *q, *at;
+	size_t i, k;
+	unsigned n = 0;
+
+	json_array_foreach (json_object_get(doc, "ports"), i, p) {
+		json_array_foreach (json_object_get(p, "queue"), k, q) {
+			at = json_object_get(q, "worker");
+			n += json_is_integer(at) && (size_t)json_integer_value(at) == worker;
+		}
+	}
+	return n;
+}
+
+/* "bursts of 1: 12 %, 32-63: 8 %, 64: 80 %": how full its looks at rings are, sizes of at least 1 %. */
+static void burst_shares(const json_t *w, char *out, size_t size)
+{
+	static const char *const names[] = { "1", "2-3", "4-7", "8-15", "16-31", "32-63", "64" };
+	const json_t *hist = json_object_get(w, "burst_histogram");
+	size_t n = json_array_size(hist), at = 0;
+	double sum = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < n; i++)
+		sum += json_number_value(json_array_get(hist, i));
+	for (size_t i = 0; i < n && i < sizeof names / sizeof names[0] && at < size; i++) {
+		double share = sum > 0 ? 100 * json_number_value(json_array_get(hist, i)) / sum : 0;
+
+		if (share >= 1)
+			at += (size_t)snprintf(out + at, size - at, "%s%s: %.0f %%",
+				at ? ", " : "bursts of ", names[i], share);
+	}
+}
+
 static void print_workers(const json_t *doc, FILE *out, int width)
 {
 	struct table t = {
-		.head = "WORKER|>CPU|>FRAMES|>CYCLES/FRAME|>FRAMES/BURST|>BUSY|>SLEEPS"
+		.head = "WORKER|>CPU|>QUEUES|>LOAD|>FRAMES|>CYCLES/FRAME|>FRAMES/BURST|>SLEEPS|"
 	};
 	const json_t *w;
 	size_t i;
 
 	json_array_foreach (json_object_get(json_object_get(doc, "switch"), "workers"), i, w) {
-		double frames = num(w, "frames"), busy = num(w, "busy_cycles");
-		double all = busy + num(w, "idle_cycles");
-		char text[16];
+		double frames = num(w, "frames");
+		char text[16], bursts[128];
 
 		table_add(&t, "%zu", i);
 		table_add(&t, "%s", count(w, "cpu", text));
+		table_add(&t, "%u", queues_of(doc, i));
+		if (json_is_number(json_object_get(w, "load")))
+			table_add(&t, "%.0f %%", 100 * num(w, "load"));
+		else
+			table_add(&t, "-");
 		table_add(&t, "%s", count(w, "frames", text));
 		if (frames > 0)
-			table_add(&t, "%.0f", busy / frames);
+			table_add(&t, "%.0f", num(w, "busy_cycles") / frames);
 		else
 			table_add(&t, "-");
 		if (num(w, "bursts") > 0)
 			table_add(&t, "%.1f", frames / num(w, "bursts"));
 		else
 			table_add(&t, "-");
-		if (all > 0)
-			table_add(&t, "%.0f %%", 100 * busy / all);
-		else
-			table_add(&t, "-");
 		table_add(&t, "%s", count(w, "sleeps", text));
+		burst_shares(w, bursts, sizeof bursts);
+		table_add(&t, "%s", bursts);
 	}
 	if (t.cells.n)
 		fputc('\n', out);
