@@ -3,13 +3,15 @@
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness
 from harness import slow, Case, wait_until
-from linuxguest import LinuxGuest, Nic
+from linuxguest import MEMORY, LinuxGuest, Nic
+from test_lab_real import RealCase
 
 # What frames may be dropped for here: a full ring under load, and what Linux says (router
 # solicitations and the like) before the other guest is there.
@@ -356,6 +358,31 @@ class Vlans(Guests):
         self.check_clean(FAIR_DROPS | {"rx_vlan"})
 
 
+class Memory(Guests):
+    @slow
+    def test_not_shared(self):
+        """The commonest mistake with QEMU. Memory that is private: the switch says so, with what to
+        do. Memory without a file: QEMU itself says so, and does not start the NIC. Either guest
+        lives on without its network."""
+        self.links = [Link()]
+        self.sw = self.add_switch()
+        private = ["-object", f"memory-backend-memfd,id=mem,size={MEMORY},share=off",
+                   "-numa", "node,memdev=mem"]
+        self.guest = {
+            g: LinuxGuest(self, g, network=[
+                "-m", MEMORY, *memory, *Nic(self.path(f"{g}0"), f"02:00:00:00:00:0{g}").argv(0)])
+            for g, memory in (("a", private), ("b", []))}
+        for g, other in ("ab", "ba"):
+            self.configure(g)
+            self.guest[g].run(f"ping -c 5 -i 0.2 -w 3 {self.address(other, 0)}", status=1)
+        reason = wait_until(lambda: self.sw.port("a0")["reason"], 30, "private memory's trouble")
+        self.assertIn("mapped privately", reason)
+        self.assertIn("share=on", reason)
+        self.assertIn(reason, self.sw.text())
+        self.assertIn("share=on", self.guest["b"].qemu.text())
+        self.assertEqual("waiting", self.sw.port("b0")["state"])
+
+
 class Restart(Guests):
     def restart_switch(self):
         self.sw.kill(signal.SIGKILL)
@@ -422,6 +449,76 @@ class Restart(Guests):
         self.assertGreater(used, 1, "flows were to spread over the receiver's queues")
         self.files_both_ways(0)
         self.check_clean()
+
+
+def documented():
+    """The command line of docs/user-guide.md, for LinuxGuest: but for the machine and its disk."""
+    with open(os.path.join(harness.ROOT, "docs", "user-guide.md")) as f:
+        found = re.search(r"^    (qemu-system-x86_64 .*\\\n(?:.*\\\n)*.*)$", f.read(), re.M)
+    words = shlex.split(found.group(1).replace("\\\n", " "))[1:]
+    kept = []
+    while words:
+        option = words.pop(0)
+        values = [words.pop(0)] if words and not words[0].startswith("-") else []
+        if option not in ("-accel", "-cpu", "-M", "-smp", "-nographic", "-drive"):
+            kept += [option, *values]
+    return kept
+
+
+class Documented(RealCase):
+    def external_lab(self):
+        self.lab = "mixed"
+        path = self.path("mixed.json")
+        with open(path, "w") as f:
+            json.dump({"version": 1, "lab": "mixed", "networks": {"lan": {}}, "nodes": {
+                "a": {"kind": "vm", "memory": "64M", "nics": [{"network": "lan"}]},
+                "x": {"kind": "external", "nics": [{"network": "lan"}]}}}, f)
+        self.lanyard("up", path)
+        return path
+
+    def qemu(self):
+        argv = documented()
+        self.assertIn("path=/run/lanyard/LAB/x.0.vhost", " ".join(argv))
+        self.assertIn("share=on", " ".join(argv))
+        argv = [w.replace("/run/lanyard/LAB/x.0.vhost", self.port("x.0")["socket"])
+                for w in argv]
+        at = argv.index("-device") + 1
+        argv[at] += ",vectors=0"  # as it says: there is no KVM here
+        guest = LinuxGuest(self, "x", network=argv)
+        self.addCleanup(guest.qemu.stop)  # before expect_nothing() looks
+        return guest
+
+    @slow
+    def test_external_node(self):
+        """QEMU, as the user guide has it, at a lab's port beside a VM of ours: frames flow both
+        ways, and again after the lab's switch has been killed and `lanyard up` mended it."""
+        path = self.external_lab()
+        guest = self.qemu()
+        guest.run("ip link set eth0 up; ip addr add 10.0.0.1/24 dev eth0")
+        self.assertEqual(("up", "external"), (self.port("x.0")["state"], self.node("x")["state"]))
+        probe = next(p["mac"] for p in self.status()["ports"] if p["name"] == "a.0")
+        guest.run(f"ip neigh add 10.0.0.2 lladdr {probe} dev eth0")
+        for again in (False, True):
+            if again:
+                self.kill(self.pid_of("switch"))
+                self.lanyard("up", path)
+                wait_until(lambda: self.port("x.0")["state"] == "up", 30, "QEMU to connect again")
+            before = self.other_frames()
+            guest.run("ping -c 20 -i 0.01 -w 3 10.0.0.2", status=None)
+            wait_until(lambda: self.other_frames() >= before + 20, 30, "frames from QEMU")
+            had = self.in_guest(guest)
+            flow = {"id": 1, "role": "send", "nic": 0, "peer_mac": "02:00:00:00:00:0a",
+                    "size": 128, "rate_mfps": 1_000_000, "frames": 200}
+            self.agent("a").call("traffic_start", flows=[flow], reset=True)
+            wait_until(lambda: self.in_guest(guest) >= had + 200, 30, "frames of the probe")
+        self.lanyard("down", "mixed")
+
+    def other_frames(self):
+        return self.agent("a").call("traffic_status")["nics"][0]["rx_other"]
+
+    @staticmethod
+    def in_guest(guest):
+        return int(guest.run("cat /sys/class/net/eth0/statistics/rx_packets"))
 
 
 if __name__ == "__main__":
