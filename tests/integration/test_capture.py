@@ -144,11 +144,14 @@ class Content(Captures):
         r = self.reader(buffer_bytes=64 << 20)
         for i in (1, 2):
             self.send(i, 0, 3, dst=ALL)
-        for i in (1, 2):
-            self.c[i].begin(f"run {MAC[0]} {MAC[i]} 60 one 300")
-        self.c[0].do(f"run {MAC[1]} {MAC[0]} 60 one 300")
-        for i in (1, 2):
-            self.c[i].reply(20)
+        deadline = time.monotonic() + 60
+        while self.total("p0") < 2000:
+            for i in (1, 2):
+                self.c[i].begin(f"run {MAC[0]} {MAC[i]} 60 one 300")
+            self.c[0].do(f"run {MAC[1]} {MAC[0]} 60 one 300")
+            for i in (1, 2):
+                self.c[i].reply(20)
+            self.assertLess(time.monotonic(), deadline)
         c = r.finish()
         self.assertTrue(c.whole)
         kept, lost = len(c.packets), c.stats[-1]["dropped"]
@@ -273,7 +276,7 @@ class Readers(Captures):
         c = stalled.finish()  # it comes back for the rest
         self.assertTrue(c.whole)
         self.exact(c)
-        self.assertLess(len(c.packets), self.total("p0") / 2)
+        self.assertGreater(len(c.packets), 1000)
         g = good.finish()
         self.exact(g)
         self.assertGreater(len(g.packets), len(c.packets))
