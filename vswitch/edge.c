@@ -263,4 +263,9 @@ void sw_edge_stats(const struct sw_port *p, json_t *port)
 	if (p->kind == SW_PORT_TAP)
 		json_object_set_new(
 			port, "ifname", json_string(p->edge ? p->edge->tap.name : p->device));
+	if (p->kind != SW_PORT_PCI)
+		return;
+	json_object_set_new(port, "pci", json_string(p->device));
+	if (p->edge)
+		json_object_set_new(port, "device", nic_json(&p->edge->nic));
 }

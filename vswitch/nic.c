@@ -101,14 +101,16 @@ static int queues_check(
 static int configure(struct nic *n, const struct rte_eth_dev_info *info, uint64_t offloads,
 	uint32_t mtu, bool interrupts)
 {
+	uint64_t rss = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
 	struct rte_eth_conf conf = { .rxmode.mtu = mtu, .intr_conf.rxq = interrupts };
 
 	conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
 	conf.txmode.offloads = offloads;
-	if (n->n_queues > 1) {
+	rss &= info->flow_type_rss_offloads;
+	n->rss = n->n_queues > 1 && rss;
+	if (n->rss) {
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-		conf.rx_adv_conf.rss_conf.rss_hf = info->flow_type_rss_offloads &
-			(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
+		conf.rx_adv_conf.rss_conf.rss_hf = rss;
 	}
 	return rte_eth_dev_configure(n->port, n->n_queues, n->n_queues, &conf);
 }
@@ -295,7 +297,7 @@ json_t *nic_json(const struct nic *n)
 	return json_pack("{s:s?, s:s, s:i, s:b, s:o, s:b, s:I, s:I, s:I, s:I}", "driver",
 		info.driver_name, "mac", text, "mbps",
 		link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN ? 0 : (int)link.link_speed, "rss",
-		n->n_queues > 1, "offloads", offloads_json(n), "interrupts", n->rx[0].interrupts,
+		n->rss, "offloads", offloads_json(n), "interrupts", n->rx[0].interrupts,
 		"rx_missed", (json_int_t)stats.imissed, "rx_errors", (json_int_t)stats.ierrors,
 		"rx_no_memory", (json_int_t)stats.rx_nombuf, "tx_errors",
 		(json_int_t)stats.oerrors);

@@ -26,6 +26,7 @@ struct nic {
 	bool attached;
 	uint16_t port; /* DPDK's number */
 	bool started;
+	bool rss;       /* it spreads frames over its queues */
 	struct rte_mempool *pool;
 	uint16_t n_queues;
 	struct dp_eth_rx rx[DP_PAIRS_MAX];

@@ -42,7 +42,9 @@ def mac_bytes(text):
     return bytes.fromhex(text.replace(":", ""))
 
 
-class Tap(Case):
+class Kernels(Case):
+    """Taps of a switch, each in a namespace of its own."""
+
     def setUp(self):
         super().setUp()
         self.prefix = f"lyt{os.getpid() % 100000}"
@@ -101,6 +103,8 @@ class Tap(Case):
             server.wait()
             server.stdout.close()
 
+
+class Tap(Kernels):
     def test_ping_and_state(self):
         self.make(2)
         p = self.sw.port("t0")

@@ -32,6 +32,10 @@ VMM = os.path.join(BUILD, "vmm", "lanyard-vmm")
 PROBE = os.path.join(BUILD, "guest", "probe.elf")
 
 
+# How many times longer than usual a test may wait: for emulated machines.
+PATIENCE = int(os.environ.get("LANYARD_TEST_PATIENCE", "1"))
+
+
 def sanitized():
     """Whether the build folder is an ASan one (timing limits don't hold there)."""
     try:
@@ -44,7 +48,7 @@ def sanitized():
 
 def wait_until(check, timeout_s, what):
     """Calls check() until it returns something true, and returns that."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s * PATIENCE
     while True:
         got = check()
         if got:
@@ -69,7 +73,7 @@ class Rpc:
 
     def __init__(self, path, timeout_s=5):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(timeout_s)
+        self.sock.settimeout(timeout_s * PATIENCE)
         self.path = path
         self.buf = b""
         self.id = int.from_bytes(os.urandom(3), "big")
@@ -147,7 +151,7 @@ class Daemon:
         if self.alive():
             self.proc.send_signal(signo)
         try:
-            return self.proc.wait(timeout_s)
+            return self.proc.wait(timeout_s * PATIENCE)
         except subprocess.TimeoutExpired:
             self.proc.kill()
             self.proc.wait(10)
@@ -159,7 +163,7 @@ class Daemon:
         if self.alive():
             self.proc.terminate()
             try:
-                self.proc.wait(10)
+                self.proc.wait(10 * PATIENCE)
             except subprocess.TimeoutExpired:
                 self.proc.kill()
                 self.proc.wait(10)

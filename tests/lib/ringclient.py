@@ -6,7 +6,7 @@ import select
 import subprocess
 import time
 
-from harness import BUILD
+from harness import BUILD, PATIENCE
 
 PROGRAM = os.path.join(BUILD, "tests", "lib", "ringclient")
 
@@ -51,7 +51,7 @@ class RingClient:
         self.proc.wait()
 
     def reply(self, timeout_s):
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s * PATIENCE
         while b"\n" not in self.buf:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self.proc.stdout], [], [], left)[0]:

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The data path of a kernel-facing port: a queue of a tap interface, that is, a file of
- * /dev/net/tun made with IFF_VNET_HDR. A frame is one read or one write, behind the same header that guests
- * use; so big frames and partial checksums pass between guests and the kernel as they are,
- * and a frame is copied once each way, by the kernel.
+ * /dev/net/tun made with IFF_VNET_HDR. A frame is one read or one write, behind the same header
+ * that guests use; so big frames and partial checksums pass between guests and the kernel as they
+ * are, and a frame is copied once each way, by the kernel.
  *
  * A look at an empty tap is a system call. A worker that serves guests too doesn't make it each
  * round: after an empty look it waits for TUN_PACE_US. Asleep it is woken by the file.
