@@ -386,6 +386,38 @@ static void test_allowed(void **state)
 	}
 }
 
+/* Cut anywhere, closed or not: an error or a topology, and nothing leaks (under ASan). */
+static void test_cut(void **state)
+{
+	static const char policy[] =
+		"\"vlan\": { \"trunk\": [10, \"20-22\"], \"native\": 10 }, \"static\": [ " MAC1
+		", { \"mac\": " MAC2
+		", \"vlan\": 21 } ], \"anti_spoof\": { \"ipv4\": [ \"10.0.0.1\" "
+		"], \"ipv6\": [ \"fe80::1\" ] }, \"storm\": { \"broadcast\": \"1kpps\" }, \"police\": "
+		"{ \"rate\": \"1Mbps\", \"burst\": \"64K\" }, \"mirror\": { \"from\": [\"b.0\"] }";
+
+	for (size_t len = 0; len < sizeof(policy); len++) {
+		struct topology *t = NULL;
+		struct err e = { 0 };
+		char line[2048], *text;
+
+		/* Closed after a whole key at times, so that what comes later is looked at too. */
+		snprintf(line, sizeof(line),
+			"  \"a\": { \"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", %.*s } ] },",
+			(int)len, policy);
+		if (parse((struct lines[]){ { 3, line } }, 1, &t, &e))
+			assert_int_equal(strncmp(e.text, "t.json:", 7), 0);
+		topology_free(t);
+		text = calloc(1, sizeof(line));
+		snprintf(text, sizeof(line),
+			"{ \"version\": 1, \"lab\": \"t\", \"networks\": { \"lan\": {} }, \"nodes\": "
+			"{ \"a\": { \"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", %.*s",
+			(int)len, policy);
+		assert_int_equal(topology_parse("t.json", text, strlen(text), &t, &e), -EINVAL);
+		free(text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -393,6 +425,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_allowed),
+		cmocka_unit_test(test_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
