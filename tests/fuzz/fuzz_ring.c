@@ -30,9 +30,9 @@ static struct rig r;
 
 /* --- the thread that rewrites ---------------------------------------------------------------- */
 
-/* The main thread raises `turn` to an odd number to let it run, and to an even one to stop it; it
- * answers with the same number. */
-static uint32_t turn, answered;
+/* It rewrites while `seed` is not 0, a few words at a time under the lock. So whoever has set it to
+ * 0 under the lock has the memory alone, and waits for nobody if the other one is not running. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t seed;
 
 static uint32_t next_random(uint32_t *x)
@@ -66,31 +66,27 @@ static void rewrite(struct rig_guest *g, uint32_t *x)
 
 static void *rewriter(void *arg)
 {
-	for (uint32_t seen = 0;;) {
-		uint32_t now = __atomic_load_n(&turn, __ATOMIC_ACQUIRE), x = seed | 1;
-
-		if (now == seen) {
+	for (;;) {
+		if (!__atomic_load_n(&seed, __ATOMIC_RELAXED))
 			sched_yield();
-			continue;
-		}
-		seen = now;
-		__atomic_store_n(&answered, now, __ATOMIC_RELEASE);
-		while (seen % 2 && __atomic_load_n(&turn, __ATOMIC_ACQUIRE) == seen)
-			rewrite(&r.guest[next_random(&x) % 2], &x);
+		pthread_mutex_lock(&lock);
+		for (int i = 0; seed && i < 16; i++)
+			rewrite(&r.guest[next_random(&seed) % 2], &seed);
+		pthread_mutex_unlock(&lock);
 	}
 	return NULL;
 }
 
-static void rewriter_turn(void)
+/* 0: stops it. */
+static void rewriter_set(uint32_t with)
 {
 	static pthread_t thread;
-	uint32_t now = turn + 1;
 
 	if (!thread && pthread_create(&thread, NULL, rewriter, NULL))
 		abort();
-	__atomic_store_n(&turn, now, __ATOMIC_RELEASE);
-	while (__atomic_load_n(&answered, __ATOMIC_ACQUIRE) != now)
-		sched_yield();
+	pthread_mutex_lock(&lock);
+	__atomic_store_n(&seed, with, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&lock);
 }
 
 /* --- the drivers ----------------------------------------------------------------------------- */
@@ -237,9 +233,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		captures_make(data[7]);
 	for (int i = 0; i < 2 && data[3] & 16; i++)
 		r.ports[i].egress.native = 7;
-	memcpy(&seed, data + size - 4, 4);
-	if (data[3] & 4)
-		rewriter_turn();
+	if (data[3] & 4) {
+		uint32_t with;
+
+		memcpy(&with, data + size - 4, 4);
+		rewriter_set(with | 1);
+	}
 	for (int round = 0; round < ROUNDS; round++) {
 		for (int i = 0; i < 2; i++) {
 			struct rig_guest *g = &r.guest[i];
@@ -264,7 +263,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			captures_check();
 	}
 	if (data[3] & 4)
-		rewriter_turn();
+		rewriter_set(0);
 	stats_check();
 	rig_fini(&r);
 	return 0;
