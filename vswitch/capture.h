@@ -28,9 +28,10 @@
 #include "base/rpc.h"
 #include "vswitch/dp/tap.h"
 
-#define SW_CAPTURES_MAX    32 /* at a time */
-#define SW_CAPTURE_BUFFER  (16u << 20)
-#define SW_CAPTURE_STOP_MS 50 /* capture_stop: what the reader has not taken by then is lost */
+#define SW_CAPTURES_MAX       32 /* at a time */
+#define SW_CAPTURE_BUFFER     (16u << 20)
+#define SW_CAPTURE_BUFFER_MAX (128u << 20) /* touched by the control thread: some 50 ms */
+#define SW_CAPTURE_STOP_MS    50 /* capture_stop: what the reader has not taken by then is lost */
 
 struct sw;
 

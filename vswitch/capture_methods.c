@@ -95,7 +95,7 @@ const struct rpc_param sw_capture_start_params[] = {
 	{ "socket", JSON_STRING, true, 0, 0 },
 	{ "direction", JSON_STRING, false, 0, 0 },
 	{ "snaplen", JSON_INTEGER, false, 0, TAP_SNAPLEN_MAX },
-	{ "buffer_bytes", JSON_INTEGER, false, TAP_RING_MIN, 1 << 30 },
+	{ "buffer_bytes", JSON_INTEGER, false, TAP_RING_MIN, SW_CAPTURE_BUFFER_MAX },
 	{ NULL, JSON_NULL, false, 0, 0 },
 };
 
