@@ -6,9 +6,12 @@
  * cycles per frame over all bursts, so that a preempted burst does not count.
  *
  *	bench_dp [FRAME_BYTES [MILLISECONDS [LAYOUT]]]	sizes without FCS; one, two,
- *	indirect, packed
- *	bench_dp macs N [FRAME_BYTES [MILLISECONDS]]	N addresses, half of them behind each port;
- *							each frame's two are chosen at random
+ *							indirect, packed
+ *	bench_dp macs N,N,... [FRAME_BYTES [MS]]	so many addresses, half of them behind each port,
+ *							chosen at random for each frame; by turns
+ *	bench_dp demands [FRAME_BYTES [MS]]		two more ports, busy too, without and with all
+ *							that can be demanded of them; by turns. Counted
+ *							are the other two, plain, then with demands as well
  *	bench_dp idle N [FRAME_BYTES [MILLISECONDS]]	N silent queues beside; in every other stretch
  *							they are looked at as workers do it
  */
@@ -36,6 +39,7 @@ static bool stop;
 static uint32_t n_idle; /* silent queues */
 static uint32_t frame_len = 60;
 static uint32_t n_macs; /* behind each port; 0: one, and no choice */
+static int n_guests = 2;
 static enum { ONE, TWO, INDIRECT, PACKED } layout;
 
 /* A guest's buffers: free ones on a stack, as a mempool's cache does it. */
@@ -48,7 +52,7 @@ struct pool {
 	uint16_t in_id; /* the next buffer's */
 };
 
-static struct pool pool[2];
+static struct pool pool[RIG_PORTS];
 
 static uint64_t buf_gpa(uint32_t buf)
 {
@@ -71,32 +75,13 @@ static void mac_write(uint8_t *at, int g, uint32_t i)
 
 static void macs_choose(int g, uint8_t *data)
 {
+	uint32_t n = __atomic_load_n(&n_macs, __ATOMIC_RELAXED);
 	static uint64_t state = 1;
 
 	state = state * 6364136223846793005ull + 1442695040888963407ull;
-	mac_write(data, 1 - g, (uint32_t)((state >> 32) * n_macs >> 32));
+	mac_write(data, 1 - g, (uint32_t)((state >> 32) * n >> 32));
 	state = state * 6364136223846793005ull + 1442695040888963407ull;
-	mac_write(data + 6, g, (uint32_t)((state >> 32) * n_macs >> 32));
-}
-
-static void macs_learn(void)
-{
-	uint8_t mac[8] = { 2 };
-	uint64_t raw;
-	uint32_t lost = 0;
-
-	for (int g = 0; g < 2; g++)
-		for (uint32_t i = 0; i < n_macs; i++) {
-			struct fdb_addr a;
-
-			mac_write(mac, g, i);
-			memcpy(&raw, mac, 8);
-			a = fdb_addr(&rig.fdb, fdb_key(1, raw), 0);
-			fdb_learn(&rig.fdb, &a, (uint16_t)g, 1, FDB_NO_LIMIT);
-		}
-	for (int g = 0; g < 2; g++)
-		lost += n_macs - rig.fdb.port_entries[g];
-	printf("%u addresses, %u found no room; ", 2 * n_macs, lost);
+	mac_write(data + 6, g, (uint32_t)((state >> 32) * n >> 32));
 }
 
 static void post_packed(int g, bool out, uint16_t id, uint32_t buf)
@@ -159,8 +144,8 @@ static void guest_round_packed(int g)
 
 		if (*buffers != 1)
 			abort();
-		data[11] = (uint8_t)(1 + g); /* source */
-		data[5] = (uint8_t)(2 - g);  /* destination: the other */
+		data[11] = (uint8_t)(1 + g);      /* source */
+		data[5] = (uint8_t)(1 + (g ^ 1)); /* destination: the other */
 		post_packed(g, true, id, p->free[--p->n]);
 		post_packed(g, false, p->in_id, buf);
 		p->in_id = (p->in_id + 1) % SIZE;
@@ -191,8 +176,8 @@ static bool guest_round(int g)
 		if (n_macs) {
 			macs_choose(g, data);
 		} else {
-			data[11] = (uint8_t)(1 + g); /* source */
-			data[5] = (uint8_t)(2 - g);  /* destination: the other */
+			data[11] = (uint8_t)(1 + g);      /* source */
+			data[5] = (uint8_t)(1 + (g ^ 1)); /* destination: the other */
 		}
 		post_out(g, d, p->free[--p->n], out);
 		out->avail->ring[out_idx++ % SIZE] = d;
@@ -209,7 +194,7 @@ static bool guest_round(int g)
 static void *guests(void *arg)
 {
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED))
-		for (int g = 0; g < 2; g++)
+		for (int g = 0; g < n_guests; g++)
 			if (layout == PACKED)
 				guest_round_packed(g);
 			else
@@ -245,7 +230,7 @@ static void guest_init(int g)
 		memset(data, 0, frame_len);
 		memcpy(data, "\x02\0\0\0\0\0\x02\0\0\0\0\0\x88\xb5", 14);
 		data[11] = (uint8_t)(1 + g);
-		data[5] = (uint8_t)(2 - g);
+		data[5] = (uint8_t)(1 + (g ^ 1));
 		if (layout == PACKED) {
 			post_packed(g, false, p->in_id, buf);
 			p->in_id = (p->in_id + 1) % SIZE;
@@ -323,20 +308,193 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* What is measured by turns, so that what others do on the machine meets all of them alike. */
+#define VARIANTS     4
+#define TURN_MS 100
+#define TURN_WAIT_MS 4 /* until frames of the turn before are gone */
+#define TURN_SAMPLES (1u << 18)
+
+static struct variant {
+	char name[64];
+	uint32_t n_macs;
+	int demands_from; /* ports from this one on have demands */
+	struct fdb fdb;
+	float sample[TURN_SAMPLES];
+	uint32_t n;
+} variant[VARIANTS];
+
+static uint32_t n_variants;
+static struct dp_policy demands[RIG_PORTS];
+
+static struct fdb_addr host_addr(const struct fdb *f, uint32_t at1, uint32_t i, uint16_t vid)
+{
+	uint8_t mac[8] = { 2, (uint8_t)at1 };
+	uint64_t raw;
+
+	mac[3] = (uint8_t)(i >> 16);
+	mac[4] = (uint8_t)(i >> 8);
+	mac[5] = (uint8_t)i;
+	memcpy(&raw, mac, 8);
+	return fdb_addr(f, fdb_key(1, raw), vid);
+}
+
+static struct variant *variant_new(uint32_t macs)
+{
+	struct variant *v = &variant[n_variants++];
+
+	if (n_variants > VARIANTS || fdb_init(&v->fdb, 1u << 20, RIG_PORTS, 12345))
+		abort();
+	v->n_macs = macs / 2;
+	v->demands_from = RIG_PORTS;
+	for (uint32_t k = 0; k < macs; k++) {
+		struct fdb_addr a = host_addr(&v->fdb, 1 + k % 2, k / 2, 0);
+
+		fdb_learn(&v->fdb, &a, (uint16_t)(k % 2), 1, FDB_NO_LIMIT);
+	}
+	if (macs)
+		snprintf(v->name, sizeof(v->name), "%u addresses (%u found no room)", macs,
+			macs - v->fdb.port_entries[0] - v->fdb.port_entries[1]);
+	return v;
+}
+
+/* So that nothing is ever flooded from one pair to the other. */
+static void four_known(struct fdb *f)
+{
+	for (uint32_t g = 0; g < RIG_PORTS; g++)
+		for (uint16_t vid = 0; vid <= 10; vid += 10) {
+			struct fdb_addr a = host_addr(f, 0, 1 + g, vid);
+
+			if (fdb_static_add(f, &a, (uint16_t)g))
+				abort();
+		}
+}
+
+static void macs_variants(char *list)
+{
+	for (char *n = strtok(list, ","); n; n = strtok(NULL, ","))
+		variant_new((uint32_t)atoi(n));
+}
+
+/* Everything that looks at each frame, at limits that are not reached. */
+static void demand_all(int g)
+{
+	const struct dp_rate vast = { 1ull << 40, 100, 1u << 20 };
+	struct dp_policy *p = &demands[g];
+	uint8_t mac[8] = { 2, 0, 0, 0, 0, (uint8_t)(1 + g) };
+
+	p->each = true;
+	p->untagged = 10;
+	p->vlans[0] = 1 << 10;
+	p->mac_limit = 100;
+	p->police = p->storm[0] = p->storm[1] = p->storm[2] = vast;
+	p->spoof.n_macs = p->spoof.n_ip4 = p->spoof.n_ip6 = 1;
+	memcpy(&p->spoof.macs[0], mac, 8);
+}
+
+static void demands_variants(void)
+{
+	static const char *const names[] = { "others plain", "others with all demands",
+		"all ports with all demands" };
+
+	for (int k = 0; k < 3; k++) {
+		struct variant *v = variant_new(0);
+
+		snprintf(v->name, sizeof(v->name), "%s", names[k]);
+		v->demands_from = RIG_PORTS - 2 * k;
+		four_known(&v->fdb);
+	}
+	for (int g = 0; g < RIG_PORTS; g++)
+		demand_all(g);
+	n_guests = RIG_PORTS;
+}
+
+static void variant_enter(struct variant *v, bool settled)
+{
+	__atomic_store_n(&n_macs, v->n_macs, __ATOMIC_RELAXED);
+	/* What is still under way would be learnt: meanwhile, elsewhere. */
+	rig.view.fdb = settled ? &v->fdb : &rig.fdb;
+	for (int g = 0; g < n_guests; g++) {
+		rig.ports[g].policy = g >= v->demands_from ? &demands[g] : NULL;
+		rig.ports[g].egress.native = g >= v->demands_from ? 10 : 0;
+	}
+	rig.view.generation++;
+}
+
+/* A turn of one variant. now_s: ages are renewed once a second. */
+static void variant_turn(struct variant *v, uint32_t now_s)
+{
+	uint64_t began = clock_now_ns(), now = began;
+	uint32_t faults = 0;
+	bool settled = false;
+
+	if (n_guests > 2 && !rig.fdb.n_entries)
+		four_known(&rig.fdb);
+	variant_enter(v, false);
+	for (uint32_t round = 1; now - began < TURN_MS * NS_PER_MS; round++) {
+		uint64_t from;
+		uint32_t got;
+
+		for (int g = 2; g < n_guests; g++)
+			dp_forward(&rig.fwd, &rig.view, &rig.guest[g].in, now_s, &faults);
+		from = __rdtsc();
+		got = dp_forward(&rig.fwd, &rig.view, &rig.guest[0].in, now_s, &faults) +
+			dp_forward(&rig.fwd, &rig.view, &rig.guest[1].in, now_s, &faults);
+		if (got && settled && v->n < TURN_SAMPLES)
+			v->sample[v->n++] = (float)(__rdtsc() - from) / (float)got;
+		if (round % 16)
+			continue;
+		now = clock_now_ns();
+		if (!settled && now - began > TURN_WAIT_MS * NS_PER_MS) {
+			settled = true;
+			variant_enter(v, true);
+		}
+	}
+	if (faults || rig.guest[2].port.in[0].drops[DP_DROP_rx_spoofed] ||
+		rig.guest[2].port.in[0].drops[DP_DROP_rx_policed] ||
+		rig.guest[2].port.in[0].drops[DP_DROP_rx_vlan])
+		abort(); /* not what was to be measured */
+}
+
+static void variants_run(uint32_t ms)
+{
+	uint64_t began = clock_now_ns(), now = began;
+
+	while (now - began < ms * NS_PER_MS)
+		for (uint32_t k = 0; k < n_variants; k++) {
+			now = clock_now_ns();
+			variant_turn(&variant[k], 1 + (uint32_t)((now - began) / NS_PER_S));
+		}
+	for (uint32_t k = 0; k < n_variants; k++) {
+		struct variant *v = &variant[k];
+
+		qsort(v->sample, v->n, sizeof(v->sample[0]), compare);
+		printf("%u B, %s: %.1f cycles a frame (quartiles %.1f, %.1f), %.3f of the first\n",
+			frame_len, v->name, v->sample[v->n / 2], v->sample[v->n / 4],
+			v->sample[3 * v->n / 4],
+			v->sample[v->n / 2] / variant[0].sample[variant[0].n / 2]);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	enum { SAMPLES = 1 << 20 };
 	static float sample[SAMPLES], with_idle[SAMPLES];
 	uint64_t frames = 0, bursts = 0, began, until, last, took = 0;
-	uint32_t ms = 300, n = 0, k = 0, faults = 0, now_s = 1;
+	uint32_t ms = 300, n = 0, k = 0, faults = 0;
 	struct dp_poll poll = { 0 };
 	pthread_t thread;
 
 	if (argc > 2 && strcmp(argv[1], "macs") == 0) {
-		n_macs = (uint32_t)atoi(argv[2]) / 2;
-		ms = 1500;
+		macs_variants(argv[2]);
+		ms = 3000;
 		argc -= 2;
 		argv += 2;
+	}
+	if (argc > 1 && strcmp(argv[1], "demands") == 0) {
+		demands_variants();
+		ms = 3000;
+		argc--;
+		argv++;
 	}
 	if (argc > 2 && strcmp(argv[1], "idle") == 0) {
 		n_idle = (uint32_t)atoi(argv[2]);
@@ -352,7 +510,7 @@ int main(int argc, char **argv)
 			: strcmp(argv[3], "indirect") == 0 ? INDIRECT
 			: strcmp(argv[3], "packed") == 0   ? PACKED
 							   : ONE;
-	for (int g = 0; g < 2; g++) {
+	for (int g = 0; g < n_guests; g++) {
 		struct rig_guest *q = &rig.guest[g];
 
 		rig_guest_init(q, MEM, 1, false);
@@ -361,18 +519,23 @@ int main(int argc, char **argv)
 			1ull << 32 | 1ull << 15 | 1ull << 28 | (layout == PACKED ? 1ull << 34 : 0),
 			layout == PACKED ? 0x8000 : 0);
 	}
-	rig_init(&rig, 2, 9000);
+	rig_init(&rig, (uint32_t)n_guests, 9000);
 	fdb_fini(&rig.fdb);
 	if (fdb_init(&rig.fdb, 1u << 20, RIG_PORTS, 12345))
 		abort();
-	macs_learn();
 	if (n_idle)
 		idle_make(&poll);
-	for (int g = 0; g < 2; g++)
+	for (int g = 0; g < n_guests; g++)
 		guest_init(g);
 	pin(1);
 	pthread_create(&thread, NULL, guests, NULL);
 	pin(0);
+	if (n_variants) {
+		variants_run(ms);
+		stop = true;
+		pthread_join(thread, NULL);
+		return 0;
+	}
 	began = clock_now_ns();
 	until = began + ms * NS_PER_MS;
 	last = __rdtsc();
@@ -383,8 +546,8 @@ int main(int argc, char **argv)
 
 		if (look)
 			dp_poll_look(&poll, dp_poll_quota(&poll, took));
-		got = dp_forward(&rig.fwd, &rig.view, &rig.guest[0].in, now_s, &faults) +
-			dp_forward(&rig.fwd, &rig.view, &rig.guest[1].in, now_s, &faults);
+		got = dp_forward(&rig.fwd, &rig.view, &rig.guest[0].in, 1, &faults) +
+			dp_forward(&rig.fwd, &rig.view, &rig.guest[1].in, 1, &faults);
 		now = __rdtsc();
 		bursts++;
 		took = got ? now - last : 0;
@@ -397,8 +560,6 @@ int main(int argc, char **argv)
 			else
 				sample[n++] = cycles;
 		}
-		if (n_macs && !(bursts & 1023)) /* ages are renewed once a second */
-			now_s = 1 + (uint32_t)((clock_now_ns() - began) / NS_PER_S);
 		last = now;
 	}
 	stop = true;

@@ -55,10 +55,15 @@ static void learns_moves_refreshes(void **state)
 	assert_int_equal(lookup(&f, 1), 3);
 	epoch = fdb_epoch(&f);
 	assert_int_equal(learn(&f, 1, 3, 100), FDB_KNOWN);
-	assert_int_equal(learn(&f, 1, 3, 101), FDB_REFRESHED);
+	/* An age is renewed after a sixteenth of the shortest ageing, here the default's 300 s. */
+	assert_int_equal(learn(&f, 1, 3, 117), FDB_KNOWN);
+	assert_int_equal(learn(&f, 1, 3, 118), FDB_REFRESHED);
+	assert_int_equal(learn(&f, 1, 3, 118), FDB_KNOWN);
+	fdb_ages_changed(&f, 20, 118);
+	assert_int_equal(learn(&f, 1, 3, 119), FDB_REFRESHED);
 	/* What only ages does not make workers look anew. */
 	assert_int_equal(fdb_epoch(&f), epoch);
-	assert_int_equal(learn(&f, 1, 4, 101), FDB_MOVED);
+	assert_int_equal(learn(&f, 1, 4, 119), FDB_MOVED);
 	assert_int_not_equal(fdb_epoch(&f), epoch);
 	assert_int_equal(lookup(&f, 1), 4);
 	assert_int_equal(f.n_entries, 1);
@@ -272,7 +277,7 @@ static void limits(void **state)
 	}
 	assert_int_equal(f.port_entries[1], 3);
 	a = addr(&f, 1, 0, 2); /* what it has is renewed */
-	assert_int_equal(fdb_learn(&f, &a, 1, 11, 3), FDB_REFRESHED);
+	assert_int_equal(fdb_learn(&f, &a, 1, 30, 3), FDB_REFRESHED);
 	/* What another port has does not move to one that has enough. */
 	assert_int_equal(learn(&f, 9, 2, 10), FDB_LEARNED);
 	a = addr(&f, 1, 0, 9);

@@ -11,7 +11,7 @@
 #include "base/ether.h"
 
 #define VLAN_TAG_LEN 4
-#define LOOK_AHEAD   8 /* frames */
+#define LOOK_AHEAD   16 /* frames */
 
 static inline uint64_t load_u64(const uint8_t *p)
 {

@@ -46,6 +46,13 @@ static uint16_t value_vid(uint64_t v)
 	return v >> 48 & 0xfff;
 }
 
+/* Entries may be thought so much older than they are; but a store to each of a million every second
+ * would cost their look-ups dearly. */
+static uint32_t renew_of(uint32_t age_min_s)
+{
+	return age_min_s < 32 ? 1 : age_min_s / 16;
+}
+
 static uint64_t shape_of(uint32_t n_pairs, uint32_t mask)
 {
 	return n_pairs | (uint64_t)mask << 32;
@@ -78,10 +85,10 @@ static size_t buckets_size(const struct fdb *f)
 
 /* Large tables in large pages, where their TLB misses would cost more than the rest of a look-up;
  * the beginning, which is all that most have, in small ones. Only advice. */
-static void buckets_advise(const struct fdb *f)
+static void pages_advise(void *p, size_t size)
 {
-	uintptr_t from = ((uintptr_t)f->buckets + 2 * HUGE - 1) & ~(uintptr_t)(HUGE - 1);
-	uintptr_t end = (uintptr_t)f->buckets + buckets_size(f);
+	uintptr_t from = ((uintptr_t)p + 2 * HUGE - 1) & ~(uintptr_t)(HUGE - 1);
+	uintptr_t end = (uintptr_t)p + size;
 
 	if (from < end)
 		madvise((void *)from, end - from, MADV_HUGEPAGE);
@@ -103,6 +110,7 @@ int fdb_init(struct fdb *f, uint32_t max_buckets, uint32_t n_ports, uint64_t see
 	f->n_ports = n_ports;
 	f->seed = seed;
 	f->age_min_s = AGE_DEFAULT_S;
+	f->renew_s = renew_of(AGE_DEFAULT_S);
 	f->buckets = pages_get(buckets_size(f));
 	f->net_entries = pages_get(FDB_NETS * sizeof(*f->net_entries));
 	f->port_entries = calloc(n_ports, sizeof(*f->port_entries));
@@ -111,7 +119,8 @@ int fdb_init(struct fdb *f, uint32_t max_buckets, uint32_t n_ports, uint64_t see
 		fdb_fini(f);
 		return -ENOMEM;
 	}
-	buckets_advise(f);
+	pages_advise(f->buckets, buckets_size(f) / 2);
+	pages_advise(f->buckets + f->pairs_max, buckets_size(f) / 2);
 	return 0;
 }
 
@@ -129,6 +138,11 @@ void fdb_fini(struct fdb *f)
 static void epoch_advance(struct fdb *f)
 {
 	__atomic_fetch_add(&f->epoch, 1, __ATOMIC_RELEASE);
+}
+
+static struct fdb_bucket *second_of(const struct fdb *f, const struct fdb_bucket *first)
+{
+	return &f->buckets[(size_t)(first - f->buckets) + f->pairs_max];
 }
 
 /* The slot of an address in one bucket with its value, or -1. As readers must do it. All keys are
@@ -164,7 +178,7 @@ static inline struct fdb_bucket *addr_find(
 		*slot = bucket_read(b, a, v);
 		if (*slot >= 0)
 			return b;
-		b = fdb_other(f, b);
+		b = second_of(f, b);
 		*slot = bucket_read(b, a, v);
 		if (*slot >= 0)
 			return b;
@@ -184,7 +198,7 @@ uint16_t fdb_lookup(const struct fdb *f, const struct fdb_addr *a)
 /* Everything from here to fdb_learn is under the lock. */
 static void count_chunk(struct fdb *f, const struct fdb_bucket *b, uint64_t v, int by)
 {
-	struct fdb_chunk *c = &f->chunks[(size_t)(b - f->buckets) / 2 / CHUNK_PAIRS];
+	struct fdb_chunk *c = &f->chunks[(size_t)(b - f->buckets) % f->pairs_max / CHUNK_PAIRS];
 	uint32_t due = value_seen(v) + f->age_min_s;
 
 	if (by > 0 && !(v & FDB_STATIC) && (!c->n || (int32_t)(due - c->due_s) < 0))
@@ -231,9 +245,9 @@ static void pair_split(struct fdb *f, uint32_t from, uint32_t to, uint32_t mask)
 {
 	for (uint32_t pass = 0; pass < 2; pass++) {
 		for (uint32_t i = 0; i < 2 * FDB_BUCKET_SIZE; i++) {
-			struct fdb_bucket *old =
-				&f->buckets[2 * (size_t)from + i / FDB_BUCKET_SIZE];
-			struct fdb_bucket *new = &f->buckets[2 * (size_t)to + i / FDB_BUCKET_SIZE];
+			size_t side = i / FDB_BUCKET_SIZE * (size_t)f->pairs_max;
+			struct fdb_bucket *old = &f->buckets[side + from];
+			struct fdb_bucket *new = &f->buckets[side + to];
 			uint32_t s = i % FDB_BUCKET_SIZE;
 			uint64_t key = old->key[s], v = old->value[s];
 
@@ -270,10 +284,13 @@ static bool slot_free_find(
 	const struct fdb *f, const struct fdb_addr *a, struct fdb_bucket **b, int *slot)
 {
 	*b = fdb_bucket(f, f->shape, a);
-	for (int side = 0; side < 2; side++, *b = fdb_other(f, *b))
+	for (int side = 0; side < 2; side++) {
+		if (side)
+			*b = second_of(f, *b);
 		for (*slot = 0; *slot < FDB_BUCKET_SIZE; ++*slot)
 			if (!(*b)->key[*slot])
 				return true;
+	}
 	return false;
 }
 
@@ -289,7 +306,9 @@ static bool victim_find(const struct fdb *f, const struct fdb_addr *a, uint16_t 
 	uint32_t oldest = UINT32_MAX;
 
 	*best = NULL;
-	for (int side = 0; side < 2; side++, b = fdb_other(f, b)) {
+	for (int side = 0; side < 2; side++) {
+		if (side)
+			b = second_of(f, b);
 		for (int i = 0; i < FDB_BUCKET_SIZE; i++) {
 			uint64_t v = b->value[i];
 			uint32_t n = f->port_entries[value_port(v)];
@@ -359,7 +378,11 @@ enum fdb_result fdb_learn(
 	int i;
 
 	b = addr_find(f, a, &i, &v);
-	if (b && (v == want || v & FDB_STATIC))
+	if (b &&
+		(v & FDB_STATIC ||
+			(value_port(v) == port &&
+				now_s - value_seen(v) <
+					__atomic_load_n(&f->renew_s, __ATOMIC_RELAXED))))
 		return FDB_KNOWN;
 	/* Only the seconds change, so whatever happens to the slot meanwhile the counts stay right;
 	 * the worst is that a like entry of the same port looks younger than it is. */
@@ -415,15 +438,17 @@ void fdb_static_del(struct fdb *f, const struct fdb_addr *a, uint16_t port)
 static uint32_t chunk_sweep(
 	struct fdb *f, uint32_t c, bool (*keep)(void *arg, const struct fdb_entry *e), void *arg)
 {
-	uint32_t first = c * CHUNK_PAIRS * 2, end = first + CHUNK_PAIRS * 2, removed = 0;
+	uint32_t first = c * CHUNK_PAIRS, end = first + CHUNK_PAIRS, removed = 0;
 
-	if (end > 2 * n_pairs(f))
-		end = 2 * n_pairs(f);
-	for (uint32_t n = first * FDB_BUCKET_SIZE; n < end * FDB_BUCKET_SIZE; n++) {
-		struct fdb_bucket *b = &f->buckets[n / FDB_BUCKET_SIZE];
+	if (end > n_pairs(f))
+		end = n_pairs(f);
+	for (uint32_t n = first * 2 * FDB_BUCKET_SIZE; n < end * 2 * FDB_BUCKET_SIZE; n++) {
+		struct fdb_bucket *b = &f->buckets[n / FDB_BUCKET_SIZE / 2];
 		uint32_t i = n % FDB_BUCKET_SIZE;
 		uint64_t key, v;
 
+		if (n / FDB_BUCKET_SIZE % 2)
+			b = second_of(f, b);
 		key = __atomic_load_n(&b->key[i], __ATOMIC_ACQUIRE);
 		v = __atomic_load_n(&b->value[i], __ATOMIC_ACQUIRE);
 		if (!key || __atomic_load_n(&b->key[i], __ATOMIC_RELAXED) != key)
@@ -512,6 +537,7 @@ void fdb_ages_changed(struct fdb *f, uint32_t age_min_s, uint32_t now_s)
 {
 	fdb_lock(f);
 	f->age_min_s = age_min_s;
+	__atomic_store_n(&f->renew_s, renew_of(age_min_s), __ATOMIC_RELAXED);
 	for (uint32_t c = 0; c < n_chunks(f); c++)
 		f->chunks[c].due_s = now_s;
 	fdb_unlock(f);

@@ -4,7 +4,7 @@
  *
  * A hash of buckets, each one cache line of four entries: an 8-byte key and an 8-byte value. An
  * address may lie in either bucket of a pair of neighbours. Look-ups take no lock and write
- * nothing; a renewed age is one compare-and-swap. Other changes are rare (a new address, a move):
+ * nothing; a renewed age is one compare-and-swap, and not each second. Other changes are rare (a new address, a move):
  * they take one lock. Readers check the key again after reading the value. The network and the MAC
  * are the key; the VLAN stands in the value, for want of room, and is compared as well.
  *
@@ -56,6 +56,7 @@ struct fdb {
 	/* Under the lock; read relaxed. */
 	uint32_t n_entries;
 	uint32_t age_min_s;     /* no network's ageing is shorter */
+	uint32_t renew_s;       /* an age is renewed when it is so old: a sixteenth of that */
 	uint32_t *port_entries; /* learnt ones, by port id */
 	uint32_t *net_entries;  /* all, by network id */
 	struct fdb_chunk *chunks;
@@ -66,7 +67,7 @@ enum fdb_result {
 	FDB_LEARNED,   /* new */
 	FDB_MOVED,     /* was at another port */
 	FDB_REFRESHED, /* known, age renewed */
-	FDB_KNOWN,     /* known, age is this second's; or static, wherever */
+	FDB_KNOWN,     /* known, not old enough to be renewed; or static, wherever */
 	FDB_FULL,      /* no room that this port may take */
 	FDB_LIMITED,   /* the port has as many as it may have */
 };
@@ -98,8 +99,8 @@ static inline struct fdb_addr fdb_addr(const struct fdb *f, uint64_t key, uint16
 int fdb_init(struct fdb *f, uint32_t max_buckets, uint32_t n_ports, uint64_t seed);
 void fdb_fini(struct fdb *f);
 
-/* The first of the two buckets that an address may be in, in a table of that shape. The other one
- * is its neighbour: fdb_other. */
+/* The first of the two buckets that an address may be in, in a table of that shape. All first
+ * buckets lie together, and the second ones, which few look-ups need, behind them. */
 static inline struct fdb_bucket *fdb_bucket(
 	const struct fdb *f, uint64_t shape, const struct fdb_addr *a)
 {
@@ -108,12 +109,7 @@ static inline struct fdb_bucket *fdb_bucket(
 
 	if (pair >= n_pairs) /* not split yet */
 		pair &= mask >> 1;
-	return &f->buckets[(size_t)pair * 2 + (a->hash >> 31)];
-}
-
-static inline struct fdb_bucket *fdb_other(const struct fdb *f, const struct fdb_bucket *b)
-{
-	return &f->buckets[(size_t)(b - f->buckets) ^ 1];
+	return &f->buckets[pair];
 }
 
 static inline void fdb_prefetch(const struct fdb *f, const struct fdb_addr *a)
