@@ -45,6 +45,24 @@ static void add_drop(struct bench_switch_result *s, const char *reason, uint64_t
 	s->drop[i].n += n;
 }
 
+/* A mirror's target gets copies: what becomes of those is not the traffic's business. */
+static bool is_mirror_target(const json_t *ports, const json_t *port)
+{
+	const char *name = json_string_value(json_object_get(port, "name"));
+	const json_t *p;
+	size_t i;
+
+	json_array_foreach (ports, i, p) {
+		const json_t *policy = json_object_get(p, "policy");
+		const char *to = json_string_value(
+			json_object_get(json_object_get(policy, "mirror"), "to"));
+
+		if (to && name && strcmp(to, name) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* All ports' and workers' counters, summed. */
 static int sum_stats(const json_t *stats, struct bench_switch_result *s, struct err *e)
 {
@@ -56,6 +74,8 @@ static int sum_stats(const json_t *stats, struct bench_switch_result *s, struct 
 	if (!json_is_array(ports) || !json_is_array(workers))
 		return err_set(e, -EPROTO, "the switch's stats lack \"ports\" or \"workers\"");
 	json_array_foreach (ports, i, port) {
+		if (is_mirror_target(ports, port))
+			continue;
 		if (bench_add_numbers(port, port_numbers, s, "a port of the switch's stats", e) ||
 			bench_add_numbers(
 				json_object_get(port, "rx"), port_rx, s, "a port's rx", e) ||
@@ -145,7 +165,7 @@ int bench_nets_sum(
 		for (size_t k = 0; name && k < t->n_networks; k++)
 			if (strcmp(t->networks[k].name, name) == 0)
 				to = &net[k];
-		if (!to)
+		if (!to || is_mirror_target(json_object_get(stats, "ports"), port))
 			continue;
 		if (bench_add_numbers(json_object_get(port, "rx"), rx, to, "a port's rx", e) ||
 			bench_add_numbers(json_object_get(port, "tx"), tx, to, "a port's tx", e) ||

@@ -17,8 +17,9 @@
 
 #define NOT_MAPPED \
 	"the front end's memory can't be mapped: it came without a file, or none can map it; " SHARE_IT
-#define NOT_SHARED \
-	"the guest kicks, but its rings stay empty: its memory is mapped privately; " SHARE_IT
+
+static const char not_shared[] =
+	"the guest kicks, but its rings stay empty: its memory is mapped privately; " SHARE_IT;
 
 /* A driver that kicks a ring so often without an entry in it does not exist; but a VMM kicks each
  * ring once when it starts. */
@@ -40,7 +41,7 @@ void sw_trouble_mem_done(struct sw_port *p)
 {
 	p->mem_asked = 0;
 	p->trouble = NULL;
-	p->kicks_begin = p->kicks;
+	p->in_kicks = 0;
 }
 
 void sw_trouble_mem_refused(struct sw_port *p)
@@ -50,20 +51,30 @@ void sw_trouble_mem_refused(struct sw_port *p)
 	p->mem_asked = 0;
 }
 
-/* Kicks for an input ring that has never held an entry. */
-static void kicks_in_vain(struct sw *sw, struct sw_port *p)
+/* Has any input ring ever held an entry? The worker's fields may change while they are read; but a
+ * ring that was used at all has counted frames, and is not looked at again. */
+static bool has_sent(const struct sw_port *p)
 {
 	for (uint32_t i = 0; i < p->queues; i++) {
 		const struct dp_inq *q = p->in[i];
 
-		/* The worker's fields may change while they are read; but a ring that was used at
-		 * all has counted frames, and is not looked at again. */
-		if (!q || dp_counter_read(&q->stats->traffic.frames) || ring_has_history(&q->ring))
-			return;
+		if (q && (dp_counter_read(&q->stats->traffic.frames) || ring_has_history(&q->ring)))
+			return true;
+	}
+	return false;
+}
+
+/* Kicks for input rings that have never held an entry. */
+static void kicks_in_vain(struct sw *sw, struct sw_port *p)
+{
+	if (has_sent(p)) {
+		if (p->trouble == not_shared)
+			p->trouble = NULL;
+		return;
 	}
 	sw_port_kicks(sw, p);
-	if (p->kicks - p->kicks_begin >= KICKS_IN_VAIN)
-		trouble_set(p, NOT_SHARED);
+	if (p->in_kicks >= KICKS_IN_VAIN)
+		trouble_set(p, not_shared);
 }
 
 void sw_trouble_tick(struct sw *sw)
@@ -76,7 +87,7 @@ void sw_trouble_tick(struct sw *sw)
 		/* The message fails, but the connection stays: nobody else tells us. */
 		if (p->mem_asked && p->mem_asked++ > 1)
 			sw_trouble_mem_refused(p);
-		if (p->mem && p->in[0] && !p->trouble)
+		if (p->mem && p->in[0] && (!p->trouble || p->trouble == not_shared))
 			kicks_in_vain(sw, p);
 	}
 }

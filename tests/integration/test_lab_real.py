@@ -106,6 +106,28 @@ class Topologies(RealCase):
             self.assertFalse(os.path.exists("/var/run/dpdk/rte"))
         self.assertIn("nothing to do", self.lanyard("down", name).stdout)
 
+    @slow
+    def test_office(self):
+        """VLANs, a policed port, one that is mirrored to nobody yet: what is asked for is done,
+        nothing else is lost, and who is silent is not in trouble."""
+        self.up("office")
+        wait_until(lambda: self.node("desk")["uptime_s"] >= 5, 20, "some ticks of the switch")
+        self.assertEqual({None}, {p["reason"] for p in self.status()["ports"]})
+        self.lanyard("bench", "office", "--json", self.path("office.json"), status=None)
+        with open(self.path("office.json")) as f:
+            trials = json.load(f)["trials"]
+        by_name = {}
+        for t in trials:
+            by_name.setdefault(t["name"], []).append(t)
+        policed, = by_name["policed"][0]["rounds"]
+        self.assertEqual({"rx_policed": policed["lost"]}, policed["switch"]["drops"])
+        # 100 Mbit/s of frames without FCS, and a burst of 64 KiB.
+        most = (100e6 * policed["flows"][0]["send_s"] / 8 + 65536) / 1514
+        self.assertLessEqual(policed["received"], most * 1.02)
+        for t in by_name["desk to gateway"]:
+            self.assertEqual({}, t["rounds"][0]["switch"]["drops"])
+        self.lanyard("down", "office")
+
     def test_pair(self):
         self.cycle("pair", 2, 2)
 
