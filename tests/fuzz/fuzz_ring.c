@@ -114,12 +114,13 @@ static void make_valid(struct rig_guest *g, struct ring *ring, bool write)
 static void add_entries(struct ring *ring, uint32_t n)
 {
 	uint16_t at = ring->avail_next;
-	bool wrap = ring->avail_wrap;
+	bool wrap;
 
 	if (!ring->packed) {
 		ring->avail->idx = (uint16_t)(ring->avail->idx + n);
 		return;
 	}
+	wrap = ring->avail_wrap;
 	for (uint32_t i = 0; i < n; i++) {
 		uint16_t *flags = &ring->pdesc[at].flags;
 
