@@ -9,6 +9,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness
 from harness import Case, RpcError, rpc_once, wait_until
+from netns import Netns
 from pcapng import Reader
 from ringclient import RingClient
 
@@ -172,6 +173,48 @@ class Copies(Mirrors):
         self.send("a", ALL, MAC[1], 3)
         self.send("b", ALL, MAC[2], 4)
         self.assertEqual({"a": 4, "b": 3, "c": 7, "ear": 7}, self.counts())
+
+
+class Kernel(Mirrors):
+    def test_tagged_frames(self):
+        """A host's tcpdump, so to speak: every byte of what a trunk port sends and gets."""
+        self.sw = self.switch()
+        self.sw.call("network_add", name="lan")
+        policies = {"ear": {}, "b": {"vlan": {"access": 10}}, "c": {"vlan": {"access": 20}},
+                    "a": {"vlan": {"trunk": [10, 20], "native": 10}, "mirror": {"to": "ear"}}}
+        raw = {}
+        for i, (name, policy) in enumerate(policies.items()):
+            ifname = f"lyt{os.getpid() % 100000}.{i}"
+            ns = Netns()
+            self.addCleanup(ns.close)
+            self.sw.call("port_add", name=name, network="lan", kind="tap", ifname=ifname,
+                         **policy)
+            ns.take(ifname)
+            wait_until(lambda: self.sw.port(name)["state"] == "up", 10, f"{name} to be up")
+            raw[name] = ns.raw(ifname)
+            self.addCleanup(raw[name].close)
+        before = self.sw.port("ear")["tx"]["frames"]
+        station = {n: bytes.fromhex(f"0200000000{i:02x}") for i, n in enumerate("abc", 1)}
+
+        def frame(name, tag=b"", payload=b"x" * 60):
+            return b"\xff" * 6 + station[name] + tag + b"\x88\xb5" + payload
+
+        tag20, no_vlan = b"\x81\x00\xa0\x14", b"\x81\x00\x00\x1e"
+        # From a: untagged, in VLAN 20 with priority 5, and in VLAN 30, which is refused.
+        for sent, by, shown in [
+                ("a", frame("a"), frame("a")),
+                ("a", frame("a", tag20), frame("a", tag20)),
+                ("a", frame("a", no_vlan), frame("a", no_vlan)),
+                ("b", frame("b"), frame("b")),  # a's native VLAN
+                ("c", frame("c"), frame("c", b"\x81\x00\x00\x14")),
+                ("a", frame("a", tag20, b"y" * 1400), frame("a", tag20, b"y" * 1400))]:
+            with self.subTest(sent=sent, shown=shown[12:20].hex()):
+                raw[sent].send(by)
+                self.assertEqual(shown, raw["ear"].receive())
+        # b and c talk to themselves and to a; nothing else came to the ear.
+        self.assertEqual(6, self.sw.port("ear")["tx"]["frames"] - before)
+        self.assertEqual({"rx_vlan": 1}, {k: n for k, n in self.drops("a").items()
+                                         if k == "rx_vlan"})
 
 
 class Changes(Mirrors):
