@@ -13,6 +13,7 @@
 #define FINISH_TIMEOUT_NS (5 * NS_PER_S)
 #define DRAIN_TIMEOUT_NS  (2 * NS_PER_S)
 #define DRAIN_POLL_NS     (30 * NS_PER_MS)
+#define DRAIN_QUIET_POLLS 7 /* who has lost its CPU, switch or guest, comes back by then */
 
 /* ---- learning ---- */
 
@@ -209,6 +210,7 @@ static int finish_senders(struct bench_env *env, const struct bench_trial *x, js
 static int drain(struct bench_env *env, const struct bench_trial *x, json_t **status, struct err *e)
 {
 	uint64_t deadline = clock_now_ns() + DRAIN_TIMEOUT_NS, before = UINT64_MAX, now;
+	unsigned quiet = 0;
 	int rc;
 
 	for (;;) {
@@ -217,7 +219,9 @@ static int drain(struct bench_env *env, const struct bench_trial *x, json_t **st
 		if (rc)
 			return rc;
 		now = count_frames(status, env->t->n_nodes, "receive");
-		if (now == before || now >= count_frames(status, env->t->n_nodes, "send") ||
+		quiet = now == before ? quiet + 1 : 0;
+		if (quiet == DRAIN_QUIET_POLLS ||
+			now >= count_frames(status, env->t->n_nodes, "send") ||
 			clock_now_ns() > deadline)
 			return 0;
 		before = now;
