@@ -86,7 +86,7 @@ static double plan_step(struct plan *p, struct balance_move *m)
 	return 0;
 }
 
-uint32_t balance_plan(struct balance_queue *q, uint32_t n, uint32_t n_workers,
+uint32_t balance_plan(struct balance_queue *q, uint32_t n, uint32_t n_workers, double gain_min,
 	struct balance_move *move, uint32_t max)
 {
 	struct plan p = { .q = q, .n = n, .n_workers = n_workers };
@@ -106,8 +106,8 @@ uint32_t balance_plan(struct balance_queue *q, uint32_t n, uint32_t n_workers,
 
 		move[i].to = moved->worker;
 		moved->fixed = false;
-		if (sum < BALANCE_GAIN_MIN)
+		if (sum < gain_min)
 			moved->worker = was;
 	}
-	return sum < BALANCE_GAIN_MIN ? 0 : n_moves;
+	return sum < gain_min ? 0 : n_moves;
 }

@@ -19,6 +19,8 @@
 
 /* What a plan must bring, in squares of a CPU: 0.01 is two queues of 7 % taken apart. */
 #define BALANCE_GAIN_MIN 0.01
+/* On somebody's request: two queues of 1 %. */
+#define BALANCE_GAIN_ASKED 0.0002
 
 /* Queues below this share of a CPU are not worth a move. */
 #define BALANCE_LOAD_MIN 0.005
@@ -50,8 +52,8 @@ struct balance_meter {
 void balance_measure(struct balance_meter *m, uint64_t cycles, uint64_t elapsed);
 
 /* Fills move[] (max of them; no queue twice) and changes q[].worker accordingly. Returns how many;
- * 0 and nothing changed: it is good as it is. */
-uint32_t balance_plan(struct balance_queue *q, uint32_t n, uint32_t n_workers,
+ * 0 and nothing changed: it is good as it is, or not worth it (gain_min). */
+uint32_t balance_plan(struct balance_queue *q, uint32_t n, uint32_t n_workers, double gain_min,
 	struct balance_move *move, uint32_t max);
 
 #endif

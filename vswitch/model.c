@@ -415,7 +415,7 @@ void sw_tick(struct sw *sw)
 	sw_edge_tick(sw);
 	pthread_mutex_lock(&sw->lock);
 	sw_load_measure(sw);
-	sw_rebalance(sw, NULL);
+	sw_rebalance(sw);
 	sw_trouble_tick(sw);
 	n_ages = ages_get(sw, ages);
 	pthread_mutex_unlock(&sw->lock);

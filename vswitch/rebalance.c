@@ -115,7 +115,7 @@ static json_t *move_json(const struct move *m)
 		"from", (int)m->from, "to", (int)m->to);
 }
 
-void sw_rebalance(struct sw *sw, json_t *done)
+static void rebalance(struct sw *sw, double gain_min, json_t *done)
 {
 	struct balance_move plan[MOVES_MAX];
 	struct move moves[MOVES_MAX], *whose;
@@ -130,7 +130,7 @@ void sw_rebalance(struct sw *sw, json_t *done)
 	whose = calloc(n + 1, sizeof(*whose));
 	if (q && whose) {
 		n = queues_list(sw, q, whose);
-		n_moves = balance_plan(q, n, sw->n_workers, plan, MOVES_MAX);
+		n_moves = balance_plan(q, n, sw->n_workers, gain_min, plan, MOVES_MAX);
 		for (uint32_t i = 0; i < n_moves; i++) {
 			moves[i] = whose[plan[i].queue];
 			moves[i].to = plan[i].to;
@@ -144,12 +144,17 @@ void sw_rebalance(struct sw *sw, json_t *done)
 	free(whose);
 }
 
+void sw_rebalance(struct sw *sw)
+{
+	rebalance(sw, BALANCE_GAIN_MIN, NULL);
+}
+
 json_t *sw_rebalance_now(struct sw *sw)
 {
 	json_t *moves = json_array();
 
 	pthread_mutex_lock(&sw->lock);
-	sw_rebalance(sw, moves);
+	rebalance(sw, BALANCE_GAIN_ASKED, moves);
 	pthread_mutex_unlock(&sw->lock);
 	return json_pack("{s:o}", "moves", moves);
 }

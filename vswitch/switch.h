@@ -189,9 +189,9 @@ void sw_ring_recall(struct sw *sw, struct sw_port *p, uint32_t ring);
 void sw_load_measure(struct sw *sw);
 /* The worker that a queue from the guest, about to be served, should have. */
 uint16_t sw_worker_pick(const struct sw *sw, const struct sw_port *p, uint32_t pair);
-/* Moves queues if that is worth it. done: an array that gets the moves, or NULL. */
-void sw_rebalance(struct sw *sw, struct json_t *done);
-/* The same on request, without the lock: {"moves": [...]}. */
+/* Moves queues if that is worth it. */
+void sw_rebalance(struct sw *sw);
+/* On request, without the lock: moves them if it brings anything at all. {"moves": [...]} */
 struct json_t *sw_rebalance_now(struct sw *sw);
 /* Without the lock: keeps a queue at a worker, or (-1) leaves the choice to the switch again. */
 int sw_queue_assign(struct sw *sw, const char *port, uint32_t pair, int worker, struct err *e);

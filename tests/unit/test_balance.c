@@ -35,7 +35,7 @@ static uint32_t plan(struct balance_queue *q, uint32_t n, uint32_t n_workers, ui
 
 	memcpy(was, q, n * sizeof(*q));
 	before = loads_of(q, n, n_workers, load);
-	k = balance_plan(q, n, n_workers, m, max);
+	k = balance_plan(q, n, n_workers, BALANCE_GAIN_MIN, m, max);
 	after = loads_of(q, n, n_workers, load);
 	assert_true(k <= max);
 	for (uint32_t i = 0; i < k; i++) {
@@ -91,7 +91,12 @@ static void test_not_worth_it(void **state)
 		{ 0.41, 1, false } };
 	struct balance_queue none[] = { { 0, 0, false }, { 0, 0, false } };
 
+	struct balance_move m[2];
+
 	assert_int_equal(0, plan(q, 2, 2, MAX));
+	/* But it is if somebody asks for it. */
+	assert_int_equal(1, balance_plan(q, 2, 2, BALANCE_GAIN_ASKED, m, 2));
+	assert_int_equal(0, balance_plan(q, 2, 2, BALANCE_GAIN_ASKED, m, 2));
 	assert_int_equal(0, plan(near, 3, 2, MAX));
 	assert_int_equal(0, plan(none, 2, 2, MAX));
 	assert_int_equal(0, plan(none, 0, 2, MAX));

@@ -26,9 +26,6 @@
 /* Rounds without a frame after which a queue is idle. */
 #define DP_POLL_QUIET 64
 
-/* Of the idle queues, one in so many is looked at in a round that found nothing. */
-#define DP_POLL_TURNS 16
-
 /* Cycles of moving frames for each idle queue that is looked at: a look costs some 25 (its line is in
  * no near cache, nor its page), so that is what 3 % buy. 256 silent queues are seen in 0.1 ms. */
 #define DP_POLL_CYCLES 1024
@@ -63,12 +60,9 @@ void dp_poll_hint(struct dp_poll *p, const void *q);
  * none, stands at active[i]. */
 bool dp_poll_demote(struct dp_poll *p, uint32_t i);
 
-/* How many idle queues to look at next, after a round that moved frames for so many cycles; 0: it
- * found none. */
+/* How many idle queues to look at after a round that moved frames for so many cycles. */
 static inline uint32_t dp_poll_quota(const struct dp_poll *p, uint64_t cycles)
 {
-	if (!cycles)
-		return (p->n_idle + DP_POLL_TURNS - 1) / DP_POLL_TURNS;
 	cycles = 1 + cycles / DP_POLL_CYCLES;
 	return cycles < p->n_idle ? (uint32_t)cycles : p->n_idle;
 }

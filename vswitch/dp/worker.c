@@ -20,6 +20,9 @@
  * round waits longer, up to this many pauses (40 to 65 cycles each on Zen 3, 140 on Skylake). */
 #define BACKOFF_PAUSES_MAX 16
 
+/* Idle queues that can be looked at in the time of a pause. */
+#define LOOKS_A_PAUSE 4
+
 /* A front end that gave no kick fd can't wake us: look at its rings this often. */
 #define SLEEP_NO_KICK_MS 1
 
@@ -63,7 +66,8 @@ static void queues_move(struct dp_poll *p)
 		sched_yield();
 }
 
-/* One burst of every queue that is active, and of those of `look` idle ones that have news. */
+/* One burst of every queue that is active, and (after a sleep) of those of `look` idle ones that have
+ * news: others are looked at between rounds, so that frames don't wait for it. */
 static uint32_t worker_round(struct dp_worker *w, const struct dp_view *v, uint32_t look)
 {
 	struct dp_poll *p = &w->poll;
@@ -173,6 +177,18 @@ static void worker_sleep(struct dp_worker *w)
 			w->woken[w->n_woken++] = ev[i].data.ptr;
 }
 
+/* After an empty round: time for idle queues, else a pause. */
+static void worker_pause(struct dp_worker *w, uint32_t pauses)
+{
+	uint32_t looks = LOOKS_A_PAUSE * (1 + pauses);
+
+	if (looks > w->poll.n_idle)
+		looks = w->poll.n_idle;
+	dp_poll_look(&w->poll, looks);
+	for (uint32_t i = looks / LOOKS_A_PAUSE; i < pauses; i++)
+		_mm_pause();
+}
+
 static void worker_loop(struct dp_worker *w)
 {
 	struct dp_shared *s = w->shared;
@@ -183,24 +199,23 @@ static void worker_loop(struct dp_worker *w)
 	while (!__atomic_load_n(&s->stop, __ATOMIC_RELAXED)) {
 		const struct dp_view *v = __atomic_load_n(&s->view, __ATOMIC_ACQUIRE);
 		uint32_t got = worker_round(w, v, look);
-		uint64_t now = __rdtsc();
+		uint64_t now = __rdtsc(), took = now - w->last;
 
 		dp_count(&w->stats.polls, 1);
-		look = dp_poll_quota(&w->poll, got ? now - w->last : 0);
+		look = 0;
+		w->last = now;
 		if (likely(got)) {
-			dp_count(&w->stats.busy_cycles, now - w->last);
-			idle_since = w->last = now;
+			dp_count(&w->stats.busy_cycles, took);
+			dp_poll_look(&w->poll, dp_poll_quota(&w->poll, took));
+			idle_since = now;
 			pauses = 0;
 		} else {
+			worker_pause(w, pauses);
+			w->last = __rdtsc();
 			dp_count(&w->stats.empty_polls, 1);
-			dp_count(&w->stats.idle_cycles, now - w->last);
-			w->last = now;
-			for (uint32_t i = 0; i < pauses; i++)
-				_mm_pause();
+			dp_count(&w->stats.idle_cycles, took + w->last - now);
 			if (pauses < BACKOFF_PAUSES_MAX)
 				pauses++;
-			else
-				look = UINT32_MAX; /* there is time for all */
 			if (!s->busy && now - idle_since > s->spin_cycles) {
 				worker_sleep(w);
 				idle_since = w->last = __rdtsc();
