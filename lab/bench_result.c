@@ -189,6 +189,27 @@ static void diff_cpus(const struct bench_raw *raw, struct bench_round *r)
 	}
 }
 
+/* Flows between ports whose policies keep them apart: the switch floods such a frame to nobody, and
+ * where it counts no drop for that, the topology is the reason. */
+static void explain_apart(
+	const struct topology *t, const struct bench_trial *x, struct bench_round *r)
+{
+	uint64_t lost = 0;
+	char why[128];
+
+	for (size_t i = 0; i < x->n_flows; i++) {
+		const struct topo_end *a = &x->flows[i].from, *b = &x->flows[i].to;
+
+		if (topology_apart(&t->nodes[a->node].nics[a->nic].policy,
+			    &t->nodes[b->node].nics[b->nic].policy, why, sizeof(why)))
+			lost += r->flow[i].sent - r->flow[i].received;
+	}
+	if (r->unexplained <= 0)
+		return;
+	r->apart = (uint64_t)r->unexplained < lost ? r->unexplained : (int64_t)lost;
+	r->unexplained -= r->apart;
+}
+
 int bench_round_make(const struct topology *t, const struct bench_trial *x,
 	const struct bench_raw *raw, struct bench_round *r, struct err *e)
 {
@@ -225,6 +246,7 @@ int bench_round_make(const struct topology *t, const struct bench_trial *x,
 	}
 	r->lost = (int64_t)(r->sent - r->received);
 	r->unexplained = r->lost - (int64_t)(r->sw.dropped + corrupt);
+	explain_apart(t, x, r);
 	diff_cpus(raw, r);
 	bench_round_judge(t, x, raw, r);
 	return 0;

@@ -104,7 +104,8 @@ struct bench_round {
 	struct bench_cpu *cpu; /* of the switch, then of the nodes */
 	size_t n_cpus;
 	uint64_t sent, received;
-	int64_t lost, unexplained;     /* unexplained: lost, but neither dropped nor corrupt */
+	int64_t lost, unexplained;     /* unexplained: lost, but none of these: dropped, corrupt, */
+	int64_t apart;                 /* sent to where the ports' policies let nothing through */
 	double sent_fps, received_fps; /* sums over the flows */
 	bool missed;
 	size_t n_warnings;

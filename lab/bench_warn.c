@@ -214,7 +214,7 @@ void bench_round_judge(const struct topology *t, const struct bench_trial *x,
 	const struct bench_raw *raw, struct bench_round *r)
 {
 	warn_flows(t, x, r);
-	if (r->sw.flooded)
+	if (r->sw.flooded && !r->apart)
 		bench_round_warn(r, BENCH_FLOODED, (double)r->sw.flooded,
 			"%llu frames were flooded: an address was forgotten during the trial "
 			"(ageing_s), or never learnt",

@@ -142,6 +142,7 @@ static json_t *round_json(
 	json_object_set_new(j, "received", count(r->received));
 	json_object_set_new(j, "lost", json_integer(r->lost));
 	json_object_set_new(j, "loss_ratio", ratio(r->lost, r->sent));
+	json_object_set_new(j, "apart", json_integer(r->apart));
 	json_object_set_new(j, "unexplained", json_integer(r->unexplained));
 	json_object_set_new(j, "missed", json_boolean(r->missed));
 	json_object_set_new(j, "sent_fps", report_number(r->sent_fps));

@@ -295,6 +295,10 @@ static void print_losses(
 	if (corrupt)
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%llu arrived corrupt",
 			len ? ", " : "", (unsigned long long)corrupt);
+	if (round->apart > 0)
+		len += (size_t)snprintf(text + len, sizeof(text) - len,
+			"%s%lld to where policy lets nothing through", len ? ", " : "",
+			(long long)round->apart);
 	if (round->unexplained > 0)
 		snprintf(text + len, sizeof(text) - len, "%s%lld UNEXPLAINED", len ? ", " : "",
 			(long long)round->unexplained);

@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import huge_free, main, wait_until  # noqa: E402,F401
+from harness import TOPOLOGIES, huge_free, main, wait_until  # noqa: E402,F401
 from test_lab_real import RealCase  # noqa: E402
 
 VM = {"kind": "vm", "guest": "probe", "memory": "32M", "nics": [{"network": "lan"}]}
@@ -170,6 +170,23 @@ class Moving(RealCase):
         self.apply()
         wait_until(lambda: not os.path.exists(f"/sys/class/net/{name}"), 10, "the tap to go")
         self.lanyard("down", self.lab)
+
+
+class Apart(RealCase):
+    def test_vlans(self):
+        """topologies/vlans.json: what is of one VLAN arrives, tag or not; what is kept apart doesn't,
+        and that is neither a fault nor left unexplained."""
+        path = self.path("result.json")
+        self.lanyard("bench", os.path.join(TOPOLOGIES, "vlans.json"), "--seconds", "1", "--json",
+                     path, timeout_s=120)
+        with open(path) as f:
+            rounds = {t["name"]: t["rounds"][0] for t in json.load(f)["trials"]}
+        self.assertGreater(rounds["one VLAN"]["received"], 1000)
+        self.assertEqual((0, 0), tuple(rounds["one VLAN"][k] for k in ("lost", "apart")))
+        apart = rounds["kept apart"]
+        self.assertGreater(apart["sent"], 1000)
+        self.assertEqual((0, apart["sent"], 0),
+                         tuple(apart[k] for k in ("received", "apart", "unexplained")))
 
 
 if __name__ == "__main__":
