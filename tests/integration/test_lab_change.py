@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import Rpc, huge_free, main, processes_with, slow, wait_until  # noqa: E402,F401
+from harness import Rpc, huge_free, main, slow, wait_until  # noqa: E402
 from test_lab import PAIR, LabCase  # noqa: E402
 
 VM = {"kind": "vm", "guest": "probe", "memory": "64M", "nics": [{"network": "lan"}]}

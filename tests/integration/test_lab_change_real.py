@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import TOPOLOGIES, huge_free, main, wait_until  # noqa: E402,F401
+from harness import TOPOLOGIES, huge_free, main, slow, wait_until  # noqa: E402
 from test_lab_real import RealCase  # noqa: E402
 
 VM = {"kind": "vm", "guest": "probe", "memory": "32M", "nics": [{"network": "lan"}]}
@@ -79,6 +79,7 @@ class Moving(RealCase):
         self.assertEqual({}, self.port("b.0")["policy"])
         self.lanyard("down", self.lab)
 
+    @slow
     def test_every_policy_is_taken(self):
         """As the topology has them, at the start and by a change; the switch says them back."""
         policies = [
@@ -141,6 +142,7 @@ class Moving(RealCase):
         if not os.environ.get("LANYARD_TEST_SHARED_HOST"):
             self.assertEqual(total, huge_free()[1])
 
+    @slow
     def test_refused_by_the_switch(self):
         """What the topology's own check can't know: the lab stays as it was."""
         self.apply()

@@ -10,7 +10,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import BUILD, Rpc, RpcError, TOPOLOGIES, Case, main, wait_until  # noqa: E402
+from harness import BUILD, Rpc, RpcError, TOPOLOGIES, Case, main, slow, wait_until  # noqa: E402
 from test_lab_real import RealCase  # noqa: E402
 
 TRAFFIC = os.path.join(BUILD, "traffic", "lanyard-traffic")
@@ -66,6 +66,7 @@ class Lab(RealCase):
         self.assertNotIn("MRG_RXBUF", features["v.0"])
         self.bench()
 
+    @slow
     def test_killed_and_repaired(self):
         self.lanyard("up", self.write())
         vm = self.pid_of("vm", "v")
@@ -84,6 +85,7 @@ class Lab(RealCase):
         self.assertEqual(vm, self.pid_of("vm", "v"))
         self.bench()
 
+    @slow
     def test_moves_to_another_network(self):
         """Its port is made anew, so it starts anew, alone."""
         self.lanyard("up", self.write(networks={"lan": {}, "dmz": {}}))
