@@ -175,9 +175,12 @@ static bool learns_otherwise(const struct sw *sw, const struct sw_port *p,
 	return dp && sw->fdb.port_entries[p->dp->id] > dp->mac_limit;
 }
 
-static bool entry_not_learnt_at(void *arg, const struct fdb_entry *en)
+/* arg: by port id, whether it is to forget. */
+static bool entry_stays(void *arg, const struct fdb_entry *en)
 {
-	return en->is_static || en->port != *(uint16_t *)arg;
+	const bool *forgets = arg;
+
+	return en->is_static || !forgets[en->port];
 }
 
 /* Only a front end is offered anything. */
@@ -233,15 +236,25 @@ const struct sw_port *sw_mirror_source(const struct sw *sw, const struct sw_port
 	return NULL;
 }
 
-/* What was learnt of the port that now listens to p: no frame is for it any more. */
-static void listener_forget(struct sw *sw, const struct sw_port *p)
+/* What the FDB knows by the old policies (c has them now) goes: nobody learns it any more. One sweep
+ * for all ports, since there may be a million addresses. */
+static void changes_settle(struct sw *sw, const struct sw_change *c, uint32_t n)
 {
-	const struct sw_port *to =
-		p->policy.mirror_to[0] ? sw_port_find(sw, p->policy.mirror_to) : NULL;
-	uint16_t id = to ? to->dp->id : 0;
+	bool forgets[DP_PORTS_MAX] = { false }, any = false;
 
-	if (to)
-		fdb_sweep(&sw->fdb, entry_not_learnt_at, &id);
+	for (uint32_t i = 0; i < n; i++) {
+		struct sw_port *p = c[i].port;
+
+		statics_del(sw, p, &c[i].policy, &p->policy);
+		if (learns_otherwise(sw, p, &c[i].policy, &p->policy))
+			any = forgets[p->dp->id] = true;
+		/* No frame is for a port that listens to others. */
+		p = p->policy.mirror_to[0] ? sw_port_find(sw, p->policy.mirror_to) : NULL;
+		if (p)
+			any = forgets[p->dp->id] = true;
+	}
+	if (any)
+		fdb_sweep(&sw->fdb, entry_stays, forgets);
 }
 
 int sw_changes_apply(struct sw *sw, struct sw_change *c, uint32_t n, struct err *e)
@@ -263,18 +276,10 @@ int sw_changes_apply(struct sw *sw, struct sw_change *c, uint32_t n, struct err 
 	}
 	if (!ret)
 		sw_publish(sw);
-	for (uint32_t i = 0; i < n; i++) {
-		struct sw_port *p = c[i].port;
-		uint16_t id = p->dp->id;
-
-		if (!ret) {
-			statics_del(sw, p, &c[i].policy, &p->policy);
-			if (learns_otherwise(sw, p, &c[i].policy, &p->policy))
-				fdb_sweep(&sw->fdb, entry_not_learnt_at, &id);
-			listener_forget(sw, p);
-		}
+	if (!ret)
+		changes_settle(sw, c, n);
+	for (uint32_t i = 0; i < n; i++)
 		sw_policy_free(&c[i].policy);
-	}
 	return ret;
 }
 

@@ -158,7 +158,7 @@ static int m_fdb(void *ctx, const json_t *params, json_t **result, struct err *e
 
 	if (ret)
 		return ret;
-	*result = sw_fdb_list(s->sw, f);
+	*result = sw_fdb_list(s->sw, f, (uint32_t)int_of(params, "limit", SW_FDB_LIST_DEFAULT));
 	return 0;
 }
 
@@ -242,6 +242,14 @@ static const struct rpc_param fdb_params[] = {
 	{ "network", JSON_STRING, false, 0, 0 },
 	{ "port", JSON_STRING, false, 0, 0 },
 	{ "vlan", JSON_INTEGER, false, 0, DP_VLAN_LAST },
+	{ "limit", JSON_INTEGER, false, 1, SW_FDB_LIST_MAX },
+	{ NULL, JSON_NULL, false, 0, 0 },
+};
+
+static const struct rpc_param fdb_flush_params[] = {
+	{ "network", JSON_STRING, false, 0, 0 },
+	{ "port", JSON_STRING, false, 0, 0 },
+	{ "vlan", JSON_INTEGER, false, 0, DP_VLAN_LAST },
 	{ NULL, JSON_NULL, false, 0, 0 },
 };
 
@@ -254,7 +262,7 @@ const struct rpc_method sw_methods[] = {
 	{ "configure", m_configure, configure_params },
 	{ "stats", m_stats, stats_params },
 	{ "fdb", m_fdb, fdb_params },
-	{ "fdb_flush", m_fdb_flush, fdb_params },
+	{ "fdb_flush", m_fdb_flush, fdb_flush_params },
 	{ "rebalance", m_rebalance, NULL },
 	{ "queue_assign", m_queue_assign, queue_assign_params },
 	{ "capture_start", sw_m_capture_start, sw_capture_start_params },

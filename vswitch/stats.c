@@ -235,6 +235,7 @@ struct list_arg {
 	const struct sw *sw;
 	json_t *list;
 	struct sw_fdb_filter filter;
+	uint32_t n, limit; /* those that fit the filter; of them, how many are listed */
 };
 
 static bool entry_list(void *arg, const struct fdb_entry *en)
@@ -249,6 +250,8 @@ static bool entry_list(void *arg, const struct fdb_entry *en)
 	if ((f->net >= 0 && (int)net != f->net) || (f->port >= 0 && en->port != f->port) ||
 		(f->vid >= 0 && en->vid != f->vid) || net >= a->sw->n_nets || !p)
 		return true;
+	if (a->n++ >= a->limit)
+		return true;
 	for (int i = 0; i < 6; i++)
 		mac.b[i] = (uint8_t)(en->key >> 8 * i);
 	json_array_append_new(a->list,
@@ -260,12 +263,12 @@ static bool entry_list(void *arg, const struct fdb_entry *en)
 	return true;
 }
 
-json_t *sw_fdb_list(struct sw *sw, struct sw_fdb_filter f)
+json_t *sw_fdb_list(struct sw *sw, struct sw_fdb_filter f, uint32_t limit)
 {
-	struct list_arg a = { .sw = sw, .list = json_array(), .filter = f };
+	struct list_arg a = { .sw = sw, .list = json_array(), .filter = f, .limit = limit };
 
 	pthread_mutex_lock(&sw->lock);
 	fdb_sweep(&sw->fdb, entry_list, &a);
 	pthread_mutex_unlock(&sw->lock);
-	return json_pack("{s:o}", "entries", a.list);
+	return json_pack("{s:o, s:o}", "entries", a.list, "total", number(a.n));
 }

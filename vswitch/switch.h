@@ -88,9 +88,9 @@ struct sw_port {
 	uint64_t connects, kicks;
 
 	/* trouble.c */
-	const char *trouble;  /* what is wrong with the front end's memory, for `stats`; or NULL */
-	uint8_t mem_asked;    /* SET_MEM_TABLE is under way, or failed: seconds since */
-	uint64_t in_kicks;    /* of input rings, since the device was started */
+	const char *trouble; /* what is wrong with the front end's memory, for `stats`; or NULL */
+	uint8_t mem_asked;   /* SET_MEM_TABLE is under way, or failed: seconds since */
+	uint64_t in_kicks;   /* of input rings, since the device was started */
 
 	struct sw_queue_load load[DP_PAIRS_MAX];
 
@@ -142,8 +142,8 @@ int sw_net_del(struct sw *sw, const char *name, struct err *e);
 struct sw_port_config {
 	const char *name, *network;
 	enum sw_port_kind kind;
-	const char *socket; /* of vhost; else NULL */
-	const char *device; /* of the others: interface, PCI address; else NULL */
+	const char *socket;        /* of vhost; else NULL */
+	const char *device;        /* of the others: interface, PCI address; else NULL */
 	char pci[PCIDEV_ADDR_LEN]; /* the latter as the kernel writes it */
 	bool client, mergeable;
 	uint16_t queues;
@@ -215,6 +215,10 @@ void sw_vhost_attach(struct sw *sw);
 
 /* stats.c, control thread: takes the lock. port NULL: all. NULL with *e. */
 struct json_t *sw_stats(struct sw *sw, const char *port, struct err *e);
-struct json_t *sw_fdb_list(struct sw *sw, struct sw_fdb_filter f);
+struct json_t *sw_fdb_list(struct sw *sw, struct sw_fdb_filter f, uint32_t limit);
+
+/* A reply has 8 MiB at most, and making one keeps the control thread. */
+#define SW_FDB_LIST_DEFAULT 10000
+#define SW_FDB_LIST_MAX     50000
 
 #endif

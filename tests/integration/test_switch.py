@@ -59,7 +59,7 @@ class Control(Case):
                                               "connects", "vhost_pid")))
         self.assertEqual((1, 4), (len(a["queue"]), len(b["queue"])))
         self.assertEqual(["b"], [p["name"] for p in sw.call("stats", port="b")["ports"]])
-        self.assertEqual({"entries": []}, sw.call("fdb", network="lan"))
+        self.assertEqual({"entries": [], "total": 0}, sw.call("fdb", network="lan"))
         self.assertEqual({"removed": 0}, sw.call("fdb_flush"))
         sw.call("port_del", name="a")
         self.assertFalse(os.path.exists(self.path("a")))

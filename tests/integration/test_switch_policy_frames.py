@@ -181,6 +181,8 @@ class Frames(Case):
         self.assertIn(learnt, range(2990, 3002))
         self.assertEqual("c", [e["port"] for e in self.sw.call("fdb", port="c")["entries"]][0])
         self.assertEqual(learnt + 2, self.sw.stats()["networks"][0]["fdb_entries"])
+        fdb = self.sw.call("fdb", port="a", limit=100)
+        self.assertEqual((learnt, 100), (fdb["total"], len(fdb["entries"])))
         # With a limit below what it has, it begins anew.
         self.configure(a={"mac_limit": 10})
         self.assertEqual(0, self.sw.port("a")["fdb_entries"])
