@@ -48,8 +48,18 @@ class Pci(Kernels):
             self.bind(i, DRIVER)
 
     def bind(self, i, name):
-        if driver(i) != name:
-            run("dpdk-devbind.py", "-b", name, address(i))
+        """As dpdk-devbind.py does, in less time."""
+        if driver(i) == name:
+            return
+        run("modprobe", name)
+        pci = f"/sys/bus/pci/devices/{address(i)}"
+        words = [(f"{pci}/driver_override", name if name != DRIVER else "\n")]
+        if driver(i):
+            words.append((f"{pci}/driver/unbind", address(i)))
+        for path, word in [*words, ("/sys/bus/pci/drivers_probe", address(i))]:
+            with open(path, "w") as f:
+                f.write(word)
+        self.assertEqual(name, driver(i))
 
     def refuse(self, sw, words, cls, field="pci", **params):
         with self.assertRaises(RpcError) as got:
@@ -129,16 +139,14 @@ class Wire(Pci):
         self.bind(2, "vfio-pci")
         self.refuse(self.sw, f"{address(2)} has 2 queue pairs at most, not 3", 2, "queues",
                     pci=address(2), queues=3)
-        other = self.switch(name="other")
-        other.call("network_add", name="lan")
-        self.refuse(other, "can't drive|another switch", 3, None, pci=addr)
         # Link: as long as the other end is down there is none.
         self.up("w0", "waiting")
         self.peer(1, 2)
         self.up("w0")
         self.assertEqual(1000, self.sw.port("w0")["device"]["mbps"])
         self.sw.call("port_del", name="w0")
-        other.call("port_add", name="w0", network="lan", kind="pci", pci=addr)
+        self.wire(0)
+        self.up("w0")
 
     def test_frames(self):
         """Of all sizes, tagged ones too, between the kernel here and the one at the wire's end."""

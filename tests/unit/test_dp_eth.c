@@ -181,6 +181,21 @@ static void test_lent(void **state)
 	assert_true(rte_mempool_full(nic[1].pool)); /* nothing of it was needed */
 }
 
+/* A look that finds nothing is not released: the burst's next frames may be a guest's. */
+static void test_empty(void **state)
+{
+	static uint8_t bytes[100];
+	uint64_t sum;
+
+	assert_int_equal(0, peek(&nic[0]));
+	fill(bytes, sizeof(bytes), 1);
+	frame_make(&burst->frame[0], bytes, sizeof(bytes), 1);
+	assert_int_equal(1, deliver(&nic[0], &plain, 1, &sum));
+	assert_int_equal(1, peek(&nic[0]));
+	assert_frame(&burst->frame[0], bytes, sizeof(bytes));
+	release(&nic[0]);
+}
+
 /* A tag that is added is no matter of the shared mbuf: the frame is copied. */
 static void test_edited_is_copied(void **state)
 {
@@ -385,6 +400,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_copied, open_all, close_all),
 		cmocka_unit_test_setup_teardown(test_lent, open_all, close_all),
+		cmocka_unit_test_setup_teardown(test_empty, open_all, close_all),
 		cmocka_unit_test_setup_teardown(test_edited_is_copied, open_all, close_all),
 		cmocka_unit_test_setup_teardown(test_full, open_all, close_all),
 		cmocka_unit_test_setup_teardown(test_segmented, open_all, close_all),

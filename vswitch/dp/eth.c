@@ -84,7 +84,7 @@ static uint32_t eth_peek(struct dp_inq *q, struct dp_burst *b)
 	for (uint32_t i = 0; i < n; i++)
 		frame_of(b, &b->frame[i], m[i]);
 	b->n = n;
-	b->mbufs = true;
+	b->mbufs = n > 0; /* without frames there is no release */
 	return n;
 }
 

@@ -116,10 +116,12 @@ static void queue_arm(struct dp_inq *q, int *timeout_ms)
 		ring_arm(r);
 }
 
-/* The same for a port that has no rings. False: it has frames. */
+/* The same for a port that has no rings. False: it has frames. A device's interrupts make waking
+ * quicker, but time does it too: not every driver's can be relied upon (e1000's come now and then
+ * only). */
 static bool edge_arm(struct dp_inq *q, int *timeout_ms)
 {
-	if (q->ring.kick_fd < 0)
+	if (q->ring.kick_fd < 0 || q->edge->arm)
 		*timeout_ms = SLEEP_NO_KICK_MS;
 	return !q->edge->arm || q->edge->arm(q);
 }
