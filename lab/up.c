@@ -174,10 +174,11 @@ static void tell_warnings(struct session *s, const struct strs *now, const struc
 
 static int repair(struct session *s, const struct plan *want_file, struct plan *have, struct err *e)
 {
+	const struct step *pages = plan_find(have, STEP_HUGEPAGES, NULL);
 	struct step *folder = plan_find(have, STEP_FOLDER, NULL);
 	int r = 0;
 
-	s->carry.pages_held = plan_find(have, STEP_HUGEPAGES, NULL)->pages;
+	s->carry.pages_held = pages ? pages->pages : 0;
 	/* The traffic list may have changed: the copy is what `bench LAB` reads. */
 	snprintf(have->file, sizeof have->file, "%s", want_file->file);
 	if (folder)
