@@ -184,7 +184,8 @@ def run_fuzz(tally, dir_, seconds):
         if os.path.isdir(corpus):
             argv.append(corpus)
         start = time.monotonic()
-        status, out = run(argv, total_s + 120)
+        env = dict(os.environ, UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
+        status, out = run(argv, total_s + 120, env)
         keep_log(dir_, name, out)
         ran = re.search(r"number_of_executed_units: (\d+)", out)
         if ran and status == 0:
