@@ -384,6 +384,8 @@ static void describe_configure(const struct step *s, char *out, size_t size)
 
 	if (networks + ports == 1)
 		snprintf(out, size, "%s %s", ports ? "port" : "network", name);
+	else if (!networks)
+		snprintf(out, size, "%zu ports, at once", ports);
 	else
 		snprintf(out, size, "%zu port%s, %zu network%s, at once", ports,
 			ports == 1 ? "" : "s", networks, networks == 1 ? "" : "s");
