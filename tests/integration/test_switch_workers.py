@@ -55,9 +55,9 @@ class Workers(Case):
                 return proc
         self.fail("lanyard-traffic ended before it measured")
 
-    def paced(self, do, seconds=3):
+    def paced(self, do, *args, seconds=3):
         """Paced traffic while do(k) is called over and over: each frame arrives, once, in order."""
-        proc = self.traffic("--rate", f"{RATE}kpps", "--seconds", str(seconds))
+        proc = self.traffic("--rate", f"{RATE}kpps", "--seconds", str(seconds), *args)
         k = 0
         while proc.poll() is None:
             do(k)
@@ -84,6 +84,12 @@ class Moves(Workers):
         self.make(2, "--cpus", "0,1")
         n = self.paced(lambda k: self.assign(f"p{k & 1}", k >> 1 & 1))
         print(f"figure: {n} moves of a queue under {RATE} kpps each way, none lost or reordered")
+        self.assertGreater(n, 50)
+        self.assertTrue(all(w["frames"] > 100 for w in self.sw.stats()["workers"]))
+
+    def test_nothing_lost_packed(self):
+        self.make(2, "--cpus", "0,1")
+        n = self.paced(lambda k: self.assign(f"p{k & 1}", k >> 1 & 1), "--packed", "--size", "imix")
         self.assertGreater(n, 50)
         self.assertTrue(all(w["frames"] > 100 for w in self.sw.stats()["workers"]))
 
