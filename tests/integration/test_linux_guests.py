@@ -225,7 +225,8 @@ class Offloads(Guests):
         whole checksums and frames of the MTU's size, in every pairing of ring layouts."""
         links = {
             "no checksums at the receiver": Link({}, NO_GUEST_CSUM),
-            "only TSO off at the receiver": Link(PACKED, {**NO_GUEST_TSO, "mrg_rxbuf": "off"}),
+            "only TSO off at the receiver": Link({**PACKED, "indirect_desc": "off"},
+                                                 {**NO_GUEST_TSO, "mrg_rxbuf": "off"}),
             "packed to packed": Link(PACKED, {**PACKED, **PLAIN}),
             "split to packed, jumbo": Link({"host_mtu": 9000},
                                            {**PACKED, **PLAIN, "host_mtu": 9000}, mtu=9000),
@@ -273,7 +274,8 @@ class Offloads(Guests):
                 for port in (f"a{i}", f"b{i}"):
                     p = self.sw.port(port)
                     self.assertEqual((0, 0), (p["soft_segmented"], p["soft_checksums"]))
-        for guest in (a, b):
+        # What a guest switches off is news to Linux, not to the switch: not again under sanitizers.
+        for guest in () if harness.sanitized() else (a, b):
             for toggle in self.TOGGLES:
                 with self.subTest(guest=guest.name, toggle=toggle):
                     self.toggle(guest, toggle)
