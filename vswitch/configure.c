@@ -236,8 +236,8 @@ const struct sw_port *sw_mirror_source(const struct sw *sw, const struct sw_port
 	return NULL;
 }
 
-/* What the FDB knows by the old policies (c has them now) goes: nobody learns it any more. One sweep
- * for all ports, since there may be a million addresses. */
+/* What the FDB knows by the old policies (c has them now) goes: nobody learns it any more. One
+ * sweep for all ports, since there may be a million addresses. */
 static void changes_settle(struct sw *sw, const struct sw_change *c, uint32_t n)
 {
 	bool forgets[DP_PORTS_MAX] = { false }, any = false;

@@ -289,8 +289,11 @@ json_t *nic_json(const struct nic *n)
 	struct rte_ether_addr mac = { 0 };
 	char text[RTE_ETHER_ADDR_FMT_SIZE];
 
-	rte_eth_dev_info_get(n->port, &info);
-	rte_eth_link_get_nowait(n->port, &link);
+	/* What a device can't tell is shown as none. */
+	if (rte_eth_dev_info_get(n->port, &info))
+		info.driver_name = NULL;
+	if (rte_eth_link_get_nowait(n->port, &link))
+		link.link_speed = 0;
 	rte_eth_macaddr_get(n->port, &mac);
 	rte_eth_stats_get(n->port, &stats);
 	rte_ether_format_addr(text, sizeof(text), &mac);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Queues and their workers: measures loads, has balance.c decide, and carries queues over (dp/poll.h
- * says how the two workers do it). All under sw->lock but the two that requests call.
+ * Queues and their workers: measures loads, has balance.c decide, and carries queues over
+ * (dp/poll.h says how the two workers do it). All under sw->lock but the two that requests call.
  */
 #include "vswitch/switch.h"
 

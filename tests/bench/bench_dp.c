@@ -5,15 +5,16 @@
  * (each frame that arrives is sent back by the other port, rewritten). Prints the median of busy
  * cycles per frame over all bursts, so that a preempted burst does not count.
  *
- *	bench_dp [FRAME_BYTES [MILLISECONDS [LAYOUT]]]	sizes without FCS; one, two,
- *							indirect, packed
- *	bench_dp macs N,N,... [FRAME_BYTES [MS]]	so many addresses, half of them behind each port,
- *							chosen at random for each frame; by turns
- *	bench_dp demands [FRAME_BYTES [MS]]		two more ports, busy too, without and with all
- *							that can be demanded of them; by turns. Counted
- *							are the other two, plain, then with demands as well
- *	bench_dp idle N [FRAME_BYTES [MILLISECONDS]]	N silent queues beside; in every other stretch
- *							they are looked at as workers do it
+ *	bench_dp [FRAME_BYTES [MILLISECONDS [LAYOUT]]]
+ *		sizes without FCS; layouts one, two, indirect, packed
+ *	bench_dp macs N,N,... [FRAME_BYTES [MS]]
+ *		so many addresses, half of them behind each port, chosen at random for each
+ *		frame; by turns
+ *	bench_dp demands [FRAME_BYTES [MS]]
+ *		two more ports, busy too, without and with all that can be demanded of them; by
+ *		turns. Counted are the other two, plain, then with demands as well
+ *	bench_dp idle N [FRAME_BYTES [MILLISECONDS]]
+ *		N silent queues beside; in every other stretch they are looked at as workers do it
  */
 #include <pthread.h>
 #include <sched.h>

@@ -173,7 +173,7 @@ static inline void vlans_are(
 	publish(g);
 }
 
-/* A frame of 60 bytes from host src to host dst (0xff: broadcast, 0xee: a group). tag: TCI or -1. */
+/* A frame of 60 bytes from host src to host dst (0xff: broadcast, 0xee: a group). tag: TCI, -1. */
 static inline uint32_t frame(uint8_t *b, uint8_t dst, uint8_t src, int tag)
 {
 	uint32_t n = 12;

@@ -155,8 +155,8 @@ struct rc_piece {
 	uint32_t len;
 };
 
-/* Makes a buffer available, of either format: pieces[0..n), then, if there are any, table[0..n_table)
- * as an indirect table at table_gpa. Split: descriptors id, id + 1... Packed: the buffer's id. */
+/* Makes a buffer available, of either format: pieces[0..n), then, if any, table[0..n_table) as
+ * an indirect table at table_gpa. Split: descriptors id, id + 1... Packed: the buffer's id. */
 void rc_put(struct rc *c, struct rc_ring *r, uint16_t id, bool write, const struct rc_piece *piece,
 	uint16_t n, uint64_t table_gpa, const struct rc_piece *table, uint16_t n_table);
 /* The next used buffer; false: none. */

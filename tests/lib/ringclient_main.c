@@ -7,7 +7,7 @@
  *
  *	send DST SRC LEN LAYOUT COUNT SEQ [PAIR] [TYPE]	waits until the switch has taken them all
  *	receive COUNT TIMEOUT_MS	until COUNT more came; says how many, and what was wrong
- *	run DST SRC LEN LAYOUT MS [SEQ]	sends flat out and receives meanwhile, while there is a switch
+ *	run DST SRC LEN LAYOUT MS [SEQ]	sends flat out and receives, while there is a switch
  *	macs DST SRC COUNT	sends from COUNT addresses
  *	raw COUNT HEX		sends these bytes; from then on what comes is kept
  *	frames COUNT MS		until COUNT are kept, or for so long: {"frames": [hex], "lost": n}

@@ -7,8 +7,8 @@
 /* How far ahead descriptors' lines are asked for. */
 #define AHEAD 16
 
-/* The buffer of the entry at `at`, if it is available, writable and holds need bytes; else NULL: the
- * general case. */
+/* The buffer of the entry at `at`, if it is available, writable and holds need bytes; else NULL:
+ * the general case. */
 static inline uint8_t *buffer_simple(struct ring *r, const struct dp_region *reg, uint16_t at,
 	bool wrap, uint32_t need, uint16_t *id)
 {

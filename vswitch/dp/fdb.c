@@ -239,8 +239,8 @@ static void slot_fill(struct fdb *f, struct fdb_bucket *b, int i, uint64_t key, 
 	count_entry(f, key, 1);
 }
 
-/* The pair of number `to` is new: entries of pair `from` that belong there get a second place. Then,
- * when look-ups know of the new pair, they lose the first one. */
+/* The pair of number `to` is new: entries of pair `from` that belong there get a second place.
+ * Then, when look-ups know of the new pair, they lose the first one. */
 static void pair_split(struct fdb *f, uint32_t from, uint32_t to, uint32_t mask)
 {
 	for (uint32_t pass = 0; pass < 2; pass++) {

@@ -4,14 +4,15 @@
  *
  * A hash of buckets, each one cache line of four entries: an 8-byte key and an 8-byte value. An
  * address may lie in either bucket of a pair of neighbours. Look-ups take no lock and write
- * nothing; a renewed age is one compare-and-swap, and not each second. Other changes are rare (a new address, a move):
- * they take one lock. Readers check the key again after reading the value. The network and the MAC
- * are the key; the VLAN stands in the value, for want of room, and is compared as well.
+ * nothing; a renewed age is one compare-and-swap, and not each second. Other changes are rare (a
+ * new address, a move): they take one lock. Readers check the key again after reading the value.
+ * The network and the MAC are the key; the VLAN stands in the value, for want of room, and is
+ * compared as well.
  *
  * The table grows with what is in it, so that few addresses lie close together: linear hashing,
- * which splits one pair of buckets at a time as new addresses come (Litwin 1980). It grows in place,
- * in memory that the kernel gives when it is first written. Counters for each chunk of it let
- * sweeps pass by what is empty or not yet old.
+ * which splits one pair of buckets at a time as new addresses come (Litwin 1980). It grows in
+ * place, in memory that the kernel gives when it is first written. Counters for each chunk of it
+ * let sweeps pass by what is empty or not yet old.
  *
  * Ages are in whole seconds of the control side's clock. Expiry is the control side's job
  * (fdb_age). A port that floods us with addresses can only push out its own: see fdb_learn.

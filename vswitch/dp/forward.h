@@ -27,7 +27,7 @@ struct dp_forwarder {
 	uint32_t flooded, learned, moved, unlearned; /* of the burst */
 	uint64_t (*cycles)(void);                    /* the clock of rates; NULL: the TSC */
 
-	/* The addresses of the burst's frames before `ahead`, whose FDB entries are on their way. */
+	/* Addresses of the burst's frames before `ahead`, whose FDB entries are on their way. */
 	uint32_t ahead;
 	struct fdb_addr src[DP_BURST], dst[DP_BURST];
 };

@@ -44,7 +44,7 @@ struct dp_frame {
 	void *mbuf;                /* that holds it, if dp_burst.mbufs; else undefined */
 } __attribute__((aligned(64)));
 
-/* The longest frame that there will be of it on a wire: a big one is cut to segments of gso_size. */
+/* The longest frame that a wire will see of it: a big one is cut to segments of gso_size. */
 static inline uint32_t dp_frame_wire_len(const struct dp_frame *f)
 {
 	if (likely(!(f->meta & DP_META_OFFLOAD)) || !f->off.gso_type)

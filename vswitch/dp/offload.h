@@ -39,8 +39,10 @@ static inline bool dp_offload_accepted(const struct virtio_net_hdr *off, uint32_
 	uint32_t need = DP_OFF_CSUM;
 
 	if (off->gso_type) {
-		need |= (off->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_TCPV6 ? DP_OFF_TSO6 : DP_OFF_TSO4;
-		need |= off->gso_type & VIRTIO_NET_HDR_GSO_ECN ? DP_OFF_ECN : 0;
+		uint8_t type = off->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+
+		need |= type == VIRTIO_NET_HDR_GSO_TCPV6 ? DP_OFF_TSO6 : DP_OFF_TSO4;
+		need |= type != off->gso_type ? DP_OFF_ECN : 0;
 	}
 	return (accept & need) == need;
 }

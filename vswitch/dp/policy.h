@@ -5,9 +5,9 @@
  * nothing is demanded has none, and costs nothing. What changes with each frame (the meters'
  * buckets) lives in the port.
  *
- * A frame from a guest passes, in this order: admin state, anti-spoofing, policing (dp_policy_burst,
- * for ports that want each frame looked at); then in decide.c: VLAN, learning with its limit,
- * look-up, storm control, isolation.
+ * A frame from a guest passes, in this order: admin state, anti-spoofing, policing
+ * (dp_policy_burst, for ports that want each frame looked at); then in decide.c: VLAN, learning
+ * with its limit, look-up, storm control, isolation.
  */
 #ifndef LANYARD_VSWITCH_DP_POLICY_H
 #define LANYARD_VSWITCH_DP_POLICY_H

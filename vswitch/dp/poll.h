@@ -6,8 +6,8 @@
  *	                                     active --(nothing for DP_POLL_QUIET rounds)--> idle
  *	                                     active, idle --(its new worker asks)--> gone
  *
- * Active queues are looked at in each round. Idle ones by turns, a few a round, each by one load of a
- * line that nobody writes: an array of "where news shows" and "what stands
+ * Active queues are looked at in each round. Idle ones by turns, a few a round, each by one load of
+ * a line that nobody writes: an array of "where news shows" and "what stands
  * there now" (ring_watch). So ports that are there but silent cost the busy ones next to nothing.
  *
  * A queue has one owner at a time (dp_inq.owner). To move one, the control side publishes a view
@@ -26,8 +26,8 @@
 /* Rounds without a frame after which a queue is idle. */
 #define DP_POLL_QUIET 64
 
-/* Cycles of moving frames for each idle queue that is looked at: a look costs some 25 (its line is in
- * no near cache, nor its page), so that is what 3 % buy. 256 silent queues are seen in 0.1 ms. */
+/* Cycles of moving frames for each idle queue that is looked at: a look costs some 25 (its line is
+ * in no near cache, nor its page), so that is what 3 % buy. 256 silent ones are seen in 0.1 ms. */
 #define DP_POLL_CYCLES 1024
 
 struct dp_poll {

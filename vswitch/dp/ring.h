@@ -268,8 +268,8 @@ void ring_arm(struct ring *r);
 void ring_disarm(struct ring *r);
 
 /*
- * Split: walks the chain that begins at descriptor `head` into seg[], at most RING_SEGS_MAX pieces. All
- * descriptors must have the direction `writable`. Empty pieces are left out.
+ * Split: walks the chain that begins at descriptor `head` into seg[], at most RING_SEGS_MAX pieces.
+ * All descriptors must have the direction `writable`. Empty pieces are left out.
  * Returns the number of pieces and the sum of their lengths, -E2BIG for a chain of too many pieces
  * or links (*len is not set), or -EINVAL after a fault.
  */

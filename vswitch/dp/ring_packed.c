@@ -252,7 +252,7 @@ bool ring_packed_wants_notify(struct ring *r)
 	r->moved = 0;
 	if (!r->event_idx || flags != VRING_PACKED_EVENT_FLAG_DESC)
 		return flags != VRING_PACKED_EVENT_FLAG_DISABLE;
-	/* Is the entry one of the `moved` ones that end at used_next? Of the lap before: below 0. */
+	/* Is it one of the `moved` entries that end at used_next? Of the lap before: below 0. */
 	if (off_wrap >> VRING_PACKED_EVENT_F_WRAP_CTR != r->used_wrap)
 		at -= r->size;
 	return at < r->used_next && at >= r->used_next - moved;

@@ -56,7 +56,7 @@ struct dp_queue_stats {
 	uint64_t drops[DP_DROP_MAX];
 	uint64_t flooded;       /* in: frames sent to all other ports */
 	uint64_t notifications; /* eventfd writes to the guest */
-	uint64_t busy_cycles;   /* in: TSC, of looks that found frames, all that was done with them */
+	uint64_t busy_cycles;   /* in: TSC, of looks that found frames and what followed */
 	/* out: completed in software, since the receiver didn't negotiate it */
 	uint64_t soft_checksums; /* frames, those that were segmented not counted */
 	uint64_t soft_segmented; /* big frames that were cut up */

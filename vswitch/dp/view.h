@@ -47,10 +47,10 @@ struct dp_outq;
 
 /*
  * What a port that has no rings does instead: the kernel's tap (tun.h), an Ethernet device of
- * DPDK's. Of its ring only kick_fd is used: what becomes readable when a frame comes. As dp_peek, dp_release
- * and dp_deliver, which they stand for. deliver may take mbufs over: it sets frame[].mbuf to NULL
- * for those that release must not free. The frames' bytes stay readable until release whatever
- * deliver took: other ports and taps copy from them.
+ * DPDK's. Of its ring only kick_fd is used: what becomes readable when a frame comes. As dp_peek,
+ * dp_release and dp_deliver, which they stand for. deliver may take mbufs over: it sets
+ * frame[].mbuf to NULL for those that release must not free. The frames' bytes stay readable until
+ * release whatever deliver took: other ports and taps copy from them.
  */
 struct dp_edge_ops {
 	uint32_t (*peek)(struct dp_inq *q, struct dp_burst *b);

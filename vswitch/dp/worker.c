@@ -66,8 +66,8 @@ static void queues_move(struct dp_poll *p)
 		sched_yield();
 }
 
-/* One burst of every queue that is active, and (after a sleep) of those of `look` idle ones that have
- * news: others are looked at between rounds, so that frames don't wait for it. */
+/* One burst of every queue that is active, and (after a sleep) of those of `look` idle ones that
+ * have news: others are looked at between rounds, so that frames don't wait for it. */
 static uint32_t worker_round(struct dp_worker *w, const struct dp_view *v, uint32_t look)
 {
 	struct dp_poll *p = &w->poll;
