@@ -11,6 +11,7 @@ nothing that happens inside reaches the host. One folder is shared for writing: 
 Four NICs (e1000e, alone in their IOMMU groups) on two wires: nics 0 and 1 on the first, 2 and 3 on
 the second; the kernel's names for them are eth0 to eth3.
 """
+import hashlib
 import os
 import shlex
 import signal
@@ -72,8 +73,9 @@ SHELL = """{env} setsid -c /bin/bash -i
 
 
 def _initramfs(kernel):
-    """Made once for each kernel; its name says of what."""
-    path = os.path.join(cache_dir(), f"rig-{kernel.version}-2.cpio")
+    """Made once for each kernel and INIT; its name says of what."""
+    made_of = hashlib.sha256((INIT + " ".join(BOOT_MODULES)).encode()).hexdigest()[:12]
+    path = os.path.join(cache_dir(), f"rig-{kernel.version}-{made_of}.cpio")
     with cache_lock():
         if not os.path.exists(path):
             fs = Initramfs()

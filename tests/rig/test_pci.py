@@ -16,7 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 sys.path.insert(0, os.path.join(HERE, "..", "integration"))
 import harness
-from harness import RpcError
+from harness import RpcError, wait_until
 from netns import run
 from ringclient import RingClient
 from test_switch_edges import ALL, MAC, Kernels, mac_bytes
@@ -89,6 +89,14 @@ class Pci(Kernels):
         self.sw = self.switch(*args)
         self.sw.call("network_add", name="lan", mtu=mtu)
 
+    def linked(self, ns, to, *ports):
+        """Both ends say that there is a link, and frames do pass: an end that has just come up
+        loses some."""
+        for port in ports:
+            self.up(port)
+        wait_until(lambda: "1 received" in ns.run("ping", "-c", "1", "-W", "2", f"10.7.0.{to}",
+                                                  status=None), 20, "the wire to carry frames")
+
     def exchange(self, a, b, sizes, tag=b""):
         """Frames between two raw sockets, both ways, byte for byte (but for what a wire adds)."""
         rng = random.Random(7)
@@ -155,7 +163,7 @@ class Wire(Pci):
         self.add(0)
         self.wire(0)
         peer = self.peer(1, 2, mtu=9000)
-        self.up("w0")
+        self.linked(peer, 1, "w0")
         a, b = self.raw(0), self.raw_of(peer, "eth1")
         self.exchange(a, b, [15, 59, 60, 61, 64, 65, 128, 1000, 1514, 1515, 2048, 4000, 9014])
         self.exchange(a, b, [60, 64, 68, 1514, 1518, 9018], tag=b"\x81\x00\x60\x2a")
@@ -173,7 +181,7 @@ class Wire(Pci):
         self.add(0)
         self.wire(0)
         peer = self.peer(1, 2)
-        self.up("w0")
+        self.linked(peer, 1, "w0")
         self.tcp(self.nss[0], peer, "10.7.0.2", 40)
         self.tcp(peer, self.nss[0], "10.7.0.1", 40)
         for proto in ("InCsumErrors",):
@@ -191,8 +199,7 @@ class Wire(Pci):
         self.wire(0)
         self.wire(2)
         near, far = self.peer(1, 2), self.peer(3, 3)
-        self.up("w0")
-        self.up("w2")
+        self.linked(near, 3, "w0", "w2")
         with RingClient(self.path("g"), env=self.env) as g:
             # Flooded: lent to the other NIC, copied to the guest.
             a, b = self.raw_of(near, "eth1"), self.raw_of(far, "eth3")
@@ -217,8 +224,7 @@ class Wire(Pci):
         self.wire(0)
         self.wire(2)
         near, far = self.peer(1, 2), self.peer(3, 3)
-        self.up("w0")
-        self.up("w2")
+        self.linked(near, 3, "w0", "w2")
         floods = [ns.popen("ping", "-q", "-f", "-s", "1000", f"10.7.0.{to}",
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
                   for ns, to in ((near, 3), (far, 2))]
@@ -231,14 +237,14 @@ class Wire(Pci):
         for f in floods:
             f.kill()
             f.wait()
+        self.linked(near, 3)
         self.assertIn(" 0% packet loss", near.run("ping", "-c", "3", "-W", "20", "10.7.0.3"))
         # However the switch ends, the device is free again.
         self.sw.kill()
         self.start_switch()
         self.wire(0)
         self.wire(2)
-        self.up("w0")
-        self.up("w2")
+        self.linked(near, 3, "w0", "w2")
         self.assertIn(" 0% packet loss", near.run("ping", "-c", "3", "-W", "20", "10.7.0.3"))
 
     def test_sleeping_worker_is_woken(self):
@@ -247,7 +253,7 @@ class Wire(Pci):
         self.add(0)
         self.wire(0)
         peer = self.peer(1, 2)
-        self.up("w0")
+        self.linked(peer, 1, "w0")
         peer.run("ping", "-c", "2", "-W", "20", "10.7.0.1")
         before = self.sw.stats()["workers"][0]
         peer.run("ping", "-c", "10", "-i", "0.3", "-W", "20", "10.7.0.1")
