@@ -8,12 +8,14 @@
 #include "base/clock.h"
 #include "base/proc.h"
 
-#define LEARN_TIMEOUT_NS  (15 * NS_PER_S)
-#define LEARN_AGAIN_NS    (300 * NS_PER_MS)
-#define FINISH_TIMEOUT_NS (5 * NS_PER_S)
-#define DRAIN_TIMEOUT_NS  (2 * NS_PER_S)
-#define DRAIN_POLL_NS     (30 * NS_PER_MS)
-#define DRAIN_QUIET_POLLS 7 /* who has lost its CPU, switch or guest, comes back by then */
+#define LEARN_TIMEOUT_NS   (15 * NS_PER_S)
+#define LEARN_AGAIN_NS     (300 * NS_PER_MS)
+#define LEARN_FDB_LIMIT    50000 /* as many as the switch lists of a port */
+#define FINISH_TIMEOUT_NS  (5 * NS_PER_S)
+#define DRAIN_TIMEOUT_NS   (2 * NS_PER_S)
+#define DRAIN_POLL_NS      (30 * NS_PER_MS)
+#define DRAIN_QUIET_POLLS  7 /* who has lost its CPU, switch or guest, comes back by then */
+#define SETTLE_QUIET_POLLS 5
 
 /* ---- learning ---- */
 
@@ -33,24 +35,37 @@ static bool fdb_has(const json_t *fdb, struct ether_mac mac)
 	return false;
 }
 
+/* Asked port by port: a list of all may be too long for an answer. 1: yes; 0; -errno. */
+static int is_known(struct bench_env *env, const struct topo_end *end, struct err *e)
+{
+	char port[TOPO_NAME_MAX + 12];
+
+	topology_port_name(env->t, end->node, end->nic, port);
+	json_t *fdb = bench_call_switch(
+		env, "fdb", json_pack("{s:s, s:i}", "port", port, "limit", LEARN_FDB_LIMIT), e);
+	int known = fdb ? fdb_has(fdb, env->t->nodes[end->node].nics[end->nic].mac) : -EIO;
+
+	json_decref(fdb);
+	return known;
+}
+
 /* The first NIC of the trial whose address the switch doesn't know. 1: there is one; 0; -errno. */
 static int first_unknown(
 	struct bench_env *env, const struct bench_trial *x, struct topo_end *end, struct err *e)
 {
-	json_t *fdb = bench_call_switch(env, "fdb", NULL, e);
-	int found = 0;
-
-	if (!fdb)
-		return -EIO;
-	for (size_t n = 0; n < env->t->n_nodes && !found; n++) {
-		for (size_t i = 0; i < env->t->nodes[n].n_nics && !found; i++) {
+	for (size_t n = 0; n < env->t->n_nodes; n++) {
+		for (size_t i = 0; i < env->t->nodes[n].n_nics; i++) {
 			*end = (struct topo_end){ n, i };
-			found = bench_nic_takes_part(x, n, i) &&
-				!fdb_has(fdb, env->t->nodes[n].nics[i].mac);
+			if (!bench_nic_takes_part(x, n, i))
+				continue;
+
+			int known = is_known(env, end, e);
+
+			if (known <= 0)
+				return known ? known : 1;
 		}
 	}
-	json_decref(fdb);
-	return found;
+	return 0;
 }
 
 /* Why an address may be unknown: the port's state says it best. */
@@ -71,6 +86,65 @@ static int learn_failed(struct bench_env *env, const struct topo_end *end, struc
 		reason ? reason : "");
 	json_decref(stats);
 	return -EHOSTUNREACH;
+}
+
+static bool senders_done(json_t *const *status, size_t n_nodes)
+{
+	const json_t *flow;
+	size_t i;
+
+	for (size_t n = 0; n < n_nodes; n++) {
+		json_array_foreach (json_object_get(status[n], "flows"), i, flow) {
+			const char *role = json_string_value(json_object_get(flow, "role"));
+
+			if (role && strcmp(role, "send") == 0 &&
+				!json_is_true(json_object_get(flow, "done")))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* What the switch took from all ports; UINT64_MAX with *e. */
+static uint64_t switch_received(struct bench_env *env, struct err *e)
+{
+	json_t *stats = bench_call_switch(env, "stats", NULL, e), *port;
+	uint64_t sum = 0;
+	size_t i;
+
+	if (!stats)
+		return UINT64_MAX;
+	json_array_foreach (json_object_get(stats, "ports"), i, port)
+		sum += (uint64_t)json_integer_value(
+			json_object_get(json_object_get(port, "rx"), "frames"));
+	json_decref(stats);
+	return sum;
+}
+
+/* Until no frame of learning is on its way any more, or it would show up in the figures. */
+static int settle(struct bench_env *env, const struct bench_trial *x, struct err *e)
+{
+	json_t **status = calloc(env->t->n_nodes, sizeof(json_t *));
+	uint64_t deadline = clock_now_ns() + LEARN_TIMEOUT_NS, before = UINT64_MAX, now;
+	unsigned quiet = 0;
+	int rc = status ? 0 : err_set(e, -ENOMEM, "out of memory");
+
+	while (!rc && quiet < SETTLE_QUIET_POLLS && clock_now_ns() < deadline) {
+		rc = bench_call_nodes(
+			env, x, bench_node_takes_part, "traffic_status", NULL, status, e);
+		now = rc ? UINT64_MAX : switch_received(env, e);
+		if (!rc && now == UINT64_MAX)
+			rc = -EIO;
+		if (rc)
+			break;
+		quiet = senders_done(status, env->t->n_nodes) && now == before ? quiet + 1 : 0;
+		before = now;
+		rc = bench_sleep(env, 10 * NS_PER_MS, e);
+	}
+	for (size_t n = 0; status && n < env->t->n_nodes; n++)
+		json_decref(status[n]);
+	free(status);
+	return rc;
 }
 
 static int learn(struct bench_env *env, const struct bench_trial *x, struct err *e)
@@ -96,8 +170,7 @@ static int learn(struct bench_env *env, const struct bench_trial *x, struct err 
 	} while (rc > 0 && clock_now_ns() < deadline);
 	if (rc > 0)
 		rc = learn_failed(env, &unknown, e);
-	/* The last of them may still be on their way: out of the figures with them. */
-	return rc ? rc : bench_sleep(env, 20 * NS_PER_MS, e);
+	return rc ? rc : settle(env, x, e);
 }
 
 /* ---- running ---- */
@@ -148,23 +221,6 @@ static int run_time(struct bench_env *env, const struct bench_trial *x, const ch
 	}
 	free(watched);
 	return rc;
-}
-
-static bool senders_done(json_t *const *status, size_t n_nodes)
-{
-	const json_t *flow;
-	size_t i;
-
-	for (size_t n = 0; n < n_nodes; n++) {
-		json_array_foreach (json_object_get(status[n], "flows"), i, flow) {
-			const char *role = json_string_value(json_object_get(flow, "role"));
-
-			if (role && strcmp(role, "send") == 0 &&
-				!json_is_true(json_object_get(flow, "done")))
-				return false;
-		}
-	}
-	return true;
 }
 
 /* Frames that all flows of the role counted. */
