@@ -375,7 +375,6 @@ void sw_port_kicks(struct sw *sw, struct sw_port *p)
 		uint64_t n = r ? kicks_read(r->kick_fd) : 0;
 
 		p->kicks += n;
-		p->in_kicks += i % 2 ? n : 0;
 		/* epoll looks at the eventfd again before it reports it: a kick that we took just
 		 * before would be lost on a worker that is going to sleep. */
 		if (n && i % 2)

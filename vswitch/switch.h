@@ -90,7 +90,6 @@ struct sw_port {
 	/* trouble.c */
 	const char *trouble; /* what is wrong with the front end's memory, for `stats`; or NULL */
 	uint8_t mem_asked;   /* SET_MEM_TABLE is under way, or failed: seconds since */
-	uint64_t in_kicks;   /* of input rings, since the device was started */
 
 	struct sw_queue_load load[DP_PAIRS_MAX];
 

@@ -6,7 +6,12 @@
  */
 #include "vswitch/switch.h"
 
+#include <rte_vhost.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/log.h"
 
@@ -19,11 +24,8 @@
 	"the front end's memory can't be mapped: it came without a file, or none can map it; " SHARE_IT
 
 static const char not_shared[] =
-	"the guest kicks, but its rings stay empty: its memory is mapped privately; " SHARE_IT;
-
-/* A driver that kicks a ring so often without an entry in it does not exist; but a VMM kicks each
- * ring once when it starts. */
-#define KICKS_IN_VAIN 3
+	"the front end has mapped its memory privately, so that what the guest writes never reaches "
+	"us; " SHARE_IT;
 
 static void trouble_set(struct sw_port *p, const char *text)
 {
@@ -37,11 +39,51 @@ void sw_trouble_mem_asked(struct sw_port *p)
 	p->mem_asked = 1;
 }
 
+/* How a process has mapped a file: as /proc/PID/maps tells. */
+static bool is_mapped_privately(pid_t pid, const struct stat *file)
+{
+	char path[32], line[512];
+	bool shared = false, private = false;
+	FILE *maps;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+	maps = fopen(path, "re");
+	while (maps && !shared && fgets(line, sizeof(line), maps)) {
+		unsigned major, minor;
+		unsigned long inode;
+		char perms[5];
+
+		if (sscanf(line, "%*x-%*x %4s %*x %x:%x %lu", perms, &major, &minor, &inode) != 4 ||
+			inode != file->st_ino || makedev(major, minor) != file->st_dev)
+			continue;
+		shared = perms[3] == 's';
+		private = true;
+	}
+	if (maps)
+		fclose(maps);
+	return private && !shared;
+}
+
+static bool memory_is_private(const struct sw_port *p)
+{
+	struct rte_vhost_memory *m = NULL;
+	bool private = false;
+	struct stat st;
+
+	if (!p->pid || rte_vhost_get_mem_table(p->vid, &m))
+		return false;
+	for (uint32_t i = 0; i < m->nregions && !private; i++)
+		private = fstat(m->regions[i].fd, &st) == 0 && is_mapped_privately(p->pid, &st);
+	free(m);
+	return private;
+}
+
 void sw_trouble_mem_done(struct sw_port *p)
 {
 	p->mem_asked = 0;
 	p->trouble = NULL;
-	p->in_kicks = 0;
+	if (memory_is_private(p))
+		trouble_set(p, not_shared);
 }
 
 void sw_trouble_mem_refused(struct sw_port *p)
@@ -49,32 +91,6 @@ void sw_trouble_mem_refused(struct sw_port *p)
 	if (p->mem_asked)
 		trouble_set(p, NOT_MAPPED);
 	p->mem_asked = 0;
-}
-
-/* Has any input ring ever held an entry? The worker's fields may change while they are read; but a
- * ring that was used at all has counted frames, and is not looked at again. */
-static bool has_sent(const struct sw_port *p)
-{
-	for (uint32_t i = 0; i < p->queues; i++) {
-		const struct dp_inq *q = p->in[i];
-
-		if (q && (dp_counter_read(&q->stats->traffic.frames) || ring_has_history(&q->ring)))
-			return true;
-	}
-	return false;
-}
-
-/* Kicks for input rings that have never held an entry. */
-static void kicks_in_vain(struct sw *sw, struct sw_port *p)
-{
-	if (has_sent(p)) {
-		if (p->trouble == not_shared)
-			p->trouble = NULL;
-		return;
-	}
-	sw_port_kicks(sw, p);
-	if (p->in_kicks >= KICKS_IN_VAIN)
-		trouble_set(p, not_shared);
 }
 
 void sw_trouble_tick(struct sw *sw)
@@ -87,8 +103,6 @@ void sw_trouble_tick(struct sw *sw)
 		/* The message fails, but the connection stays: nobody else tells us. */
 		if (p->mem_asked && p->mem_asked++ > 1)
 			sw_trouble_mem_refused(p);
-		if (p->mem && p->in[0] && (!p->trouble || p->trouble == not_shared))
-			kicks_in_vain(sw, p);
 	}
 }
 

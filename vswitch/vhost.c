@@ -314,7 +314,6 @@ static int on_start(int vid)
 	if (p->vid == vid) {
 		rte_vhost_get_negotiated_features(vid, &p->features);
 		p->running = true;
-		p->in_kicks = 0;
 		sw_port_sync(the_switch, p, false);
 		log_info("port %s: device started, features 0x%llx", p->name,
 			(unsigned long long)p->features);
