@@ -102,7 +102,7 @@ class L1:
                 "-M", "q35", "-m", str(MEMORY_MB), "-nodefaults", "-display", "none",
                 "-no-reboot", "-serial", "mon:stdio",
                 "-kernel", self.kernel.vmlinuz, "-initrd", self.initramfs, "-append",
-                "console=ttyS0 quiet panic=-1 reboot=t mitigations=off tsc=reliable "
+                "console=ttyS0 quiet panic=-1 reboot=t mitigations=off tsc=reliable no_timer_check "
                 f"net.ifnames=0 intel_iommu=on iommu=pt hugepages={HUGEPAGES}",
                 "-device", "intel-iommu,intremap=on,caching-mode=on"]
         for tag, path, read_only in (("host", "/", "on"), ("out", self.out, "off")):
