@@ -5,8 +5,9 @@
     tests/run.py [quick] [-k WORD] [--build DIR]
 
 Suites, in order: lint (pure reading of the tree), unit and integration on a plain build, both
-again on an ASan+UBSan build, fuzzers over their corpora. `quick` leaves out sanitizers, fuzzers
-and the tests marked slow. --build runs unit and integration tests of a build that exists.
+again on an ASan+UBSan build, fuzzers over their corpora; the plain build in the rig as well, an
+emulated machine. `quick` leaves out the rig, sanitizers, fuzzers and the tests marked slow. --build
+runs unit and integration tests of a build that exists.
 A test's output is shown when it fails, and kept in BUILD/test-logs. Where CI=true a skipped test
 is a failure. Ends with "N passed, N failed, N skipped"; exit status 0 only if none failed.
 """
@@ -170,6 +171,34 @@ def run_integration(tally, dir_, suite, word, quick):
             tally.add(suite, name, "fail", None, f"exit status {status}\n{out}")
 
 
+def run_rig(tally, dir_, word):
+    """What wants an IOMMU and NICs to give away: in an emulated machine (tests/rig)."""
+    tests = sorted(glob.glob(os.path.join(ROOT, "tests/rig/test_*.py")))
+    if word:
+        # Its start takes longer than some tests: not for words that nothing there has.
+        tests = [p for p in tests if word in open(p).read()]
+    for path in tests:
+        name = os.path.basename(path)[:-3]
+        out = os.path.join(ROOT, dir_, "test-logs", "rig")
+        result = os.path.join(out, f"{name}.json")
+        if os.path.exists(result):
+            os.unlink(result)
+        status, text = run([os.path.join(ROOT, "tests/rig/run"), "--build", dir_, "--out", out,
+                            "-k", word, path], FILE_TIMEOUT_S)
+        keep_log(dir_, f"rig-{name}", text)
+        rows = []
+        if os.path.exists(result):
+            with open(result) as f:
+                rows = json.load(f)
+        for row in rows:
+            tally.add("rig", f"{name}.{row['name']}", row["outcome"], row["seconds"],
+                      row["detail"])
+        for figure in re.findall(r"figure: .*", text):
+            print(f"     {figure}", flush=True)
+        if status != 0 and not any(r["outcome"] == "fail" for r in rows) and (rows or not word):
+            tally.add("rig", name, "fail", None, f"exit status {status}\n{text}")
+
+
 def run_fuzz(tally, dir_, seconds):
     for path in sorted(glob.glob(os.path.join(ROOT, dir_, "tests/fuzz/fuzz_*"))):
         name = os.path.basename(path)
@@ -233,6 +262,8 @@ def main():
             if build(tally, "build-check", "-Dwerror=true", "-Dtests=enabled"):
                 run_unit(tally, "build-check", "unit", args.word)
                 run_integration(tally, "build-check", "integration", args.word, quick)
+                if not quick:
+                    run_rig(tally, "build-check", args.word)
         if not quick and not args.build:
             if build(tally, "build-asan", "-Dwerror=true", "-Dtests=enabled",
                      "-Db_sanitize=address,undefined"):
