@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/ether.h"
+#include "vswitch/edge.h"
 #include "vswitch/policy.h"
 #include "vswitch/switch.h"
 
@@ -377,6 +378,21 @@ static void offers_renew(struct sw *sw, const json_t *ports)
 	}
 }
 
+/* Networks' MTUs, to the devices of ports that lead out of the switch. Without the lock. */
+static void mtus_renew(struct sw *sw, const json_t *networks)
+{
+	const char *name;
+	json_t *v;
+
+	json_object_foreach ((json_t *)networks, name, v) {
+		int net = json_object_get(v, "mtu") ? sw_net_find(sw, name) : -1;
+
+		for (uint32_t id = 0; net >= 0 && id < sw->n_ports; id++)
+			if (sw->ports[id] && sw->ports[id]->net == net && sw->ports[id]->edge)
+				sw_edge_set_mtu(sw->ports[id], sw->nets[net].mtu);
+	}
+}
+
 /* Under the lock. */
 static int configure(struct sw *sw, const json_t *networks, const json_t *ports,
 	struct sw_net *nets, struct sw_change *c, struct err *e)
@@ -428,8 +444,10 @@ int sw_configure(struct sw *sw, const json_t *networks, const json_t *ports, str
 		pthread_mutex_lock(&sw->lock);
 		ret = configure(sw, networks, ports, nets, c, e);
 		pthread_mutex_unlock(&sw->lock);
-		if (!ret)
+		if (!ret) {
 			offers_renew(sw, ports);
+			mtus_renew(sw, networks);
+		}
 	}
 	free(nets);
 	free(c);

@@ -157,6 +157,16 @@ void sw_edge_close(struct sw *sw, struct sw_port *p)
 	p->edge = NULL;
 }
 
+void sw_edge_set_mtu(struct sw_port *p, uint32_t mtu)
+{
+	struct err e = { 0 };
+	int ret = p->kind == SW_PORT_TAP ? tapif_set_mtu(&p->edge->tap, mtu, &e)
+					 : nic_set_mtu(&p->edge->nic, mtu, &e);
+
+	if (ret)
+		log_error("port %s keeps its MTU: %s", p->name, e.text);
+}
+
 /* What wakes a sleeping worker when a frame comes: in the place of a guest's kick fd. */
 static int wake_fd(const struct sw_port *p, uint16_t i)
 {

@@ -24,6 +24,10 @@ int sw_edge_open(struct sw *sw, struct sw_port *p, struct err *e);
 /* Ends it: none of its queues is in the view any more. Safe if it was never made. */
 void sw_edge_close(struct sw *sw, struct sw_port *p);
 
+/* Its network has another MTU. What the device can't take is said in the log: longer frames are
+ * lost there then, as anywhere on the way. */
+void sw_edge_set_mtu(struct sw_port *p, uint32_t mtu);
+
 /* Under the lock: brings the view in line with the link, as sw_port_sync. */
 void sw_edge_sync(struct sw *sw, struct sw_port *p, bool hold);
 /* Looks at the links of all. Takes the lock; at times. */

@@ -24,6 +24,9 @@
 /* Bytes of a frame in one mbuf: most devices' buffers are powers of two. */
 #define ROOM_MIN 2048
 
+/* What a network's longest frame takes of it, with tags. */
+#define FRAME_ROOM(mtu) ((mtu) + RTE_ETHER_HDR_LEN + 2 * TAG_LEN + RTE_ETHER_CRC_LEN)
+
 #define CSUM_TX                                                         \
 	(RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | \
 		RTE_ETH_TX_OFFLOAD_UDP_CKSUM)
@@ -204,7 +207,7 @@ int nic_open(struct nic *n, struct nic_left *left, const char *bus, const char *
 		return ret;
 	n->n_queues = n_queues;
 	/* A frame lies in one mbuf, whether or not the device could scatter it. */
-	while (room < mtu + RTE_ETHER_HDR_LEN + 2 * TAG_LEN + RTE_ETHER_CRC_LEN)
+	while (room < FRAME_ROOM(mtu))
 		room *= 2;
 	ret = rte_eth_dev_info_get(n->port, &info);
 	if (ret)
@@ -251,6 +254,19 @@ void nic_close(struct nic *n, struct nic_left *left)
 		left->pool[left->n++] = n->pool;
 	nic_left_free(left);
 	memset(n, 0, sizeof(*n));
+}
+
+int nic_set_mtu(struct nic *n, uint32_t mtu, struct err *e)
+{
+	int ret;
+
+	if (n->tx[0].room < FRAME_ROOM(mtu))
+		return err_request(e, -EMSGSIZE,
+			"its buffers of %u bytes are too small for an MTU of %u: delete the port "
+			"and add it again",
+			n->tx[0].room, mtu);
+	ret = rte_eth_dev_set_mtu(n->port, (uint16_t)mtu);
+	return ret ? err_host(e, ret, "the device takes no MTU of %u: %s", mtu, err_str(ret)) : 0;
 }
 
 bool nic_is_up(const struct nic *n)

@@ -42,6 +42,9 @@ void nic_close(struct nic *n, struct nic_left *left);
 /* Frees those pools that all frames came back to. */
 void nic_left_free(struct nic_left *left);
 
+/* While it runs. What its buffers are too small for takes a device that is opened anew. */
+int nic_set_mtu(struct nic *n, uint32_t mtu, struct err *e);
+
 bool nic_is_up(const struct nic *n);
 
 /* A file that becomes readable when queue i has frames, of which the caller gets a copy; -1: the

@@ -166,6 +166,14 @@ class Tap(Kernels):
         self.assertIn(" 0% packet loss", self.nss[0].run(
             "ping", "-c", "3", "-i", "0.2", "-M", "do", "-s", "9188", "10.7.0.2"))
 
+    def test_mtu_follows_the_network(self):
+        self.make(2)
+        self.sw.call("configure", networks={"lan": {"mtu": 9000}})
+        for i in range(2):
+            self.assertIn(" mtu 9000 ", self.nss[i].run("ip", "link", "show", self.ifname(i)))
+        self.assertIn(" 0% packet loss", self.nss[0].run(
+            "ping", "-c", "3", "-i", "0.2", "-M", "do", "-s", "8972", "10.7.0.2"))
+
     def test_tags_pass(self):
         self.make(2)
         self.frames_both_ways([60, 64, 68, 100, 1514, 1518], tag=b"\x81\x00\x60\x2a")
