@@ -160,8 +160,11 @@ void sw_edge_close(struct sw *sw, struct sw_port *p)
 void sw_edge_set_mtu(struct sw_port *p, uint32_t mtu)
 {
 	struct err e = { 0 };
-	int ret = p->kind == SW_PORT_TAP ? tapif_set_mtu(&p->edge->tap, mtu, &e)
-					 : nic_set_mtu(&p->edge->nic, mtu, &e);
+	int ret;
+
+	link_is_up(p); /* finds a tap again that was moved or renamed */
+	ret = p->kind == SW_PORT_TAP ? tapif_set_mtu(&p->edge->tap, mtu, &e)
+				     : nic_set_mtu(&p->edge->nic, mtu, &e);
 
 	if (ret)
 		log_error("port %s keeps its MTU: %s", p->name, e.text);
