@@ -40,6 +40,13 @@ int err_request(struct err *e, int code, const char *fmt, ...)
 	return code;
 }
 
+int err_request_at(struct err *e, int code, const char *field, const char *fmt, ...)
+{
+	ERR_FORWARD(e, ERR_REQUEST, code, fmt);
+	err_field(e, field);
+	return code;
+}
+
 int err_host(struct err *e, int code, const char *fmt, ...)
 {
 	ERR_FORWARD(e, ERR_HOST, code, fmt);

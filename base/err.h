@@ -33,6 +33,9 @@ int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format
 int err_request(struct err *e, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int err_host(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* A wrong request, with the field of it that is wrong. */
+int err_request_at(struct err *e, int code, const char *field, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 int err_vset(struct err *e, enum err_class class, int code, const char *fmt, va_list ap)
 	__attribute__((format(printf, 4, 0)));
 

@@ -13,20 +13,6 @@
 #include "vswitch/policy.h"
 #include "vswitch/switch.h"
 
-static int request(struct err *e, int code, const char *field, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static int request(struct err *e, int code, const char *field, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	err_vset(e, ERR_REQUEST, code, fmt, ap);
-	va_end(ap);
-	err_field(e, field);
-	return code;
-}
-
 static struct fdb_addr static_addr(
 	const struct sw *sw, const struct sw_port *p, const struct sw_static *s)
 {
@@ -68,7 +54,7 @@ static int claims_check(const struct claim *claim, uint32_t n, struct err *e)
 		if (claim_compare(&claim[i - 1], &claim[i]))
 			continue;
 		memcpy(m.b, &claim[i].key, 6);
-		return request(e, -EEXIST, "static",
+		return err_request_at(e, -EEXIST, "static",
 			"static: %s in VLAN %u is claimed by ports \"%s\" and \"%s\"; it can live "
 			"behind one only",
 			ether_mac_str(m, text), claim[i].vid, claim[i - 1].port->name,
@@ -152,7 +138,7 @@ static int statics_apply(struct sw *sw, const struct sw_change *c, uint32_t n, s
 			statics_del(sw, c[k].port, &c[k].policy, &c[k].port->policy);
 		for (uint32_t k = 0; k < n; k++)
 			statics_add(sw, c[k].port, &c[k].port->policy);
-		return request(e, ret, "static",
+		return err_request_at(e, ret, "static",
 			"static: port \"%s\": the forwarding database has no room for one of them",
 			c[i].port->name);
 	}
@@ -190,7 +176,7 @@ static int offers_check(const struct sw_change *c, uint32_t n, struct err *e)
 	for (uint32_t i = 0; i < n; i++)
 		if (c[i].port->kind != SW_PORT_VHOST &&
 			json_object_get(c[i].policy.given, "offloads"))
-			return request(e, -EINVAL, "offloads",
+			return err_request_at(e, -EINVAL, "offloads",
 				"port \"%s\": offloads are what a vhost-user port offers its front "
 				"end; this one leads to %s, which has its own (ethtool -K)",
 				c[i].port->name, c[i].port->device);
@@ -204,14 +190,14 @@ static int mirror_check(const struct sw *sw, const struct sw_port *p, const stru
 	const struct sw_port *to = sw_port_find((struct sw *)sw, name);
 
 	if (!to)
-		return request(e, -ENOENT, "mirror",
+		return err_request_at(e, -ENOENT, "mirror",
 			"mirror: there is no port \"%s\" to which \"%s\" could be mirrored", name,
 			p->name);
 	if (to == p)
-		return request(e, -EINVAL, "mirror", "mirror: port \"%s\" can't listen to itself",
-			p->name);
+		return err_request_at(e, -EINVAL, "mirror",
+			"mirror: port \"%s\" can't listen to itself", p->name);
 	if (policy_of(to, c, n)->mirror_to[0])
-		return request(e, -EINVAL, "mirror",
+		return err_request_at(e, -EINVAL, "mirror",
 			"mirror: port \"%s\" can't listen to \"%s\": it is mirrored itself, to "
 			"\"%s\", and mirrors of mirrors might never end",
 			to->name, p->name, policy_of(to, c, n)->mirror_to);
@@ -297,19 +283,19 @@ static int net_read(const char *name, const json_t *v, struct sw_net *to, struct
 	json_t *n;
 
 	if (!json_is_object(v))
-		return request(
+		return err_request_at(
 			e, -EINVAL, "networks", "network \"%.63s\": expected an object", name);
 	json_object_foreach ((json_t *)v, key, n) {
 		size_t i = strcmp(key, "mtu") == 0 ? 0 : strcmp(key, "ageing_s") == 0 ? 1 : 2;
 		json_int_t value = json_integer_value(n);
 
 		if (i == 2)
-			return request(e, -EINVAL, key, "network \"%.63s\": unknown key \"%.100s\"",
-				name, key);
+			return err_request_at(e, -EINVAL, key,
+				"network \"%.63s\": unknown key \"%.100s\"", name, key);
 		if (json_is_null(n))
 			value = otherwise[i];
 		else if (!json_is_integer(n) || value < keys[i].min || value > keys[i].max)
-			return request(e, -ERANGE, key,
+			return err_request_at(e, -ERANGE, key,
 				"network \"%.63s\": %s must be an integer from %lld to %lld", name,
 				key, (long long)keys[i].min, (long long)keys[i].max);
 		*field[i] = (uint32_t)value;
@@ -328,7 +314,7 @@ static int nets_read(
 		int i = sw_net_find(sw, name), ret;
 
 		if (i < 0)
-			return request(
+			return err_request_at(
 				e, -ENOENT, "networks", "there is no network \"%.63s\"", name);
 		ret = net_read(name, v, &nets[i], e);
 		if (ret)
@@ -345,16 +331,17 @@ static int change_read(
 
 	c->port = sw_port_find(sw, name);
 	if (!c->port)
-		return request(e, -ENOENT, "ports", "there is no port \"%.63s\"", name);
+		return err_request_at(e, -ENOENT, "ports", "there is no port \"%.63s\"", name);
 	if (!json_is_object(v))
-		return request(e, -EINVAL, "ports", "port \"%.63s\": expected an object", name);
+		return err_request_at(
+			e, -EINVAL, "ports", "port \"%.63s\": expected an object", name);
 	json_object_foreach ((json_t *)v, key, unused) {
 		const char *const *k = sw_policy_keys;
 
 		while (*k && strcmp(*k, key))
 			k++;
 		if (!*k)
-			return request(e, -EINVAL, key,
+			return err_request_at(e, -EINVAL, key,
 				"port \"%.63s\": unknown key \"%.100s\"; a running port's policy can "
 				"be changed, nothing else of it",
 				name, key);

@@ -123,26 +123,12 @@ struct sw_port *sw_port_find(struct sw *sw, const char *name)
 	return NULL;
 }
 
-static int request(struct err *e, int code, const char *field, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static int request(struct err *e, int code, const char *field, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	err_vset(e, ERR_REQUEST, code, fmt, ap);
-	va_end(ap);
-	err_field(e, field);
-	return code;
-}
-
 static int name_check(const char *what, const char *name, struct err *e)
 {
 	size_t len = strlen(name);
 
 	if (len == 0 || len > SW_NAME_MAX)
-		return request(e, -EINVAL, "name",
+		return err_request_at(e, -EINVAL, "name",
 			"a %s's name has 1 to %d bytes, this one has %zu", what, SW_NAME_MAX, len);
 	return 0;
 }
@@ -164,12 +150,12 @@ static int net_add_locked(
 	uint32_t i;
 
 	if (sw_net_find(sw, name) >= 0)
-		return request(e, -EEXIST, "name", "a network \"%s\" exists already", name);
+		return err_request_at(e, -EEXIST, "name", "a network \"%s\" exists already", name);
 	for (i = 0; i < sw->n_nets && sw->nets[i].name[0]; i++)
 		;
 	if (i == DP_NETS_MAX)
-		return request(e, -ENOSPC, "name", "there are %d networks, and no more can be",
-			DP_NETS_MAX);
+		return err_request_at(e, -ENOSPC, "name",
+			"there are %d networks, and no more can be", DP_NETS_MAX);
 	n = &sw->nets[i];
 	n->stats = aligned_alloc(64, sizeof(*n->stats));
 	if (!n->stats)
@@ -205,10 +191,11 @@ int sw_net_del(struct sw *sw, const char *name, struct err *e)
 	pthread_mutex_lock(&sw->lock);
 	i = sw_net_find(sw, name);
 	if (i < 0) {
-		ret = request(e, -ENOENT, "name", "there is no network \"%s\"", name);
+		ret = err_request_at(e, -ENOENT, "name", "there is no network \"%s\"", name);
 	} else if (sw->nets[i].n_ports) {
-		ret = request(e, -EBUSY, "name", "network \"%s\" has %u ports: delete them first",
-			name, sw->nets[i].n_ports);
+		ret = err_request_at(e, -EBUSY, "name",
+			"network \"%s\" has %u ports: delete them first", name,
+			sw->nets[i].n_ports);
 	} else {
 		stats = sw->nets[i].stats;
 		memset(&sw->nets[i], 0, sizeof(sw->nets[i]));
@@ -226,9 +213,10 @@ static int port_check(const struct sw *sw, const struct sw_port_config *c, struc
 		const struct sw_port *p = sw->ports[id];
 
 		if (p && strcmp(p->name, c->name) == 0)
-			return request(e, -EEXIST, "name", "a port \"%s\" exists already", c->name);
+			return err_request_at(
+				e, -EEXIST, "name", "a port \"%s\" exists already", c->name);
 		if (p && c->socket && strcmp(p->socket, c->socket) == 0)
-			return request(e, -EADDRINUSE, "socket",
+			return err_request_at(e, -EADDRINUSE, "socket",
 				"socket %s is port \"%s\"'s already", c->socket, p->name);
 	}
 	return c->kind == SW_PORT_VHOST ? 0 : sw_edge_check(sw, c, e);
@@ -288,8 +276,8 @@ static struct sw_port *port_add_locked(struct sw *sw, const struct sw_port_confi
 	uint32_t id;
 
 	if (net < 0) {
-		request(e, -ENOENT, "network", "port \"%s\": there is no network \"%s\"", c->name,
-			c->network);
+		err_request_at(e, -ENOENT, "network", "port \"%s\": there is no network \"%s\"",
+			c->name, c->network);
 		return NULL;
 	}
 	if (port_check(sw, c, e))
@@ -297,7 +285,8 @@ static struct sw_port *port_add_locked(struct sw *sw, const struct sw_port_confi
 	for (id = 0; id < sw->n_ports && sw->ports[id]; id++)
 		;
 	if (id == DP_PORTS_MAX) {
-		request(e, -ENOSPC, "name", "there are %d ports, and no more can be", DP_PORTS_MAX);
+		err_request_at(
+			e, -ENOSPC, "name", "there are %d ports, and no more can be", DP_PORTS_MAX);
 		return NULL;
 	}
 	p = port_new(c, (uint16_t)net, (uint16_t)id);
@@ -372,9 +361,9 @@ int sw_port_del(struct sw *sw, const char *name, struct err *e)
 	pthread_mutex_unlock(&sw->lock);
 	/* Only this thread adds and deletes ports, so it stays. */
 	if (!p)
-		return request(e, -ENOENT, "name", "there is no port \"%s\"", name);
+		return err_request_at(e, -ENOENT, "name", "there is no port \"%s\"", name);
 	if (source)
-		return request(e, -EBUSY, "name",
+		return err_request_at(e, -EBUSY, "name",
 			"port \"%s\" listens to \"%s\": delete that one first, or end its mirror "
 			"(configure, \"mirror\": null)",
 			name, source->name);

@@ -25,19 +25,7 @@
 #define PPS_MAX       1000000000
 #define STORM_BURST   10 /* frames, at least; else a tenth of a second's */
 
-static int bad(struct err *e, const char *field, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static int bad(struct err *e, const char *field, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	err_vset(e, ERR_REQUEST, -EINVAL, fmt, ap);
-	va_end(ap);
-	err_field(e, field);
-	return -EINVAL;
-}
+#define bad(e, field, ...) err_request_at(e, -EINVAL, field, __VA_ARGS__)
 
 /* v is an object of no keys but those of names (ended by NULL). */
 static int object_check(const char *field, const json_t *v, const char *const *names, struct err *e)
