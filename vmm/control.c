@@ -45,13 +45,24 @@ static json_t *exits_info(const struct vm *vm)
 	return o;
 }
 
+/* "nics": [...] and so on: a list for each kind of device, empty or not there if it has none. */
+static void devices_info(const struct vm *vm, json_t *o)
+{
+	json_object_set_new(o, "nics", json_array());
+	for (unsigned i = 0; i < vm->n_devices; i++) {
+		const struct device_ops *ops = vm->devices[i]->ops;
+
+		if (!json_object_get(o, ops->list))
+			json_object_set_new(o, ops->list, json_array());
+		json_array_append_new(json_object_get(o, ops->list), ops->info(vm->devices[i]));
+	}
+}
+
 static int method_info(void *ctx, const json_t *params, json_t **result, struct err *e)
 {
 	struct vm *vm = ctx;
-	json_t *o = json_object(), *nics = json_array();
+	json_t *o = json_object();
 
-	for (unsigned i = 0; i < vm->n_nics; i++)
-		json_array_append_new(nics, nic_info(vm->nics[i]));
 	json_object_set_new(o, "name", json_string("lanyard-vmm"));
 	json_object_set_new(o, "version", json_string(LANYARD_VERSION));
 	json_object_set_new(o, "pid", json_integer(getpid()));
@@ -65,7 +76,7 @@ static int method_info(void *ctx, const json_t *params, json_t **result, struct 
 	json_object_set_new(o, "resets", json_integer((json_int_t)vm->resets));
 	json_object_set_new(
 		o, "uptime_s", json_real((double)(clock_now_ns() - vm->started_ns) / NS_PER_S));
-	json_object_set_new(o, "nics", nics);
+	devices_info(vm, o);
 	*result = o;
 	return 0;
 }

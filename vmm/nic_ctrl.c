@@ -7,7 +7,6 @@
  */
 #include <string.h>
 
-#include "base/fd.h"
 #include "base/wire.h"
 #include "vmm/nic.h"
 
@@ -38,7 +37,7 @@ struct ctrl_command {
 static bool command_take(struct nic *n, struct ctrl_command *c, const struct desc *d)
 {
 	uint32_t len = le32_get(d->len);
-	uint8_t *p = gmem_at(n->mem, (gpa_t){ le64_get(d->addr) }, len);
+	uint8_t *p = gmem_at(n->d.mem, (gpa_t){ le64_get(d->addr) }, len);
 
 	if (!p)
 		return false;
@@ -55,7 +54,8 @@ static bool command_take(struct nic *n, struct ctrl_command *c, const struct des
 static bool chain_read(
 	struct nic *n, const struct virtio_queue *q, uint16_t head, struct ctrl_command *c)
 {
-	const struct desc *table = gmem_at(n->mem, (gpa_t){ q->desc }, virtio_desc_bytes(q->size));
+	const struct desc *table =
+		gmem_at(n->d.mem, (gpa_t){ q->desc }, virtio_desc_bytes(q->size));
 	uint32_t size = q->size, at = head;
 	bool indirect = false;
 
@@ -71,10 +71,10 @@ static bool chain_read(
 			uint32_t len = le32_get(d.len);
 
 			if (indirect || (flags & DESC_NEXT) || len % sizeof(d) ||
-				!(n->v.acked & VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC)))
+				!(n->d.v.acked & VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC)))
 				return false;
 			indirect = true;
-			table = gmem_at(n->mem, (gpa_t){ le64_get(d.addr) }, len);
+			table = gmem_at(n->d.mem, (gpa_t){ le64_get(d.addr) }, len);
 			size = len / (uint32_t)sizeof(d);
 			at = 0;
 			continue;
@@ -93,13 +93,13 @@ static uint8_t command_run(struct nic *n, const struct ctrl_command *c)
 	unsigned pairs;
 
 	if (c->len < 4 || c->bytes[0] != CLASS_MQ || c->bytes[1] != MQ_VQ_PAIRS_SET ||
-		!(n->v.acked & VIRTIO_BIT(VIRTIO_NET_F_MQ)))
+		!(n->d.v.acked & VIRTIO_BIT(VIRTIO_NET_F_MQ)))
 		return ACK_ERR;
 	pairs = c->bytes[2] | (unsigned)c->bytes[3] << 8;
 	if (pairs < 1 || pairs > n->setup.pairs)
 		return ACK_ERR;
 	for (unsigned i = 0; i < 2 * pairs; i++)
-		if (!n->v.queue[i].enabled)
+		if (!n->d.v.queue[i].enabled)
 			return ACK_ERR;
 	n->pairs_wanted = (uint16_t)pairs;
 	return ACK_OK;
@@ -108,18 +108,18 @@ static uint8_t command_run(struct nic *n, const struct ctrl_command *c)
 void nic_ctrl_serve(struct nic *n)
 {
 	int index = nic_ctrl_index(n);
-	struct virtio_queue *q = index < 0 ? NULL : &n->v.queue[index];
+	struct virtio_queue *q = index < 0 ? NULL : &n->d.v.queue[index];
 	uint8_t *avail, *used;
 	uint16_t avail_idx;
 
-	if (!q || !q->enabled || !virtio_pci_is_started(&n->v) ||
-		(n->v.status & VIRTIO_S_NEEDS_RESET))
+	if (!q || !q->enabled || !virtio_pci_is_started(&n->d.v) ||
+		(n->d.v.status & VIRTIO_S_NEEDS_RESET))
 		return;
-	avail = gmem_at(n->mem, (gpa_t){ q->driver }, virtio_driver_bytes(q->size));
-	used = gmem_at(n->mem, (gpa_t){ q->device }, virtio_device_bytes(q->size));
+	avail = gmem_at(n->d.mem, (gpa_t){ q->driver }, virtio_driver_bytes(q->size));
+	used = gmem_at(n->d.mem, (gpa_t){ q->device }, virtio_device_bytes(q->size));
 	avail_idx = __atomic_load_n((uint16_t *)(avail + 2), __ATOMIC_ACQUIRE);
 	if ((uint16_t)(avail_idx - n->ctrl_next) > q->size) {
-		virtio_pci_needs_reset(&n->v, "the control queue's index jumped from %u to %u",
+		virtio_pci_needs_reset(&n->d.v, "the control queue's index jumped from %u to %u",
 			n->ctrl_next, avail_idx);
 		return;
 	}
@@ -133,7 +133,7 @@ void nic_ctrl_serve(struct nic *n)
 		memcpy(&head, avail + 4 + 2 * slot, 2);
 		if (!chain_read(n, q, head, &c) || !c.ack) {
 			virtio_pci_needs_reset(
-				&n->v, "the control queue's chain at %u is malformed", head);
+				&n->d.v, "the control queue's chain at %u is malformed", head);
 			return;
 		}
 		*c.ack = command_run(n, &c);
@@ -143,5 +143,5 @@ void nic_ctrl_serve(struct nic *n)
 		__atomic_store_n(
 			(uint16_t *)(used + 2), (uint16_t)(n->ctrl_next + 1), __ATOMIC_RELEASE);
 	}
-	fd_event_signal(n->irq[index].fd);
+	vdev_interrupt(&n->d, (unsigned)index);
 }

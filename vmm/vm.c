@@ -19,7 +19,7 @@
 
 #define FIRST_CONNECT_MS 50 /* how long the guest's start waits for a back end's features */
 #define RESETS_LOGGED    16
-#define NIC_RESET_MS     1500 /* then a back end that keeps the rings is cut off */
+#define DEVICE_RESET_MS  1500 /* then a back end that keeps the rings is cut off */
 
 static uint64_t host_bridge_read(void *arg, int bar, uint64_t off, unsigned len)
 {
@@ -55,26 +55,51 @@ static uint64_t bars_start(const struct vm *vm)
 	return end > LAYOUT_BARS64 ? end : LAYOUT_BARS64;
 }
 
-static int vm_make_nics(struct vm *vm, struct err *e)
+/* Takes the device, also if it was made in part (err). */
+static int vm_add_device(struct vm *vm, struct device *dev, int err)
 {
-	for (unsigned i = 0; i < vm->opt->n_nics; i++) {
-		uint64_t bar = bars_start(vm) + (i + 1) * LAYOUT_BARS64_SLOT;
-		int err = nic_new(i, &vm->opt->nics[i], bar, &vm->kvm, &vm->mem, &vm->device_lock,
-			&vm->nics[i], e);
+	if (dev)
+		vm->devices[vm->n_devices++] = dev;
+	if (!err)
+		vm->bus.slot[vm->n_devices] = dev->fn;
+	return err;
+}
 
-		if (vm->nics[i])
-			vm->n_nics++;
-		if (err)
-			return err;
-		vm->bus.slot[i + 1] = &vm->nics[i]->v.fn;
-	}
-	for (unsigned i = 0; i < vm->n_nics; i++) {
-		int err = nic_start(vm->nics[i], e);
-
-		if (err)
-			return err;
-	}
+/* Where the next device's BAR is at reset. -E2BIG: the bus is full. */
+static int vm_next_bar(const struct vm *vm, uint64_t *bar, struct err *e)
+{
+	if (vm->n_devices == PCI_SLOTS - 1)
+		return err_request(
+			e, -E2BIG, "too many devices: a machine has room for %d", PCI_SLOTS - 1);
+	*bar = bars_start(vm) + (vm->n_devices + 1) * LAYOUT_BARS64_SLOT;
 	return 0;
+}
+
+static int vm_make_nics(struct vm *vm, const struct vdev_host *host, struct err *e)
+{
+	uint64_t bar = 0;
+	int err = 0;
+
+	for (unsigned i = 0; i < vm->opt->n_nics && !err; i++) {
+		struct nic *n = NULL;
+
+		err = vm_next_bar(vm, &bar, e);
+		if (!err)
+			err = nic_new(i, &vm->opt->nics[i], bar, host, &n, e);
+		err = vm_add_device(vm, n ? &n->dev : NULL, err);
+	}
+	return err;
+}
+
+static int vm_make_devices(struct vm *vm, struct err *e)
+{
+	struct vdev_host host = { .kvm = &vm->kvm, .mem = &vm->mem, .lock = &vm->device_lock };
+	int err = vm_make_nics(vm, &host, e);
+
+	for (unsigned i = 0; i < vm->n_devices && !err; i++)
+		if (vm->devices[i]->ops->start)
+			err = vm->devices[i]->ops->start(vm->devices[i], e);
+	return err;
 }
 
 static int vm_make_memory(struct vm *vm, struct err *e)
@@ -151,8 +176,8 @@ int vm_reset(struct vm *vm, struct err *e)
 	vcpus_pause(&vm->vcpus);
 	/* A guest that asked for something while it was being stopped asked its old self. */
 	atomic_fetch_and(&vm->events, VM_EVENT_STOP | VM_EVENT_POWER_OFF | VM_EVENT_BROKEN);
-	for (unsigned i = 0; i < vm->n_nics; i++)
-		nic_reset(vm->nics[i], NIC_RESET_MS);
+	for (unsigned i = 0; i < vm->n_devices; i++)
+		vm->devices[i]->ops->reset(vm->devices[i], DEVICE_RESET_MS);
 	err = kvm_reset_irqchip(&vm->kvm);
 	if (err)
 		return err_set(e, err, "KVM_SET_IRQCHIP: %s", err_str(err));
@@ -245,13 +270,14 @@ int vm_start(struct vm *vm, const struct vmm_options *opt, struct err *e)
 	vm_make_bridge(vm);
 	if ((err = pvh_source_open(&vm->image, opt->kernel, e)) || (err = kvm_open(&vm->kvm, e)) ||
 		(err = vm_make_memory(vm, e)) || (err = vm_make_loop(vm, e)) ||
-		(err = vm_make_serial(vm, e)) || (err = vm_make_nics(vm, e)) ||
+		(err = vm_make_serial(vm, e)) || (err = vm_make_devices(vm, e)) ||
 		(err = vcpus_new(&vm->vcpus, &vm->kvm, opt->vcpus, opt->cpus, opt->n_cpus,
 			 &vm_vcpu_ops, vm, e)) ||
 		(err = vm_load(vm, e)) || (err = vm_make_control(vm, e)))
 		return err;
-	for (unsigned i = 0; i < vm->n_nics; i++)
-		nic_wait_first(vm->nics[i], FIRST_CONNECT_MS);
+	for (unsigned i = 0; i < vm->n_devices; i++)
+		if (vm->devices[i]->ops->wait_first)
+			vm->devices[i]->ops->wait_first(vm->devices[i], FIRST_CONNECT_MS);
 	return vcpus_start(&vm->vcpus, e);
 }
 
@@ -259,8 +285,8 @@ int vm_run(struct vm *vm)
 {
 	struct err e = { 0 };
 
-	log_info("%s runs %s: %u vCPUs, %u NICs, control %s", vm->opt->name, vm->opt->kernel,
-		vm->opt->vcpus, vm->n_nics, vm->opt->control);
+	log_info("%s runs %s: %u vCPUs, %u devices, control %s", vm->opt->name, vm->opt->kernel,
+		vm->opt->vcpus, vm->n_devices, vm->opt->control);
 	if (loop_run(vm->loop) < 0 && !vm->stop_reason) {
 		err_set(&e, -EIO, "the event loop failed");
 		vm->status = 1;
@@ -272,8 +298,8 @@ void vm_free(struct vm *vm)
 {
 	rpc_server_free(vm->rpc);
 	vcpus_free(&vm->vcpus);
-	for (unsigned i = 0; i < vm->n_nics; i++)
-		nic_free(vm->nics[i]);
+	for (unsigned i = 0; i < vm->n_devices; i++)
+		vm->devices[i]->ops->free(vm->devices[i]);
 	serial_free(vm->com1);
 	serial_free(vm->com2);
 	if (vm->loop) {

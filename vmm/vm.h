@@ -3,7 +3,7 @@
  * One virtual machine: its parts, and what happens to it as a whole. docs/vmm.md has the picture.
  *
  * Threads: the main thread (event loop: RPC, serial sockets, signals, machine events), one per
- * vCPU, one per NIC (its link). Locks: device_lock (PCI, virtio, NICs; never held over a wait), a
+ * vCPU, those of devices (a NIC's link). Locks: device_lock (PCI, virtio; never held over a wait), a
  * serial line's own, the vCPUs' own; none is taken while another is held but device_lock, which is
  * the outermost.
  */
@@ -18,9 +18,9 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/rpc.h"
+#include "vmm/device.h"
 #include "vmm/gmem.h"
 #include "vmm/kvm.h"
-#include "vmm/nic.h"
 #include "vmm/options.h"
 #include "vmm/pci.h"
 #include "vmm/pvh.h"
@@ -40,11 +40,11 @@ struct vm {
 	struct vcpus vcpus;
 	struct serial *com1, *com2;
 
-	pthread_mutex_t device_lock; /* over bus, functions and NICs */
+	pthread_mutex_t device_lock; /* over bus, functions and devices */
 	struct pci_bus bus;
 	struct pci_function host_bridge;
-	unsigned n_nics;
-	struct nic *nics[OPTIONS_NICS_MAX];
+	unsigned n_devices; /* in the order of their slots, from 1 on */
+	struct device *devices[PCI_SLOTS - 1];
 
 	int event_fd;       /* vCPU: w, main: r: look at events */
 	atomic_uint events; /* enum vm_event; vCPU: w, main: takes */

@@ -48,19 +48,19 @@ static void access_ecam(struct pci_bus *b, const struct op *op, unsigned len)
 /* What must hold whatever a guest did. */
 static void check(const struct nic *n)
 {
-	for (unsigned i = 0; i < n->v.n_queues; i++) {
-		const struct virtio_queue *q = &n->v.queue[i];
+	for (unsigned i = 0; i < n->d.v.n_queues; i++) {
+		const struct virtio_queue *q = &n->d.v.queue[i];
 
-		if (q->vector != VIRTIO_NO_VECTOR && q->vector >= n->v.msix.n)
+		if (q->vector != VIRTIO_NO_VECTOR && q->vector >= n->d.v.msix.n)
 			abort();
 		if (!q->enabled)
 			continue;
-		if (!gmem_at(n->mem, (gpa_t){ q->desc }, virtio_desc_bytes(q->size)) ||
-			!gmem_at(n->mem, (gpa_t){ q->driver }, virtio_driver_bytes(q->size)) ||
-			!gmem_at(n->mem, (gpa_t){ q->device }, virtio_device_bytes(q->size)))
+		if (!gmem_at(n->d.mem, (gpa_t){ q->desc }, virtio_desc_bytes(q->size)) ||
+			!gmem_at(n->d.mem, (gpa_t){ q->driver }, virtio_driver_bytes(q->size)) ||
+			!gmem_at(n->d.mem, (gpa_t){ q->device }, virtio_device_bytes(q->size)))
 			abort();
 	}
-	if ((n->v.status & VIRTIO_S_FEATURES_OK) && (n->v.acked & ~n->v.offered))
+	if ((n->d.v.status & VIRTIO_S_FEATURES_OK) && (n->d.v.acked & ~n->d.v.offered))
 		abort();
 	if (n->pairs_wanted < 1 || n->pairs_wanted > n->setup.pairs)
 		abort();
@@ -77,6 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct kvm kvm = { .dev_fd = -1, .vm_fd = -1 };
 	struct pci_bus bus = { 0 };
 	struct gmem mem;
+	struct vdev_host host = { .kvm = &kvm, .mem = &mem, .lock = &lock };
 	struct nic *n;
 	struct err e;
 
@@ -87,10 +88,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	kvm.routing_max = 16;
 	kvm.routing = calloc(1, sizeof(*kvm.routing) + 64 * sizeof(kvm.routing->entries[0]));
 	kvm.next_gsi = 24;
-	if (!kvm.routing || nic_new(0, &setup, BAR, &kvm, &mem, &lock, &n, &e))
+	if (!kvm.routing || nic_new(0, &setup, BAR, &host, &n, &e))
 		abort();
-	bus.slot[1] = &n->v.fn;
-	pci_config_write(&n->v.fn, 4, 6, 2);
+	bus.slot[1] = n->dev.fn;
+	pci_config_write(&n->d.v.fn, 4, 6, 2);
 	for (; size >= sizeof(struct op); data += sizeof(struct op), size -= sizeof(struct op)) {
 		struct op op;
 
@@ -108,13 +109,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		default: /* the guest's memory, where rings may lie */
 			memcpy(memory + (op.off & 0x1fff), &op.v, len);
 			nic_ctrl_serve(n);
-			virtio_pci_reset_done(&n->v);
+			virtio_pci_reset_done(&n->d.v);
 			break;
 		}
 		check(n);
 	}
 	memset(memory, 0, 0x3000);
-	nic_free(n);
+	n->dev.ops->free(&n->dev);
 	free(kvm.routing);
 	return 0;
 }

@@ -42,6 +42,7 @@ static int setup(void **state)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 	struct nic_setup s = { .socket = "/tmp/none", .mac = { { 2, 0, 0, 0, 0, 1 } }, .pairs = 2 };
+	struct vdev_host host = { .kvm = &r->kvm, .mem = &r->mem, .lock = &r->lock };
 	struct err e = { 0 };
 
 	log_set_level(LOG_ERROR);
@@ -49,15 +50,15 @@ static int setup(void **state)
 	pthread_mutex_init(&r->lock, NULL);
 	r->m = calloc(1, MEM_BYTES);
 	gmem_wrap(&r->mem, r->m, MEM_BYTES);
-	assert_int_equal(nic_new(0, &s, 0x4000000000, &r->kvm, &r->mem, &r->lock, &r->n, &e), 0);
+	assert_int_equal(nic_new(0, &s, 0x4000000000, &host, &r->n, &e), 0);
 	r->d = (void *)(r->m + DESC);
 	r->avail = (void *)(r->m + AVAIL);
 	r->used = (void *)(r->m + USED);
-	r->n->v.acked = VIRTIO_BIT(32) | VIRTIO_BIT(VIRTIO_NET_F_MQ) |
+	r->n->d.v.acked = VIRTIO_BIT(32) | VIRTIO_BIT(VIRTIO_NET_F_MQ) |
 		VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) | VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC);
-	r->n->v.status = 15;
+	r->n->d.v.status = 15;
 	for (int i = 0; i <= CTRL; i++)
-		r->n->v.queue[i] = (struct virtio_queue){ .size = 8,
+		r->n->d.v.queue[i] = (struct virtio_queue){ .size = 8,
 			.vector = VIRTIO_NO_VECTOR,
 			.enabled = true,
 			.desc = DESC,
@@ -71,7 +72,7 @@ static int teardown(void **state)
 {
 	struct rig *r = *state;
 
-	nic_free(r->n);
+	r->n->dev.ops->free(&r->n->dev);
 	free(r->m);
 	free(r);
 	return 0;
@@ -100,7 +101,7 @@ static void command(struct rig *r, uint8_t class, uint8_t cmd, uint16_t arg)
 static void test_pairs(void **state)
 {
 	struct rig *r = *state;
-	struct pollfd p = { .fd = r->n->irq[CTRL].fd, .events = POLLIN };
+	struct pollfd p = { .fd = r->n->d.irq[CTRL].fd, .events = POLLIN };
 
 	assert_int_equal(nic_ctrl_index(r->n), CTRL);
 	command(r, 4, 0, 2);
@@ -115,7 +116,7 @@ static void test_pairs(void **state)
 	command(r, 0, 0, 1); /* promiscuous mode: not ours */
 	assert_int_equal(r->m[BUF + 4], 1);
 	assert_int_equal(r->n->pairs_wanted, 2);
-	r->n->v.queue[3].enabled = false;
+	r->n->d.v.queue[3].enabled = false;
 	command(r, 4, 0, 2);
 	assert_int_equal(r->m[BUF + 4], 1);
 	assert_int_equal(r->used[1], 5);
@@ -146,13 +147,13 @@ static void broken(struct rig *r, uint16_t head)
 {
 	publish(r, head);
 	nic_ctrl_serve(r->n);
-	assert_true(r->n->v.status & VIRTIO_S_NEEDS_RESET);
+	assert_true(r->n->d.v.status & VIRTIO_S_NEEDS_RESET);
 	assert_int_equal(r->n->pairs_wanted, 1);
 	assert_int_equal(r->used[1], 0);
 	/* it stays quiet until it is reset */
 	nic_ctrl_serve(r->n);
-	r->n->v.status = 15;
-	r->n->v.reason[0] = 0;
+	r->n->d.v.status = 15;
+	r->n->d.v.reason[0] = 0;
 	r->n->ctrl_next = r->avail[1] = 0;
 }
 
@@ -185,9 +186,9 @@ static void test_not_negotiated(void **state)
 {
 	struct rig *r = *state;
 
-	r->n->v.acked &= ~VIRTIO_BIT(VIRTIO_NET_F_MQ);
+	r->n->d.v.acked &= ~VIRTIO_BIT(VIRTIO_NET_F_MQ);
 	assert_int_equal(nic_ctrl_index(r->n), 2);
-	r->n->v.acked &= ~VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ);
+	r->n->d.v.acked &= ~VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ);
 	assert_int_equal(nic_ctrl_index(r->n), -1);
 	command(r, 4, 0, 2);
 	assert_int_equal(r->used[1], 0);

@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life with a back end: see vhost_link.h. */
+#include "vmm/vhost_link.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "vmm/thread.h"
+
+#define REPLY_TIMEOUT_MS 5000 /* librte_vhost may take 1 s to notice a new client */
+#define RETRY_QUICK_MS   5
+#define RETRY_MS         100
+#define RETRY_REFUSED_MS 1000 /* a back end that lacks something will lack it in 0.1 s too */
+#define FLAP_NS          NS_PER_S
+#define FLAPS_LOGGED     8
+
+/* What the thread knows and no one else. */
+struct link {
+	struct vhost_link *h;
+	struct vu_frontend *f;
+	bool started;                       /* rings are handed over */
+	unsigned n_rings;                   /* that are the back end's: queues 0 .. */
+	bool ring_given[VIRTIO_QUEUES_MAX]; /* handed over */
+	bool ring_on[VIRTIO_QUEUES_MAX];    /* and enabled */
+	uint64_t try_at_ns;                 /* when to connect next */
+	int last_error;                     /* logged once each time it changes */
+	bool was_connected;                 /* since the last loss */
+	bool ever_connected;
+	uint64_t since_ns; /* when it was connected */
+	unsigned flaps;    /* connections in a row that were lost soon */
+};
+
+/* A start, copied under the lock. */
+struct link_plan {
+	uint64_t acked;
+	unsigned n_rings, n_on; /* queues 0 .. n_on - 1 are in use */
+	bool resumed;
+	struct virtio_queue q[VIRTIO_QUEUES_MAX];
+};
+
+/* With the lock held. */
+static void link_set_up(struct vhost_link *h, bool up)
+{
+	if (h->ops->set_up)
+		h->ops->set_up(h->arg, up);
+}
+
+/* A back end that takes us on and hangs up again and again is tried less eagerly, and logged
+ * less. */
+static void link_count_flap(struct link *l)
+{
+	if (!l->was_connected)
+		return;
+	l->flaps = clock_now_ns() - l->since_ns < FLAP_NS ? l->flaps + 1 : 0;
+	if (l->flaps == FLAPS_LOGGED)
+		log_warn("%s: the back end at %s hangs up each time soon after it was connected; "
+			 "trying on without a word",
+			l->h->d->name, l->h->socket);
+}
+
+static void link_lost(struct link *l, const struct err *e)
+{
+	struct vhost_link *h = l->h;
+	uint64_t retry_ms;
+
+	link_count_flap(l);
+	if (e->code != l->last_error && e->code != -ECANCELED && l->flaps < FLAPS_LOGGED) {
+		log_warn("%s: %s", h->d->name, e->text);
+		l->last_error = e->code;
+	}
+	if (e->code == -ECANCELED)
+		fd_event_take(h->cancel_fd);
+	vu_close(l->f);
+	l->f = NULL;
+	l->started = false;
+	memset(l->ring_given, 0, sizeof(l->ring_given));
+	retry_ms = RETRY_MS;
+	if (e->code == -EOPNOTSUPP)
+		retry_ms = RETRY_REFUSED_MS;
+	else if (l->was_connected && l->flaps <= 1)
+		retry_ms = RETRY_QUICK_MS;
+	l->try_at_ns = clock_now_ns() + retry_ms * NS_PER_MS;
+	l->was_connected = false;
+	pthread_mutex_lock(h->d->lock);
+	h->connected = false;
+	h->rings_out = false;
+	h->tried = true;
+	h->quiet = l->flaps >= FLAPS_LOGGED;
+	link_set_up(h, false);
+	virtio_pci_reset_done(&h->d->v);
+	pthread_cond_broadcast(&h->changed);
+	pthread_mutex_unlock(h->d->lock);
+}
+
+/* Whether the back end has what the driver relies on. With the lock held. */
+static bool link_suits(struct link *l, uint64_t features, struct err *e)
+{
+	struct vhost_link *h = l->h;
+	bool agreed = h->d->v.status & VIRTIO_S_FEATURES_OK;
+	uint64_t needed =
+		(agreed ? h->d->v.acked & ~h->ops->own : 0) | VIRTIO_BIT(VIRTIO_F_VERSION_1);
+	uint64_t missing = needed & ~features;
+
+	for (unsigned i = 0; i < 64; i++) {
+		if (!(missing & 1ull << i))
+			continue;
+		err_set(e, -EOPNOTSUPP,
+			"the back end at %s lacks %s, which the guest relies on: the link stays "
+			"down until it has it, or the guest's driver starts anew",
+			h->socket, h->ops->feature_name(i) ? h->ops->feature_name(i) : "a feature");
+		return false;
+	}
+	return !h->ops->suits || h->ops->suits(h->arg, l->f, e);
+}
+
+static int link_open(struct link *l, struct err *e)
+{
+	struct vhost_link *h = l->h;
+	bool suits;
+	int err = vu_connect(h->socket, REPLY_TIMEOUT_MS, h->cancel_fd, &l->f, e);
+
+	if (err)
+		return err;
+	err = vu_negotiate(l->f, h->ops->protocol, e);
+	if (!err && h->ops->connected)
+		err = h->ops->connected(h->arg, l->f, e);
+	if (err)
+		return err;
+	pthread_mutex_lock(h->d->lock);
+	suits = link_suits(l, vu_features(l->f), e);
+	if (suits) {
+		h->backend_features = vu_features(l->f);
+		h->backend_queues = vu_queue_num(l->f);
+		h->backend_seen = true;
+		h->connected = true;
+		h->reconnects += l->ever_connected;
+		h->tried = true;
+		if (!h->d->v.status) /* no driver has looked at them yet */
+			h->d->v.offered = h->d->ops->features(h->d->arg);
+		if (!virtio_pci_is_started(&h->d->v))
+			link_set_up(h, true);
+		pthread_cond_broadcast(&h->changed);
+	}
+	pthread_mutex_unlock(h->d->lock);
+	if (!suits)
+		return e->code;
+	l->was_connected = l->ever_connected = true;
+	l->since_ns = clock_now_ns();
+	l->last_error = 0;
+	if (l->flaps < FLAPS_LOGGED)
+		log_info("%s: connected to %s", h->d->name, h->socket);
+	return 0;
+}
+
+static void link_connect(struct link *l)
+{
+	struct err e = { 0 };
+
+	if (link_open(l, &e))
+		link_lost(l, &e);
+}
+
+static uint64_t user_address(const struct vhost_link *h, uint64_t gpa, uint64_t len)
+{
+	return (uintptr_t)gmem_at(h->d->mem, (gpa_t){ gpa }, len);
+}
+
+static int link_send_memory(struct link *l, struct err *e)
+{
+	const struct gmem *g = l->h->d->mem;
+	struct vu_region r[2];
+
+	for (unsigned i = 0; i < g->n; i++)
+		r[i] = (struct vu_region){ .gpa = g->r[i].gpa,
+			.size = g->r[i].size,
+			.user_addr = (uintptr_t)g->r[i].host,
+			.mmap_offset = g->r[i].offset,
+			.fd = g->fd };
+	return vu_set_mem_table(l->f, r, g->n, e);
+}
+
+static int link_send_ring(struct link *l, const struct link_plan *p, unsigned i, struct err *e)
+{
+	struct vhost_link *h = l->h;
+	const struct virtio_queue *q = &p->q[i];
+	struct vu_ring r = { .index = i,
+		.size = q->size,
+		.desc = user_address(h, q->desc, virtio_desc_bytes(q->size)),
+		.avail = user_address(h, q->driver, virtio_driver_bytes(q->size)),
+		.used = user_address(h, q->device, virtio_device_bytes(q->size)),
+		.base = p->resumed ? h->ops->resume(h->arg, q, i) : 0,
+		.kick_fd = h->d->kick_fd[i],
+		.call_fd = h->d->irq[i].fd,
+		.err_fd = -1 };
+	int err;
+
+	l->ring_given[i] = true;
+	err = vu_start_ring(l->f, &r, e);
+	if (err)
+		return err;
+	l->ring_on[i] = i < p->n_on;
+	err = vu_enable_ring(l->f, i, l->ring_on[i], e);
+	if (err)
+		return err;
+	fd_event_signal(r.kick_fd);
+	if (p->resumed)
+		fd_event_signal(r.call_fd);
+	return 0;
+}
+
+static int link_start(struct link *l, const struct link_plan *p, struct err *e)
+{
+	struct vhost_link *h = l->h;
+	uint64_t features = p->acked & (vu_features(l->f) | ~h->ops->own);
+	int err;
+
+	if ((err = vu_set_features(l->f, features, e)) || (err = link_send_memory(l, e)))
+		return err;
+	l->n_rings = p->n_rings;
+	for (unsigned i = 0; i < l->n_rings; i++) {
+		l->ring_on[i] = false;
+		if (p->q[i].enabled && (err = link_send_ring(l, p, i, e)))
+			return err;
+	}
+	l->started = true;
+	return 0;
+}
+
+/* Takes every ring back. */
+static int link_stop(struct link *l, struct err *e)
+{
+	int err;
+
+	l->started = false;
+	for (unsigned i = 0; i < l->n_rings; i++)
+		if (l->ring_given[i] && (err = vu_stop_ring(l->f, i, NULL, e)))
+			return err;
+	memset(l->ring_given, 0, sizeof(l->ring_given));
+	return 0;
+}
+
+/* Rings beyond those that the driver uses stay disabled. */
+static int link_set_on(struct link *l, const struct link_plan *p, struct err *e)
+{
+	for (unsigned i = 0; i < l->n_rings; i++) {
+		bool on = i < p->n_on && l->ring_given[i];
+		int err;
+
+		if (on == l->ring_on[i])
+			continue;
+		if ((err = vu_enable_ring(l->f, i, on, e)))
+			return err;
+		l->ring_on[i] = on;
+		if (on)
+			fd_event_signal(l->h->d->kick_fd[i]);
+	}
+	return 0;
+}
+
+/* The driver asked for a reset: it sees it done when the back end has let go of the rings. */
+static int link_apply_reset(struct link *l, struct err *e)
+{
+	struct vhost_link *h = l->h;
+	bool resetting;
+	int err;
+
+	pthread_mutex_lock(h->d->lock);
+	resetting = h->d->v.resetting;
+	pthread_mutex_unlock(h->d->lock);
+	if (!resetting)
+		return 0;
+	if (l->started && (err = link_stop(l, e)))
+		return err;
+	pthread_mutex_lock(h->d->lock);
+	h->rings_out = false;
+	virtio_pci_reset_done(&h->d->v);
+	pthread_cond_broadcast(&h->changed);
+	pthread_mutex_unlock(h->d->lock);
+	return 0;
+}
+
+/* Brings the back end, if there is one, to where the device is. */
+static int link_apply(struct link *l, struct err *e)
+{
+	struct vhost_link *h = l->h;
+	struct link_plan p;
+	bool start;
+	int err = link_apply_reset(l, e);
+
+	if (err)
+		return err;
+	pthread_mutex_lock(h->d->lock);
+	if (h->ops->serve)
+		h->ops->serve(h->arg);
+	start = l->f && virtio_pci_is_started(&h->d->v);
+	if (start && !l->started && !link_suits(l, vu_features(l->f), e)) {
+		pthread_mutex_unlock(h->d->lock);
+		return e->code;
+	}
+	p = (struct link_plan){ .acked = h->d->v.acked,
+		.n_rings = h->ops->rings(h->arg, h->d->v.acked),
+		.resumed = h->resumed };
+	p.n_on = h->ops->rings_on ? h->ops->rings_on(h->arg) : p.n_rings;
+	memcpy(p.q, h->d->v.queue, sizeof(p.q));
+	if (start) /* the rings may be written to from here on, even if the hand-over fails */
+		h->rings_out = h->resumed = true;
+	pthread_mutex_unlock(h->d->lock);
+	if (!start)
+		return 0;
+	err = l->started ? link_set_on(l, &p, e) : link_start(l, &p, e);
+	if (err)
+		return err;
+	pthread_mutex_lock(h->d->lock);
+	link_set_up(h, true);
+	pthread_mutex_unlock(h->d->lock);
+	return 0;
+}
+
+/* Sleeps until something is to be done. False: the back end hung up. */
+static bool link_wait(struct link *l)
+{
+	struct vhost_link *h = l->h;
+	int own;
+
+	pthread_mutex_lock(h->d->lock);
+	own = h->ops->own_queue ? h->ops->own_queue(h->arg) : -1;
+	pthread_mutex_unlock(h->d->lock);
+	uint64_t now = clock_now_ns();
+	int wait_ms = l->f           ? -1
+		: now < l->try_at_ns ? (int)((l->try_at_ns - now) / NS_PER_MS) + 1
+				     : 0;
+	struct pollfd p[3] = { { .fd = h->wake_fd, .events = POLLIN },
+		{ .fd = l->f ? vu_fd(l->f) : -1, .events = POLLIN | POLLRDHUP },
+		{ .fd = own >= 0 ? h->d->kick_fd[own] : -1, .events = POLLIN } };
+
+	if (poll(p, 3, wait_ms) < 0)
+		return true;
+	if (p[0].revents)
+		fd_event_take(h->wake_fd);
+	if (p[2].revents)
+		fd_event_take(h->d->kick_fd[own]);
+	/* Between calls a back end has nothing to say: it hung up, or talks out of turn. */
+	return !p[1].revents;
+}
+
+static bool link_quits(struct vhost_link *h)
+{
+	pthread_mutex_lock(h->d->lock);
+	bool quit = h->quit;
+
+	pthread_mutex_unlock(h->d->lock);
+	return quit;
+}
+
+static void *link_main(void *arg)
+{
+	struct link l = { .h = arg };
+	struct err e = { 0 };
+
+	while (!link_quits(l.h)) {
+		if (!l.f && clock_now_ns() >= l.try_at_ns)
+			link_connect(&l);
+		if (link_apply(&l, &e))
+			link_lost(&l, &e);
+		if (!link_wait(&l)) {
+			err_set(&e, -EPIPE,
+				"the back end at %s went away; trying again until it is "
+				"back",
+				l.h->socket);
+			link_lost(&l, &e);
+		}
+	}
+	vu_close(l.f);
+	return NULL;
+}
+
+int vhost_link_init(struct vhost_link *h, struct vdev *d, const char *socket,
+	const struct vhost_link_ops *ops, void *arg, struct err *e)
+{
+	pthread_condattr_t attr;
+
+	*h = (struct vhost_link){ .d = d, .ops = ops, .arg = arg, .socket = socket };
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&h->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	h->cancel_fd = -1;
+	h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (h->wake_fd >= 0)
+		h->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (h->cancel_fd < 0)
+		return err_set(e, -errno, "%s: eventfd: %s", d->name, err_str(errno));
+	return 0;
+}
+
+void vhost_link_fini(struct vhost_link *h)
+{
+	if (!h->d) /* was never made */
+		return;
+	if (h->has_thread) {
+		pthread_mutex_lock(h->d->lock);
+		h->quit = true;
+		pthread_mutex_unlock(h->d->lock);
+		fd_event_signal(h->cancel_fd);
+		fd_event_signal(h->wake_fd);
+		pthread_join(h->thread, NULL);
+	}
+	fd_close(&h->wake_fd);
+	fd_close(&h->cancel_fd);
+	pthread_cond_destroy(&h->changed);
+}
+
+int vhost_link_start(struct vhost_link *h, struct err *e)
+{
+	char name[sizeof(h->d->name)], *to = name;
+	int err;
+
+	for (const char *p = h->d->name; *p; p++) /* "nic0" */
+		if (*p != ' ')
+			*to++ = *p;
+	*to = '\0';
+	err = thread_start(&h->thread, name, -1, link_main, h, e);
+	h->has_thread = !err;
+	return err;
+}
+
+void vhost_link_started(struct vhost_link *h)
+{
+	h->resumed = false;
+	fd_event_signal(h->wake_fd);
+}
+
+bool vhost_link_device_reset(struct vhost_link *h)
+{
+	h->resumed = false;
+	if (!h->rings_out)
+		return true;
+	fd_event_signal(h->wake_fd);
+	return false;
+}
+
+static void link_deadline(struct timespec *ts, int timeout_ms)
+{
+	uint64_t at = clock_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
+
+	ts->tv_sec = (time_t)(at / NS_PER_S);
+	ts->tv_nsec = (long)(at % NS_PER_S);
+}
+
+void vhost_link_wait_first(struct vhost_link *h, int timeout_ms)
+{
+	struct timespec ts;
+
+	link_deadline(&ts, timeout_ms);
+	pthread_mutex_lock(h->d->lock);
+	while (!h->tried && pthread_cond_timedwait(&h->changed, h->d->lock, &ts) == 0)
+		;
+	pthread_mutex_unlock(h->d->lock);
+}
+
+void vhost_link_machine_reset(struct vhost_link *h, int timeout_ms)
+{
+	struct timespec ts;
+
+	pthread_mutex_lock(h->d->lock);
+	h->d->v.resetting = true;
+	if (!h->d->ops->reset(h->d->arg)) {
+		link_deadline(&ts, timeout_ms);
+		while (h->rings_out && pthread_cond_timedwait(&h->changed, h->d->lock, &ts) == 0)
+			;
+		if (h->rings_out) { /* every wait of the link thread ends, and it hangs up */
+			fd_event_signal(h->cancel_fd);
+			while (h->rings_out)
+				pthread_cond_wait(&h->changed, h->d->lock);
+		}
+	}
+	virtio_pci_machine_reset(&h->d->v);
+	pthread_mutex_unlock(h->d->lock);
+}
