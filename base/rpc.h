@@ -24,7 +24,8 @@
 #define RPC_INTERNAL_ERROR   -32603
 #define RPC_FAILED           -32000
 
-#define RPC_LINE_MAX (8u << 20) /* bytes in a request or reply */
+#define RPC_LINE_MAX   (8u << 20)   /* bytes in a request or reply */
+#define RPC_UNREAD_MAX (256u << 10) /* bytes of notifications that a client may leave unread */
 
 /* The type of a parameter that its method looks at itself: anything, null included. */
 #define RPC_ANY JSON_NULL
@@ -56,6 +57,15 @@ struct rpc_server;
 struct rpc_server *rpc_server_new(struct loop *l, const char *path,
 	const struct rpc_method *methods, void *ctx, struct err *e);
 void rpc_server_free(struct rpc_server *s);
+
+/*
+ * A stream of notifications. A method calls rpc_server_subscribe to have its caller get them, from
+ * its reply on and until the connection ends; -ENOTCONN outside of a method. rpc_server_notify
+ * sends one to each of them, and takes params. It never waits: a client that leaves more than
+ * RPC_UNREAD_MAX bytes unread loses its connection. Loop's thread.
+ */
+int rpc_server_subscribe(struct rpc_server *s);
+void rpc_server_notify(struct rpc_server *s, const char *method, json_t *params);
 
 /* One request text (len bytes, no newline) to its reply text, malloc'd, or NULL for a
  * notification. Pure but for the handler: what tests and fuzzers call. */

@@ -2,7 +2,9 @@
 /*
  * The server of JSON-RPC. A connection collects bytes until a newline, answers that line, and goes
  * on. While its reply can't be written whole (a client that does not read), nothing more is read
- * from it: it can stall only itself. Runs on its loop's thread only.
+ * from it: it can stall only itself. Notifications are queued behind what is on its way already; a
+ * connection whose queue is full is marked lost, and freed when its loop's turn comes, so that one
+ * can be sent from within any method. Runs on its loop's thread only.
  */
 #include "base/rpc.h"
 
@@ -27,7 +29,9 @@ struct conn {
 	size_t in_len, in_room;
 	size_t in_scanned; /* bytes of `in` known to hold no newline */
 	size_t out_at, out_len;
-	bool closing; /* close when `out` is written */
+	bool closing;    /* close when `out` is written */
+	bool subscribed; /* gets notifications */
+	bool lost;       /* to be freed */
 	struct conn *next;
 };
 
@@ -40,6 +44,7 @@ struct rpc_server {
 	char *path;
 	struct conn *conns;
 	unsigned n_conns;
+	struct conn *serving; /* whose request a method works on, or NULL */
 };
 
 static char *reply_text(json_t *reply)
@@ -214,19 +219,24 @@ static void conn_free(struct conn *c)
 	free(c);
 }
 
-/* Queues text and its newline; takes it. */
+/* Queues text and its newline behind what is there; takes it. */
 static int conn_queue(struct conn *c, char *text)
 {
-	size_t len = strlen(text);
-	char *line = realloc(text, len + 1);
+	size_t len = strlen(text), waiting = c->out_len - c->out_at;
+	char *line = realloc(text, waiting + len + 1);
 
 	if (!line) {
 		free(text);
 		return -ENOMEM;
 	}
-	line[len] = '\n';
+	if (waiting) {
+		memmove(line + waiting, line, len);
+		memcpy(line, c->out + c->out_at, waiting);
+	}
+	line[waiting + len] = '\n';
+	free(c->out);
 	c->out = line;
-	c->out_len = len + 1;
+	c->out_len = waiting + len + 1;
 	c->out_at = 0;
 	return 0;
 }
@@ -263,16 +273,16 @@ static int conn_serve(struct conn *c)
 			return 0;
 		}
 		size_t len = (size_t)(nl - c->in);
+		s->serving = c;
 		char *reply = rpc_serve_text(s->methods, s->ctx, c->in, len);
+		s->serving = NULL;
 
 		c->in_len -= len + 1;
 		c->in_scanned = 0;
 		memmove(c->in, nl + 1, c->in_len);
-		if (!reply)
-			continue;
-		int rc = conn_queue(c, reply);
+		int rc = reply ? conn_queue(c, reply) : 0;
 		if (!rc)
-			rc = conn_flush(c);
+			rc = c->lost ? -EPIPE : conn_flush(c);
 		if (rc)
 			return rc;
 	}
@@ -314,7 +324,9 @@ static void conn_ready(void *arg, uint32_t events)
 	struct conn *c = arg;
 	int rc = 0;
 
-	if (c->out_len) {
+	if (c->lost) {
+		rc = -EPIPE;
+	} else if (c->out_len) {
 		if (events & (EPOLLERR | EPOLLHUP))
 			rc = -EPIPE;
 		else
@@ -351,6 +363,47 @@ static void server_accept(void *arg, uint32_t events)
 	c->handler = loop_add_fd(s->loop, fd, EPOLLIN, conn_ready, c);
 	if (!c->handler)
 		conn_free(c);
+}
+
+int rpc_server_subscribe(struct rpc_server *s)
+{
+	if (!s->serving)
+		return -ENOTCONN;
+	s->serving->subscribed = true;
+	return 0;
+}
+
+/* Never frees c, which may be in use further up the stack. */
+static void conn_notify(struct conn *c, const char *text)
+{
+	char *copy = strdup(text);
+	int rc = copy ? conn_queue(c, copy) : -ENOMEM;
+
+	/* Its own reply goes first: conn_serve writes both. */
+	if (!rc && c != c->server->serving)
+		rc = conn_flush(c);
+	if (!rc || rc == -EAGAIN)
+		rc = c->out_len - c->out_at > RPC_UNREAD_MAX ? -EMSGSIZE : 0;
+	if (rc) {
+		log_warn("%s: a client that reads no notifications is cut off", c->server->path);
+		c->lost = true;
+		shutdown(c->fd, SHUT_RDWR); /* it is ready for sure, and freed then */
+		loop_mod_fd(c->server->loop, c->handler, EPOLLIN);
+		return;
+	}
+	if (c->out_len)
+		loop_mod_fd(c->server->loop, c->handler, EPOLLOUT);
+}
+
+void rpc_server_notify(struct rpc_server *s, const char *method, json_t *params)
+{
+	char *text = reply_text(
+		json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method", method, "params", params));
+
+	for (struct conn *c = s->conns; text && c; c = c->next)
+		if (c->subscribed && !c->lost)
+			conn_notify(c, text);
+	free(text);
 }
 
 struct rpc_server *rpc_server_new(struct loop *l, const char *path,

@@ -46,6 +46,27 @@ static int fn_none(void *ctx, const json_t *params, json_t **result, struct err 
 	return 0;
 }
 
+/* The server of the socket tests: who is asked for a stream needs it. */
+static struct rpc_server *server;
+
+static int fn_events(void *ctx, const json_t *params, json_t **result, struct err *e)
+{
+	return rpc_server_subscribe(server);
+}
+
+/* n notifications of about 1 KiB, with numbers from 0 on. */
+static int fn_shout(void *ctx, const json_t *params, json_t **result, struct err *e)
+{
+	json_int_t n = json_integer_value(json_object_get(params, "n"));
+	char pad[1000];
+
+	memset(pad, 'x', sizeof(pad));
+	for (json_int_t i = 0; i < n; i++)
+		rpc_server_notify(
+			server, "event", json_pack("{s:I, s:s%}", "i", i, "pad", pad, sizeof(pad)));
+	return 0;
+}
+
 static const struct rpc_param add_params[] = {
 	{ "a", JSON_INTEGER, true, 0, 100 },
 	{ "b", JSON_INTEGER, false },
@@ -58,6 +79,8 @@ static const struct rpc_method methods[] = {
 	{ "fail", fn_fail, NULL },
 	{ "big", fn_big, big_params },
 	{ "none", fn_none, NULL },
+	{ "events", fn_events, NULL },
+	{ "shout", fn_shout, big_params },
 	{ 0 },
 };
 
@@ -176,7 +199,7 @@ static int serve_start(void **state)
 		return -1;
 	snprintf(s.path, sizeof(s.path), "%s/rpc", s.dir);
 	s.l = loop_new(&e);
-	s.s = rpc_server_new(s.l, s.path, methods, &s.calls, &e);
+	s.s = server = rpc_server_new(s.l, s.path, methods, &s.calls, &e);
 	*state = &s;
 	return s.s && !pthread_create(&s.thread, NULL, serve, &s) ? 0 : -1;
 }
@@ -256,6 +279,89 @@ static void test_bad_clients(void **state)
 	rpc_close(r);
 }
 
+/* A line of fd, parsed. */
+static json_t *read_line(int fd)
+{
+	char buf[2000];
+	size_t n = 0;
+
+	do
+		assert_int_equal(fd_read_full(fd, buf + n, 1), 0);
+	while (buf[n++] != '\n');
+	json_t *v = json_loadb(buf, n, 0, NULL);
+	assert_non_null(v);
+	return v;
+}
+
+static void ask(int fd, const char *text)
+{
+	assert_int_equal(fd_write_full(fd, text, strlen(text)), 0);
+}
+
+static void expect_event(int fd, json_int_t i)
+{
+	json_t *v = read_line(fd);
+
+	assert_string_equal(json_string_value(json_object_get(v, "method")), "event");
+	assert_null(json_object_get(v, "id"));
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(v, "params"), "i")), i);
+	json_decref(v);
+}
+
+#define SUBSCRIBE "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"events\"}\n"
+
+/* Notifications reach those who asked, the caller of the method that makes them among them; one
+ * that does not read loses its connection, and nobody else waits for it. */
+static void test_notifications(void **state)
+{
+	struct served *s = *state;
+	struct err e;
+	int reader = fd_unix_connect(s->path, 1000, &e);
+	int lazy = fd_unix_connect(s->path, 1000, &e);
+	int other = fd_unix_connect(s->path, 1000, &e);
+	char byte;
+
+	ask(reader, SUBSCRIBE);
+	json_decref(read_line(reader));
+	ask(lazy, SUBSCRIBE);
+	json_decref(read_line(lazy));
+	ask(other,
+		"{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"shout\",\"params\":{\"n\":3}}\n"
+		"{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"none\"}\n");
+	for (int i = 5; i <= 6; i++) {
+		json_t *v = read_line(other);
+
+		assert_int_equal(json_integer_value(json_object_get(v, "id")), i);
+		json_decref(v);
+	}
+	for (int i = 0; i < 3; i++)
+		expect_event(reader, i);
+	/* Its own: in order, then the reply. */
+	ask(reader, "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"shout\",\"params\":{\"n\":20}}\n");
+	for (int i = 0; i < 20; i++)
+		expect_event(reader, i);
+	json_decref(read_line(reader));
+
+	for (int round = 0; round < 20; round++) {
+		ask(reader,
+			"{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"shout\",\"params\":{"
+			"\"n\":100}}\n");
+		for (int i = 0; i < 100; i++)
+			expect_event(reader, i);
+		json_decref(read_line(reader));
+	}
+	/* 2 MB later the lazy one gets what was in the socket, and then the end. */
+	while (read(lazy, &byte, 1) == 1)
+		;
+	close(lazy);
+	close(reader);
+	/* Nobody is left to tell, and nobody minds. */
+	ask(other, "{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"shout\",\"params\":{\"n\":3}}\n");
+	json_decref(read_line(other));
+	close(other);
+	assert_int_equal(rpc_server_subscribe(s->s), -ENOTCONN);
+}
+
 struct peer {
 	int fd;
 	const char *text;
@@ -326,6 +432,7 @@ int main(void)
 		cmocka_unit_test(test_not_requests),
 		cmocka_unit_test_setup_teardown(test_socket, serve_start, serve_stop),
 		cmocka_unit_test_setup_teardown(test_bad_clients, serve_start, serve_stop),
+		cmocka_unit_test_setup_teardown(test_notifications, serve_start, serve_stop),
 		cmocka_unit_test(test_client),
 	};
 
