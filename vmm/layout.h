@@ -9,10 +9,14 @@
 #define LAYOUT_HOLE_BELOW  0xa0000ull  /* not told to the guest as RAM up to 1 MiB */
 #define LAYOUT_IMAGE_MIN   0x100000ull /* ELF segments at or above 1 MiB */
 
-/* PVH: what EBX points to, and what that points to. */
+/* What a guest is handed over: PVH's start info (EBX) and what it points to; Linux's boot_params
+ * (RSI) and the page tables that its 64-bit entry wants. */
 #define LAYOUT_GDT         0x500ull
 #define LAYOUT_START_INFO  0x6000ull
+#define LAYOUT_MODLIST     0x6800ull
 #define LAYOUT_MEMMAP      0x7000ull
+#define LAYOUT_BOOT_PARAMS 0x8000ull
+#define LAYOUT_PAGE_TABLES 0x9000ull /* six pages: the first 4 GiB, as they are */
 #define LAYOUT_CMDLINE     0x20000ull
 #define LAYOUT_CMDLINE_MAX 0x10000ull /* bytes with NUL */
 

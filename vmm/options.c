@@ -12,8 +12,8 @@
 
 const char vmm_usage[] =
 	"usage: lanyard-vmm --name NODE --control PATH [--agent PATH] [--console PATH]\n"
-	"                   [--console-log FILE] --kernel ELF [--cmdline TEXT] --memory SIZE\n"
-	"                   [--vcpus N] [--cpus LIST] [--no-huge]\n"
+	"                   [--console-log FILE] --kernel FILE [--initrd FILE] [--cmdline TEXT]\n"
+	"                   --memory SIZE [--vcpus N] [--cpus LIST] [--no-huge]\n"
 	"                   [--nic socket=PATH,mac=MAC[,queues=N][,mtu=N]]... [--log-level LEVEL]\n"
 	"Runs one virtual machine. docs/control.md says what each is and what --control speaks.\n";
 
@@ -24,6 +24,7 @@ enum option_id {
 	OPT_CONSOLE,
 	OPT_CONSOLE_LOG,
 	OPT_KERNEL,
+	OPT_INITRD,
 	OPT_CMDLINE,
 	OPT_MEMORY,
 	OPT_VCPUS,
@@ -42,6 +43,7 @@ static const struct option long_options[] = {
 	{ "console", required_argument, NULL, OPT_CONSOLE },
 	{ "console-log", required_argument, NULL, OPT_CONSOLE_LOG },
 	{ "kernel", required_argument, NULL, OPT_KERNEL },
+	{ "initrd", required_argument, NULL, OPT_INITRD },
 	{ "cmdline", required_argument, NULL, OPT_CMDLINE },
 	{ "memory", required_argument, NULL, OPT_MEMORY },
 	{ "vcpus", required_argument, NULL, OPT_VCPUS },
@@ -173,6 +175,9 @@ static int parse_one(struct vmm_options *o, int id, char *arg, struct err *e)
 		return 0;
 	case OPT_KERNEL:
 		o->kernel = arg;
+		return 0;
+	case OPT_INITRD:
+		o->initrd = arg;
 		return 0;
 	case OPT_CMDLINE:
 		o->cmdline = arg;

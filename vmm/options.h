@@ -14,7 +14,7 @@
 #define OPTIONS_VCPUS_MAX 64
 
 struct vmm_options {
-	const char *name, *control, *agent, *console, *console_log, *kernel, *cmdline;
+	const char *name, *control, *agent, *console, *console_log, *kernel, *initrd, *cmdline;
 	uint64_t memory; /* bytes */
 	unsigned vcpus;
 	unsigned n_cpus;

@@ -276,13 +276,13 @@ void vcpus_free(struct vcpus *all)
 	*all = (struct vcpus){ 0 };
 }
 
-int vcpus_reset(struct vcpus *all, uint32_t entry, uint32_t start_info, struct err *e)
+int vcpus_reset(struct vcpus *all, const struct vcpu_entry *entry, struct err *e)
 {
 	for (unsigned i = 0; i < all->n; i++) {
 		int err = vcpu_state_restore(all->v[i].fd, all->v[i].initial, e);
 
 		if (!err && i == 0)
-			err = vcpu_state_enter(all->v[i].fd, entry, start_info, e);
+			err = vcpu_state_enter(all->v[i].fd, entry, e);
 		if (err)
 			return err;
 	}

@@ -19,6 +19,7 @@
 
 #include "base/err.h"
 #include "vmm/kvm.h"
+#include "vmm/vcpu_state.h"
 #include "vmm/vcpu_stats.h"
 
 /* Why the guest stopped running for us: the counters of `info`. */
@@ -58,8 +59,6 @@ struct vcpu_ops {
 	void (*event)(void *arg, enum vm_event event);
 };
 
-struct vcpu_state; /* all of a vCPU's registers */
-
 struct vcpu {
 	struct vcpus *all;
 	unsigned index;
@@ -92,8 +91,8 @@ int vcpus_new(struct vcpus *all, struct kvm *k, unsigned n, const int *cpus, uns
 	const struct vcpu_ops *ops, void *arg, struct err *e);
 void vcpus_free(struct vcpus *all); /* ends the threads; also after a failure */
 
-/* Registers as PVH wants them on the first, waiting for INIT/SIPI on the others. */
-int vcpus_reset(struct vcpus *all, uint32_t entry, uint32_t start_info, struct err *e);
+/* The first begins at *entry, the others wait for INIT/SIPI. */
+int vcpus_reset(struct vcpus *all, const struct vcpu_entry *entry, struct err *e);
 
 int vcpus_start(struct vcpus *all, struct err *e);
 void vcpus_pause(struct vcpus *all);

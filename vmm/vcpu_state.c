@@ -129,34 +129,42 @@ int vcpu_state_restore(int fd, const struct vcpu_state *s, struct err *e)
 	return 0;
 }
 
-int vcpu_state_enter(int fd, uint32_t entry, uint32_t start_info, struct err *e)
+int vcpu_state_enter(int fd, const struct vcpu_entry *entry, struct err *e)
 {
+	bool lm = entry->long_mode;
+	uint16_t code_selector = lm ? 0x10 : 0x8; /* data and task follow it */
 	struct kvm_segment data = { .limit = 0xffffffff,
-		.selector = 0x10,
+		.selector = code_selector + 8,
 		.type = 3,
 		.present = 1,
 		.db = 1,
 		.s = 1,
 		.g = 1 };
 	struct kvm_segment code = data;
-	struct kvm_regs regs = { .rip = entry, .rbx = start_info, .rflags = 2 };
+	struct kvm_regs regs = { .rip = entry->rip, .rflags = 2 };
 	struct kvm_sregs s = { 0 };
 	int err = STATE_IOCTL(fd, KVM_GET_SREGS, &s, e);
 
 	if (err)
 		return err;
-	code.selector = 0x8;
+	*(lm ? &regs.rsi : &regs.rbx) = entry->arg;
+	code.selector = code_selector;
 	code.type = 0xb;
+	code.db = !lm;
+	code.l = lm;
 	s.cs = code;
 	s.ds = s.es = s.fs = s.gs = s.ss = data;
-	s.tr = (struct kvm_segment){ .limit = 0x67, .selector = 0x18, .type = 0xb, .present = 1 };
+	s.tr = (struct kvm_segment){
+		.limit = 0x67, .selector = code_selector + 16, .type = 0xb, .present = 1
+	};
 	s.gdt.base = LAYOUT_GDT;
-	s.gdt.limit = 4 * 8 - 1;
+	s.gdt.limit = (lm ? 6 : 4) * 8 - 1;
 	s.idt.base = 0;
 	s.idt.limit = 0;
-	s.cr0 = 0x11; /* PE, ET */
-	s.cr3 = s.cr4 = 0;
-	s.efer = 0;
+	s.cr0 = lm ? 0x80000011 : 0x11; /* PG; PE, ET */
+	s.cr3 = lm ? entry->page_tables : 0;
+	s.cr4 = lm ? 0x20 : 0;   /* PAE */
+	s.efer = lm ? 0x500 : 0; /* LME, LMA */
 	err = STATE_IOCTL(fd, KVM_SET_SREGS, &s, e);
 	return err ? err : STATE_IOCTL(fd, KVM_SET_REGS, &regs, e);
 }

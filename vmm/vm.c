@@ -138,10 +138,25 @@ static int vm_make_serial(struct vm *vm, struct err *e)
 /* Loads the guest and points the vCPUs at it. None runs. */
 static int vm_load(struct vm *vm, struct err *e)
 {
-	uint32_t entry;
-	int err = pvh_load(&vm->image, vm->opt->cmdline, &vm->mem, &entry, e);
+	struct boot_setup s = { .kernel = &vm->kernel,
+		.initrd = vm->opt->initrd ? &vm->initrd : NULL,
+		.cmdline = vm->opt->cmdline };
+	struct vcpu_entry entry;
+	int err = boot_load(&s, &vm->mem, &entry, e);
 
-	return err ? err : vcpus_reset(&vm->vcpus, entry, LAYOUT_START_INFO, e);
+	return err ? err : vcpus_reset(&vm->vcpus, &entry, e);
+}
+
+/* Kept open: a reset loads the same files again. */
+static int vm_open_files(struct vm *vm, struct err *e)
+{
+	int err = boot_file_open(
+		&vm->kernel, vm->opt->kernel, "guest file", BOOT_EXPECTED, "kernel", e);
+
+	if (err || !vm->opt->initrd)
+		return err;
+	return boot_file_open(&vm->initrd, vm->opt->initrd, "initramfs",
+		"a cpio archive, compressed or not", "initrd", e);
 }
 
 void vm_post(struct vm *vm, enum vm_event event)
@@ -265,10 +280,10 @@ int vm_start(struct vm *vm, const struct vmm_options *opt, struct err *e)
 	int err;
 
 	*vm = (struct vm){ .opt = opt, .event_fd = -1, .started_ns = clock_now_ns() };
-	vm->kvm.dev_fd = vm->kvm.vm_fd = vm->mem.fd = vm->image.fd = -1;
+	vm->kvm.dev_fd = vm->kvm.vm_fd = vm->mem.fd = vm->kernel.fd = vm->initrd.fd = -1;
 	pthread_mutex_init(&vm->device_lock, NULL);
 	vm_make_bridge(vm);
-	if ((err = pvh_source_open(&vm->image, opt->kernel, e)) || (err = kvm_open(&vm->kvm, e)) ||
+	if ((err = vm_open_files(vm, e)) || (err = kvm_open(&vm->kvm, e)) ||
 		(err = vm_make_memory(vm, e)) || (err = vm_make_loop(vm, e)) ||
 		(err = vm_make_serial(vm, e)) || (err = vm_make_devices(vm, e)) ||
 		(err = vcpus_new(&vm->vcpus, &vm->kvm, opt->vcpus, opt->cpus, opt->n_cpus,
@@ -311,6 +326,7 @@ void vm_free(struct vm *vm)
 	fd_close(&vm->event_fd);
 	kvm_close(&vm->kvm);
 	gmem_free(&vm->mem);
-	pvh_source_close(&vm->image);
+	boot_file_close(&vm->kernel);
+	boot_file_close(&vm->initrd);
 	pthread_mutex_destroy(&vm->device_lock);
 }

@@ -18,12 +18,12 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/rpc.h"
+#include "vmm/boot.h"
 #include "vmm/device.h"
 #include "vmm/gmem.h"
 #include "vmm/kvm.h"
 #include "vmm/options.h"
 #include "vmm/pci.h"
-#include "vmm/pvh.h"
 #include "vmm/serial.h"
 #include "vmm/vcpu.h"
 
@@ -36,7 +36,7 @@ struct vm {
 	struct rpc_server *rpc;
 	struct kvm kvm;
 	struct gmem mem;
-	struct pvh_source image;
+	struct boot_file kernel, initrd; /* initrd: fd -1 if there is none */
 	struct vcpus vcpus;
 	struct serial *com1, *com2;
 

@@ -390,7 +390,7 @@ class Refusals(VmmCase):
         good = tiny.HLT
         bad = [(self.path("none.elf"), ("No such file", "PVH note"))]
         for name, kwargs, says in (
-                ("magic", {"magic": b"\x7fNOT"}, "is not an ELF"),
+                ("magic", {"magic": b"\x7fNOT"}, "neither an ELF nor a bzImage"),
                 ("arm", {"machine": 183}, "another machine"),
                 ("note", {"note": False}, "has no PVH note"),
                 ("high", {"paddr": 0x400000}, "outside the guest's memory"),
