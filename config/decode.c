@@ -152,6 +152,10 @@ static int check_keys(
 		if (f && has_key(f, kind_bit))
 			continue;
 		d->field = f ? f->name : NULL;
+		if (f && f->only)
+			return dec_error(d, c->key_place,
+				"\"%s\" is for %s only: leave it out, or change the node's kind or guest",
+				f->name, f->only);
 		if (f)
 			return dec_error(d, c->key_place,
 				"\"%s\" is not for a node of this kind: leave it out", f->name);

@@ -30,10 +30,14 @@ struct dec_field {
 	dec_fn fn;
 	size_t offset; /* of the result in the object */
 	bool required;
-	const char *def; /* JSON text decoded when the key is absent; NULL: left as it is */
-	const void *arg; /* for fn: struct dec_range, names ending with NULL */
-	unsigned kinds;  /* nodes: 1 << enum topo_node_kind of those that have the key; 0: all */
+	const char *def;  /* JSON text decoded when the key is absent; NULL: left as it is */
+	const void *arg;  /* for fn: struct dec_range, names ending with NULL */
+	unsigned kinds;   /* nodes: 1 << enum dec_kind of those that have the key; 0: all */
+	const char *only; /* who they are, for whoever gave the key to another: "VMs whose ..." */
 };
+
+/* A node's kind, and of a VM what runs in it, as far as that says which keys there are. */
+enum dec_kind { DEC_PROBE, DEC_PROCESS, DEC_EXTERNAL, DEC_LINUX, DEC_FILE };
 
 struct dec_range {
 	double min, max;
@@ -79,6 +83,34 @@ int dec_mac(struct dec *, const struct jtree *, const struct dec_field *, void *
 int dec_cpus(struct dec *, const struct jtree *, const struct dec_field *, void *);
 /* An address that is some station's own: no multicast one, not all zeros. */
 int dec_unicast(struct dec *d, const struct jtree *v, struct ether_mac *out);
+
+/* A path's or a command line's characters: text to *out (char *), at most f->arg's range. */
+int dec_path(struct dec *, const struct jtree *, const struct dec_field *, void *); /* char * */
+
+/* A Linux guest's or an image's keys (guest.c, storage.c, address.c); *out is a struct topo_node,
+ * or a struct topo_nic. */
+int guest_decode(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int guest_kernel(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int guest_modules(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int guest_initramfs(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int guest_cmdline(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int guest_files(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int guest_cpu(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int guest_hugepages(struct dec *, const struct jtree *, const struct dec_field *, void *);
+void guest_free(struct topo_node *n);
+/* What the value of "guest" says: its keys depend on it. A wrong one counts as the probe. */
+enum topo_guest guest_kind(const struct jtree *v);
+
+int storage_disks(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int storage_shares(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int storage_root(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int storage_settle(struct dec *d); /* what nodes write to is their own */
+void storage_free(struct topo_node *n);
+
+int address_list(struct dec *, const struct jtree *, const struct dec_field *, void *); /* nic */
+int address_routes(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int address_settle(struct dec *d); /* unique in a network; gateways are neighbours */
+void address_free(struct topo_node *n);
 
 /* Policy of a port (policy.c); *out is a struct topo_policy. */
 int policy_vlan(struct dec *, const struct jtree *, const struct dec_field *, void *);

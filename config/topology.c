@@ -14,9 +14,22 @@
 #include "config/suggest.h"
 
 #define VERSION      1
-#define ONLY_VM      (1u << TOPO_VM)
-#define ONLY_PROCESS (1u << TOPO_PROCESS)
+#define LINUX_MEMORY (256ull << 20) /* unless given */
+#define LINUX_MIN    (128ull << 20)
+
+/* Who has a key: see enum dec_kind. */
+#define ONLY_LINUX   (1u << DEC_LINUX)
+#define ONLY_FILE    (1u << DEC_FILE)
+#define IMAGES       (ONLY_LINUX | ONLY_FILE)
+#define ONLY_VM      (1u << DEC_PROBE | IMAGES)
+#define ONLY_PROCESS (1u << DEC_PROCESS)
 #define OURS         (ONLY_VM | ONLY_PROCESS)
+
+/* The same for whoever gave one to another. */
+#define SAY_LINUX  "VMs whose guest is \"linux\""
+#define SAY_FILE   "VMs whose guest is an image's file"
+#define SAY_IMAGES "VMs whose guest is \"linux\" or an image's file"
+#define SAY_VM     "VMs"
 
 static int decode_version(
 	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
@@ -137,16 +150,39 @@ int dec_network(struct dec *d, const struct jtree *v, const struct dec_field *f,
 
 static const char *const ring_names[] = { "split", "packed", NULL };
 
+static int decode_packed(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	bool packed = false;
+	int rc = dec_bool(d, v, f, &packed);
+
+	((struct topo_nic *)out)->packed = packed;
+	return rc;
+}
+
 static const struct dec_field nic_keys[] = {
 	{ "network", dec_network, offsetof(struct topo_nic, network), .required = true },
 	{ "mac", dec_mac, 0, .def = NULL },
 	{ "queues", dec_uint, offsetof(struct topo_nic, queues), .def = "1", .arg = &queues_range },
 	{ "ring", dec_enum, offsetof(struct topo_nic, packed), .def = "\"split\"",
-		.arg = ring_names, .kinds = ONLY_PROCESS },
+		.arg = ring_names, .kinds = ONLY_PROCESS,
+		.only = "nodes of kind process (a VM has \"packed\")" },
+	{ "packed", decode_packed, 0, .kinds = IMAGES, .only = SAY_IMAGES },
+	{ "addresses", address_list, 0, .kinds = ONLY_LINUX, .only = SAY_LINUX },
 	{ "mergeable", dec_bool, offsetof(struct topo_nic, mergeable), .def = "true" },
 	POLICY_KEYS(struct topo_nic),
 	{ 0 },
 };
+
+static enum dec_kind kind_of(const struct topo_node *n)
+{
+	static const enum dec_kind guests[] = { [TOPO_GUEST_PROBE] = DEC_PROBE,
+		[TOPO_GUEST_LINUX] = DEC_LINUX,
+		[TOPO_GUEST_FILE] = DEC_FILE };
+
+	if (n->kind == TOPO_PROCESS)
+		return DEC_PROCESS;
+	return n->kind == TOPO_EXTERNAL ? DEC_EXTERNAL : guests[n->guest_kind];
+}
 
 static int decode_nics(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
@@ -167,7 +203,7 @@ static int decode_nics(struct dec *d, const struct jtree *v, const struct dec_fi
 		node->n_nics++;
 		nic->place = c->place;
 		d->field = NULL;
-		int rc = dec_object(d, c, nic_keys, (int)node->kind, nic);
+		int rc = dec_object(d, c, nic_keys, (int)kind_of(node), nic);
 		if (rc)
 			return rc;
 		dec_leave(d, outer);
@@ -175,37 +211,23 @@ static int decode_nics(struct dec *d, const struct jtree *v, const struct dec_fi
 	return 0;
 }
 
-/* A word is a guest that Lanyard has; with a slash or a dot it is a file's name. */
-static int decode_guest(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
-{
-	struct topo_node *node = out;
-	const char *s = json_string_value(v->json);
-	char found[DEC_SHOW];
-
-	if (!s)
-		return dec_error_type(d, v, "\"probe\" or the path of an ELF file");
-	if (strcmp(s, "linux") == 0)
-		return dec_error(d, v->place,
-			"the guest \"linux\" is not supported yet; use \"probe\", or the path of an ELF "
-			"file with a PVH note");
-	if (strcmp(s, "probe") != 0 && !strpbrk(s, "/."))
-		return dec_error(d, v->place,
-			"unknown guest %s%s (known: probe; a file of your own is named with its folder, "
-			"such as \"./guest.elf\")",
-			dec_show(v->json, found),
-			suggest_distance(s, "probe") <= 2 ? "; did you mean \"probe\"?" : "");
-	node->guest_place = v->place;
-	node->guest = strdup(s);
-	return node->guest ? 0 : dec_nomem(d);
-}
-
 static int decode_node_memory(
 	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
 	struct topo_node *node = out;
 
+	bool given = v->place.line, linux_guest = node->guest_kind == TOPO_GUEST_LINUX;
+	char found[DEC_SHOW];
+
 	node->memory_place = v->place;
-	return dec_memory(d, v, f, &node->memory);
+	if (dec_memory(d, v, f, &node->memory))
+		return -EINVAL;
+	if (linux_guest && !given)
+		node->memory = LINUX_MEMORY;
+	if (node->memory < LINUX_MIN && linux_guest)
+		return dec_error(d, v->place, "a Linux guest needs 128M at least; found %s",
+			dec_show(v->json, found));
+	return 0;
 }
 
 static int decode_vcpus(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
@@ -232,15 +254,29 @@ static int decode_node_cpus(
 
 static const struct dec_field node_keys[] = {
 	{ "kind", dec_enum, offsetof(struct topo_node, kind), .required = true, .arg = kind_names },
-	{ "guest", decode_guest, 0, .def = "\"probe\"", .kinds = ONLY_VM },
-	{ "vcpus", decode_vcpus, 0, .def = "1", .arg = &vcpus_range, .kinds = ONLY_VM },
+	{ "guest", guest_decode, 0, .def = "\"probe\"", .kinds = ONLY_VM, .only = SAY_VM },
+	{ "vcpus", decode_vcpus, 0, .def = "1", .arg = &vcpus_range, .kinds = ONLY_VM,
+		.only = SAY_VM },
 	{ "memory", decode_node_memory, 0, .def = "\"64M\"", .kinds = OURS },
 	{ "cpus", decode_node_cpus, 0, .def = "\"auto\"", .kinds = OURS },
 	{ "nics", decode_nics, 0, .required = true },
+	{ "kernel", guest_kernel, 0, .kinds = ONLY_LINUX, .only = SAY_LINUX },
+	{ "modules", guest_modules, 0, .kinds = ONLY_LINUX, .only = SAY_LINUX },
+	{ "files", guest_files, 0, .kinds = ONLY_LINUX, .only = SAY_LINUX },
+	{ "disks", storage_disks, 0, .kinds = IMAGES, .only = SAY_IMAGES },
+	{ "shares", storage_shares, 0, .kinds = IMAGES, .only = SAY_IMAGES },
+	{ "root", storage_root, 0, .kinds = ONLY_LINUX, .only = SAY_LINUX },
+	{ "routes", address_routes, 0, .kinds = ONLY_LINUX, .only = SAY_LINUX },
+	{ "forward", dec_bool, offsetof(struct topo_node, forward), .kinds = ONLY_LINUX,
+		.only = SAY_LINUX },
+	{ "initramfs", guest_initramfs, 0, .kinds = ONLY_FILE, .only = SAY_FILE },
+	{ "cmdline", guest_cmdline, 0, .kinds = IMAGES, .only = SAY_IMAGES },
+	{ "cpu", guest_cpu, 0, .kinds = ONLY_VM, .only = SAY_VM },
+	{ "hugepages", guest_hugepages, 0, .kinds = ONLY_VM, .only = SAY_VM },
 	{ 0 },
 };
 
-/* The kind comes first: it says which of the other keys there are. */
+/* The kind and the guest come first: they say which of the other keys there are. */
 static int decode_node(struct dec *d, const struct jtree *v, struct topo_node *node)
 {
 	const struct jtree *kind = jtree_get(v, "kind");
@@ -255,7 +291,9 @@ static int decode_node(struct dec *d, const struct jtree *v, struct topo_node *n
 		d->field = NULL;
 	}
 	node->vcpus = node->kind == TOPO_PROCESS; /* its one thread */
-	return dec_object(d, v, node_keys, (int)node->kind, node);
+	if (json_is_object(v->json) && node->kind == TOPO_VM)
+		node->guest_kind = guest_kind(jtree_get(v, "guest"));
+	return dec_object(d, v, node_keys, (int)kind_of(node), node);
 }
 
 static int decode_nodes(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
@@ -330,6 +368,10 @@ int topology_parse(
 		rc = macs_settle(&d);
 	if (!rc)
 		rc = policies_settle(&d);
+	if (!rc)
+		rc = address_settle(&d);
+	if (!rc)
+		rc = storage_settle(&d);
 out:
 	jtree_free(root);
 	if (rc)
@@ -362,8 +404,10 @@ void topology_free(struct topology *t)
 		free(t->networks[i].name);
 	for (size_t i = 0; i < t->n_nodes; i++) {
 		free(t->nodes[i].name);
-		free(t->nodes[i].guest);
 		free(t->nodes[i].cpus.cpu);
+		guest_free(&t->nodes[i]);
+		storage_free(&t->nodes[i]);
+		address_free(&t->nodes[i]);
 		for (size_t j = 0; j < t->nodes[i].n_nics; j++)
 			policy_free(&t->nodes[i].nics[j].policy);
 		free(t->nodes[i].nics);

@@ -43,6 +43,16 @@
 #define TOPO_BURST_MIN      TOPO_FRAME_MAX
 #define TOPO_BURST_MAX      (1ull << 30)
 #define TOPO_IFNAME_MAX     15 /* bytes, of the kernel's IFNAMSIZ */
+#define TOPO_DISKS_MAX      8  /* per node */
+#define TOPO_SHARES_MAX     8
+#define TOPO_FILES_MAX      256 /* named for one node's initramfs */
+#define TOPO_ADDRESSES_MAX  16  /* per NIC */
+#define TOPO_ROUTES_MAX     64  /* per node */
+#define TOPO_WITHOUT_MAX    64  /* CPU features that one node goes without */
+#define TOPO_TAG_MAX        35  /* bytes of a share's tag: virtio's 36 with the NUL of ours */
+#define TOPO_SERIAL_MAX     20  /* bytes of a disk's serial number, virtio's */
+#define TOPO_CMDLINE_MAX    1024
+#define TOPO_PATH_MAX       512
 
 struct topo_place {
 	int line, col; /* from 1; 0: not in the file (a default) */
@@ -123,13 +133,66 @@ struct topo_policy {
 
 enum topo_node_kind { TOPO_VM, TOPO_PROCESS, TOPO_EXTERNAL };
 
+/* What runs in a VM: our probe, a kernel with our initramfs, or a file of the user's. */
+enum topo_guest { TOPO_GUEST_PROBE, TOPO_GUEST_LINUX, TOPO_GUEST_FILE };
+enum topo_root { TOPO_ROOT_NONE, TOPO_ROOT_HOST, TOPO_ROOT_DISK }; /* of a Linux guest */
+enum topo_huge { TOPO_HUGE_AUTO, TOPO_HUGE_2M, TOPO_HUGE_1G, TOPO_HUGE_NONE };
+enum topo_format { TOPO_RAW, TOPO_QCOW2, TOPO_VMDK, TOPO_VHD };
+
+/* An address with the length of its network's prefix; addr: 4 or 16 bytes, network order. */
+struct topo_address {
+	int family; /* AF_INET, AF_INET6 */
+	uint8_t addr[16];
+	unsigned prefix;
+	char *text; /* "10.0.0.1/24" as inet_ntop writes it */
+	struct topo_place place;
+};
+
+struct topo_route {
+	bool all; /* "default" */
+	struct topo_address to, via;
+	struct topo_place place;
+};
+
+/* A file of the host's that a Linux guest's initramfs gets. */
+struct topo_file {
+	char *from; /* as given: relative to the topology file */
+	char *to;   /* absolute */
+	struct topo_place place;
+};
+
+struct topo_disk {
+	char *file; /* as given */
+	enum topo_format format;
+	bool readonly;
+	char *serial; /* or NULL */
+	uint32_t queues;
+	struct topo_place place;
+};
+
+struct topo_share {
+	char *path, *tag; /* path as given */
+	bool readonly;
+	struct topo_place place;
+};
+
+/* What the guest's CPUs are like: all zeros, as the host's. */
+struct topo_cpu {
+	size_t n_without;
+	char **without;                   /* features as /proc/cpuinfo names them */
+	uint32_t sockets, cores, threads; /* their product is vcpus; 0: not given */
+	struct topo_place place;
+};
+
 struct topo_nic {
 	size_t network;       /* index in networks */
 	struct ether_mac mac; /* given, or made from lab, node and NIC index: 02:... */
 	bool mac_given;
 	uint32_t queues; /* queue pairs offered; 1 unless given */
 	bool mergeable;  /* receive buffers may be merged; true unless given */
-	int packed;      /* process: its rings are 0 split, 1 packed */
+	int packed;      /* its rings are 0 split, 1 packed */
+	size_t n_addresses;
+	struct topo_address *addresses; /* Linux guests */
 	struct topo_policy policy;
 	struct topo_place place, mac_place;
 };
@@ -148,13 +211,28 @@ struct topo_port {
 struct topo_node {
 	char *name;
 	enum topo_node_kind kind;
-	char *guest; /* VM: "probe", or the path of an ELF with a PVH note, relative to the file */
+	enum topo_guest guest_kind; /* VM */
+	char *guest; /* VM: "probe", "linux", or the path of an ELF with a PVH note or of a bzImage,
+		      * relative to the file */
+	char *kernel, *modules; /* linux: as given, or NULL; modules may be "none" */
+	char *initramfs;        /* of a guest of the user's; or NULL */
+	char *cmdline;          /* or NULL */
+	enum topo_root root;
+	bool forward; /* linux: packets pass from one NIC to another */
+	size_t n_files, n_disks, n_shares, n_routes;
+	struct topo_file *files;
+	struct topo_disk *disks;
+	struct topo_share *shares;
+	struct topo_route *routes;
+	struct topo_cpu cpu;
+	enum topo_huge hugepages;
 	uint32_t vcpus;  /* process: 1 */
 	uint64_t memory; /* VM, process: bytes, a multiple of 2 MiB */
 	struct topo_cpus cpus;
 	size_t n_nics;
 	struct topo_nic *nics;
-	struct topo_place place, guest_place, memory_place, vcpus_place;
+	struct topo_place place, guest_place, memory_place, vcpus_place, kernel_place,
+		modules_place, initramfs_place, root_place, huge_place;
 };
 
 struct topo_end {

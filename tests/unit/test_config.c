@@ -184,13 +184,15 @@ static const struct bad {
 	{ 4, NODE_A("\"kind\": \"wm\", " A_NICS),
 		"t.json:4:20: node \"a\": unknown kind \"wm\"; did you mean \"vm\"? (known: vm, process, external)" },
 	{ 4, NODE_A("\"kind\": \"process\", \"vcpus\": 1, " A_NICS),
-		"t.json:4:31: node \"a\": \"vcpus\" is not for a node of this kind: leave it out" },
+		"t.json:4:31: node \"a\": \"vcpus\" is for VMs only: leave it out, or change the node's "
+		"kind or guest" },
 	{ 4, NODE_A("\"kind\": \"process\", \"cpus\": [1, 2], " A_NICS),
 		"t.json:4:39: node \"a\": 2 CPUs for 1 thread: name one for each, or say \"auto\"" },
 	{ 4, NODE_A("\"kind\": \"process\", \"nics\": [ { \"network\": \"lan\", \"ring\": \"round\" } ]"),
 		"t.json:4:69: node \"a\", NIC 0: unknown ring \"round\" (known: split, packed)" },
 	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", \"ring\": \"split\" } ]"),
-		"t.json:4:56: node \"a\", NIC 0: \"ring\" is not for a node of this kind: leave it out" },
+		"t.json:4:56: node \"a\", NIC 0: \"ring\" is for nodes of kind process (a VM has "
+		"\"packed\") only: leave it out, or change the node's kind or guest" },
 	{ 4, "    \"A\": {},",
 		"t.json:4:5: a node's name is made of a-z, 0-9, _ and -, and begins with a letter or "
 		"digit; found \"A\"" },
@@ -205,15 +207,12 @@ static const struct bad {
 		"t.json:4:32: node \"a\": unknown key \"memry\" (known: kind, nics)" },
 	{ 4, A_VM("\"memry\": \"64M\""),
 		"t.json:4:26: node \"a\": unknown key \"memry\"; did you mean \"memory\"? "
-		"(known: kind, guest, vcpus, memory, cpus, nics)" },
+		"(known: kind, guest, vcpus, memory, cpus, nics, cpu, hugepages)" },
 	{ 4, A_VM("\"guest\": \"prob\""),
 		"t.json:4:35: node \"a\": unknown guest \"prob\"; did you mean \"probe\"? (known: "
-		"probe; a file of your own is named with its folder, such as \"./guest.elf\")" },
-	{ 4, A_VM("\"guest\": \"linux\""),
-		"t.json:4:35: node \"a\": the guest \"linux\" is not supported yet; use \"probe\", or the "
-		"path of an ELF file with a PVH note" },
+		"probe, linux; a file of your own is named with its folder, such as \"./guest.elf\")" },
 	{ 4, A_VM("\"guest\": null"),
-		"t.json:4:35: node \"a\": \"guest\" must be \"probe\" or the path of an ELF file; found "
+		"t.json:4:35: node \"a\": \"guest\" must be \"probe\", \"linux\", or the path of an image; found "
 		"null" },
 	{ 4, A_VM("\"memory\": 64"),
 		"t.json:4:36: node \"a\": \"memory\" must be a size with its unit, such as \"64M\"; "
