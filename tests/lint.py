@@ -17,14 +17,18 @@ MAY_INCLUDE = {
     "vmm": {"vmm", "vhost-user", "config", "base"},
     "vswitch": {"vswitch", "config", "base"},
     "guest": {"guest", "traffic", "base"},
-    "lab": {"lab", "config", "base", "sriov", "traffic", "vhost-user", "vmm", "vswitch"},
+    "guest/linux": {"guest/linux", "base"},
+    "image": {"image", "base"},
+    "lab": {"lab", "image", "config", "base", "sriov", "traffic", "vhost-user", "vmm", "vswitch"},
 }
 # What the freestanding guest may have of base: headers without libc.
 FREESTANDING = {"base/ether.h", "base/wire.h"}
 LIBRARIES = {"rte_": {"vswitch", "traffic/dpdk", "tests"}, "netlink/": {"sriov"},
-             "jansson.h": {"base", "config", "vswitch", "vmm", "lab", "sriov", "traffic/dpdk", "tests"}}
+             "jansson.h": {"base", "config", "vswitch", "vmm", "lab", "sriov", "traffic/dpdk",
+                             "guest/linux", "tests"},
+             "lzma.h": {"image"}, "zstd.h": {"image"}, "zlib.h": {"image"}}
 # Rooms inside rooms, with rules of their own.
-INNER = ("traffic/dpdk",)
+INNER = ("traffic/dpdk", "guest/linux")
 
 
 def tracked(root, *patterns):
