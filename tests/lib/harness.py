@@ -384,7 +384,7 @@ def slow(fn):
 
 
 class _Result(unittest.TextTestResult):
-    """Keeps each test's outcome and time for tests/run.py."""
+    """Keeps each test's outcome and time for tests/run.py, in a file: that is right at any time."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -393,12 +393,22 @@ class _Result(unittest.TextTestResult):
     def startTest(self, test):
         super().startTest(test)
         self.began = time.monotonic()
-        self.rows.append({"name": test.id().split(".", 1)[-1], "outcome": "pass", "detail": "",
-                          "seconds": 0.0})
+        self.rows.append({"name": _name(test), "outcome": "pass", "detail": "", "seconds": 0.0,
+                          "running": True})
+        self.write()
 
     def stopTest(self, test):
         self.rows[-1]["seconds"] = time.monotonic() - self.began
+        del self.rows[-1]["running"]
+        self.write()
         super().stopTest(test)
+
+    def write(self):
+        out = os.environ.get("LANYARD_TEST_RESULT")
+        if out:
+            with open(f"{out}.new", "w") as f:
+                json.dump(self.rows, f)
+            os.rename(f"{out}.new", out)
 
     def _bad(self, test, err, outcome="fail"):
         if not self.rows:  # setUpClass failed
@@ -424,15 +434,28 @@ class _Result(unittest.TextTestResult):
         self._bad(test, reason, "skip")
 
 
-def _wanted(suite, word, quick):
+def _name(test):
+    return test.id().split(".", 1)[-1]
+
+
+def _wanted(suite, word, quick, but=()):
     picked = unittest.TestSuite()
     for item in suite:
         if isinstance(item, unittest.TestSuite):
-            picked.addTest(_wanted(item, word, quick))
-        elif word in item.id() and not (quick and getattr(
+            picked.addTest(_wanted(item, word, quick, but))
+        elif word in item.id() and _name(item) not in but and not (quick and getattr(
                 getattr(item, item._testMethodName), "lanyard_slow", False)):
             picked.addTest(item)
     return picked
+
+
+def _done_before():
+    """Names of tests that an earlier run of this file has done."""
+    path = os.environ.get("LANYARD_TEST_EXCEPT")
+    if not path:
+        return ()
+    with open(path) as f:
+        return json.load(f)
 
 
 def main():
@@ -442,9 +465,6 @@ def main():
     quick = bool(os.environ.get("LANYARD_TEST_QUICK"))
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
     runner = unittest.TextTestRunner(resultclass=_Result, verbosity=2, stream=sys.stderr)
-    result = runner.run(_wanted(suite, word, quick))
-    out = os.environ.get("LANYARD_TEST_RESULT")
-    if out:
-        with open(out, "w") as f:
-            json.dump(result.rows, f)
+    result = runner.run(_wanted(suite, word, quick, _done_before()))
+    result.write()
     sys.exit(0 if result.wasSuccessful() else 1)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's kernel and an initramfs of this host's programs: what a Linux guest boots from.
+"""Debian's kernels and an initramfs of this host's programs: what a Linux guest boots from.
 
-Nothing is installed on the host. The kernel's package is fetched with apt-get and unpacked in a
+Nothing is installed on the host. A kernel's package is fetched with apt-get and unpacked in a
 cache folder outside the tree (XDG_CACHE_HOME, else /var/cache for root, else ~/.cache, then
 lanyard-tests/), once for each Debian release and flavour; afterwards no network is needed. To get
-a newer kernel, delete the folder there.
+a newer kernel, delete the folder there. Another release's kernels come with package lists of their
+own in that folder: the host's apt is not told of it.
 
 The initramfs is written here: busybox for the shell, any program of the host with the libraries
 that it needs, and the kernel modules asked for with those that they need, in load order.
@@ -20,8 +21,12 @@ import stat
 import subprocess
 import tempfile
 
+import vmlinux
+
 BUSYBOX = "/bin/busybox"
 STAMP = "unpacked"
+MIRROR = os.environ.get("LANYARD_DEBIAN_MIRROR", "http://deb.debian.org/debian")
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def cache_dir():
@@ -42,7 +47,8 @@ def cache_lock():
         yield
 
 
-def _run(argv, cwd=None):
+def run_quietly(argv, cwd=None):
+    """Its output, which is shown only if it fails."""
     done = subprocess.run(argv, cwd=cwd, text=True, timeout=900, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
@@ -50,61 +56,102 @@ def _run(argv, cwd=None):
     return done.stdout
 
 
-def _release():
+def _os_release():
     with open("/etc/os-release") as f:
-        known = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', f.read(), re.M))
+        return dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', f.read(), re.M))
+
+
+def _release():
+    known = _os_release()
     return f"{known.get('ID', 'unknown')}-{known.get('VERSION_ID', '0')}"
 
 
-def _package_of(meta):
+def _codename():
+    return _os_release().get("VERSION_CODENAME", "")
+
+
+def _apt_options(suite):
+    """What makes apt-get and apt-cache know this suite's packages, and none else; for the host's
+    own release: none."""
+    if not suite:
+        return []
+    folder = os.path.join(cache_dir(), f"apt-{suite}")
+    for name in ("lists/partial", "cache/archives/partial", "etc"):
+        os.makedirs(os.path.join(folder, name), exist_ok=True)
+    with open(os.path.join(folder, "sources.list"), "w") as f:
+        f.write(f"deb [signed-by={KEYRING}] {MIRROR} {suite} main\n")
+    return [o for key, value in (("Dir::Etc::SourceList", "sources.list"),
+                                 ("Dir::Etc::SourceParts", "/dev/null"),
+                                 ("Dir::Etc::Preferences", "/dev/null"),
+                                 ("Dir::Etc::PreferencesParts", "/dev/null"),
+                                 ("Dir::State::Lists", "lists"), ("Dir::Cache", "cache"))
+            for o in ("-o", f"{key}={os.path.join(folder, value)}")]
+
+
+def _package_of(meta, options):
     """The package that has the kernel: the meta package depends on it."""
-    found = re.search(r"Depends: (linux-image-\S+)", _run(["apt-cache", "depends", meta]))
+    found = re.search(r"Depends: (linux-image-\S+)",
+                      run_quietly(["apt-cache", *options, "depends", meta]))
     if not found:
         raise RuntimeError(f"apt-cache knows no kernel behind {meta}: is its list of packages "
                            "there (apt-get update)?")
     return found.group(1)
 
 
-def _fetch(meta, into):
+def _fetch(meta, suite, into):
     """Downloads and unpacks; without package lists, or with old ones, they are renewed first."""
+    options = _apt_options(suite)
     for last in (False, True):
         try:
-            _run(["apt-get", "download", _package_of(meta)], cwd=into)
+            run_quietly(["apt-get", *options, "download", _package_of(meta, options)], cwd=into)
             break
-        except RuntimeError:
+        except RuntimeError as e:
             if last:
-                raise
-            _run(["apt-get", "update"])
+                raise RuntimeError(f"the kernel {meta} of Debian's {suite or 'own release'} can't "
+                                   f"be fetched; the tests need it once: {e}") from None
+            with contextlib.suppress(RuntimeError):
+                run_quietly(["apt-get", *options, "update"])
     for deb in glob.glob(os.path.join(into, "*.deb")):
-        _run(["dpkg", "-x", deb, into])
+        run_quietly(["dpkg", "-x", deb, into])
         os.unlink(deb)
 
 
 class Kernel:
-    """flavour "cloud-amd64" (small, virtio) or "amd64" (all drivers). .vmlinuz, .version;
-    .load_order() for modules."""
+    """flavour "cloud-amd64" (small, virtio) or "amd64" (all drivers); suite: of Debian, the host's
+    own by default. .vmlinuz, .vmlinux() (the ELF in it), .version; .load_order() for modules."""
 
-    def __init__(self, flavour="cloud-amd64"):
+    def __init__(self, flavour="cloud-amd64", suite=None):
         meta = f"linux-image-{flavour}"
-        self.root = os.path.join(cache_dir(), f"{_release()}-{meta}")
+        if suite == _codename():
+            suite = None
+        self.root = os.path.join(cache_dir(), f"{suite or _release()}-{meta}")
         if not os.path.exists(os.path.join(self.root, STAMP)):
             with cache_lock():
                 if not os.path.exists(os.path.join(self.root, STAMP)):
-                    self._unpack(meta)
+                    self._unpack(meta, suite)
         self.vmlinuz = self._one("boot/vmlinuz-*")
         self.version = os.path.basename(self.vmlinuz).removeprefix("vmlinuz-")
         self.modules = self._one("lib/modules/*", "usr/lib/modules/*")
         self.deps = self._read_deps()
 
-    def _unpack(self, meta):
+    def vmlinux(self):
+        """The path of the ELF in vmlinuz, which is unpacked once."""
+        path = os.path.join(self.root, f"vmlinux-{self.version}")
+        if not os.path.exists(path):
+            with cache_lock():
+                if not os.path.exists(path):
+                    vmlinux.extract(self.vmlinuz, path)
+        return path
+
+    def _unpack(self, meta, suite):
         shutil.rmtree(self.root, ignore_errors=True)
         work = tempfile.mkdtemp(prefix="unpack-", dir=cache_dir())
         try:
-            _fetch(meta, work)
+            _fetch(meta, suite, work)
             for modules in glob.glob(f"{work}/lib/modules/*") + \
                     glob.glob(f"{work}/usr/lib/modules/*"):
                 base = os.path.dirname(os.path.dirname(os.path.dirname(modules)))
-                _run(["/sbin/depmod", "-b", base, os.path.basename(modules)])
+                run_quietly(["/sbin/depmod", "-b", base, os.path.basename(modules)])
             with open(os.path.join(work, STAMP), "w") as f:
                 f.write(meta + "\n")
             os.rename(work, self.root)
@@ -204,7 +251,7 @@ class Initramfs:
         """A shell and its tools; programs added afterwards take an applet's place."""
         with open(BUSYBOX, "rb") as f:
             self.add_file("bin/busybox", f.read(), 0o755)
-        for applet in _run([BUSYBOX, "--list"]).split():
+        for applet in run_quietly([BUSYBOX, "--list"]).split():
             if applet != "busybox":
                 self.add_link(f"bin/{applet}", "busybox")
 

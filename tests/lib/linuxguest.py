@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Linux guest: Debian's kernel under QEMU's emulated CPU, vhost-user NICs, and a shell.
+"""A Linux guest: Debian's kernel under QEMU's emulated CPU, vhost-user NICs, and a shell. (Under
+lanyard-vmm, in the rig: vmmguest.py, which shares the shell with this.)
 
     guest = LinuxGuest(case, "a", [Nic(socket, mac, {"packed": "on"}, queues=4)])
     guest.run("ip link set eth0 up")                # output; a status other than 0 fails the test
@@ -19,6 +20,7 @@ import shlex
 import socket
 import time
 
+from harness import PATIENCE
 from linuxboot import Initramfs, Kernel
 
 QEMU = "qemu-system-x86_64"
@@ -79,43 +81,25 @@ class Nic:
                 "-device", device]
 
 
-def write_initramfs(path, kernel):
+def write_initramfs(path, kernel, programs=PROGRAMS, modules=MODULES):
     fs = Initramfs()
     fs.add_busybox()
     fs.add_program("dash")  # busybox's own shell would take its applets for the programs below
     fs.add_link("bin/sh", "dash")
-    for program in PROGRAMS:
+    for program in programs:
         fs.add_program(program)
-    fs.add_modules(kernel, MODULES)
+    fs.add_modules(kernel, modules)
     fs.add_file("init", INIT.encode(), 0o755)
     fs.write(path)
 
 
-class LinuxGuest:
-    def __init__(self, case, name, nics=(), cpus=1, network=None):
-        """case: a harness.Case, which ends QEMU. network: QEMU's arguments for memory and NICs,
-        instead of those made from nics."""
-        self.case, self.name, self.next_id = case, name, 0
-        self.buf, self.booted = b"", False
-        self.control = case.path(f"{name}.shell")
-        kernel = Kernel()
-        initramfs = case.path("initramfs.cpio")
-        if not os.path.exists(initramfs):
-            write_initramfs(initramfs, kernel)
-        if network is None:
-            network = ["-m", MEMORY, "-object",
-                       f"memory-backend-memfd,id=mem,size={MEMORY},share=on",
-                       "-numa", "node,memdev=mem"]
-            for i, nic in enumerate(nics):
-                network += nic.argv(i)
-        argv = [QEMU, "-accel", "tcg,thread=multi", "-cpu", "qemu64,+rdrand", "-M", "q35",
-                "-smp", str(cpus), "-nodefaults", "-display", "none", "-kernel", kernel.vmlinuz,
-                "-initrd", initramfs,
-                "-append", CMDLINE,
-                "-serial", f"file:{case.path(name)}.console.log",
-                "-serial", f"unix:{self.control},server=on,wait=off", *network]
+class ShellGuest:
+    """What runs INIT, and its second serial port's socket. .daemon: the process that ends with it."""
+
+    def __init__(self, case, name, control, daemon):
+        self.case, self.name, self.control, self.daemon = case, name, control, daemon
+        self.next_id, self.buf, self.booted = 0, b"", False
         self.began = time.monotonic()
-        self.qemu = case.start(argv, f"{name}.qemu")
         self._connect()  # now: what the guest says while nobody listens is lost
 
     def wait_boot(self):
@@ -134,7 +118,7 @@ class LinuxGuest:
         assert len(line) < 4000, "a script for a guest is at most some 2900 bytes long"
         self.sock.sendall(line.encode())
         what = f"the end of: {script}"
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s * min(PATIENCE, 3)
         word, ident, code, size = self._line(deadline, what).split()
         if (word, int(ident)) != ("done", self.next_id):
             raise AssertionError(f"guest {self.name}: {word} {ident} instead of {what}")
@@ -207,9 +191,10 @@ class LinuxGuest:
                 time.sleep(0.02)
 
     def _check(self, what, deadline):
-        if not self.qemu.alive():
-            raise AssertionError(f"guest {self.name}: QEMU ended with {self.qemu.proc.returncode} "
-                                 f"before {what}; it said:\n{self.qemu.text()}")
+        if not self.daemon.alive():
+            raise AssertionError(f"guest {self.name}: {self.daemon.argv[0]} ended with "
+                                 f"{self.daemon.proc.returncode} before {what}; it said:\n"
+                                 f"{self.daemon.text()}")
         if time.monotonic() > deadline:
             raise AssertionError(f"guest {self.name}: waited in vain for {what}; its console "
                                  f"ends with:\n{self.console()[-3000:]}")
@@ -238,3 +223,28 @@ class LinuxGuest:
             self._receive(deadline, what)
         data, self.buf = self.buf[:size], self.buf[size:]
         return data
+
+
+class LinuxGuest(ShellGuest):
+    def __init__(self, case, name, nics=(), cpus=1, network=None):
+        """case: a harness.Case, which ends QEMU. network: QEMU's arguments for memory and NICs,
+        instead of those made from nics."""
+        control = case.path(f"{name}.shell")
+        kernel = Kernel()
+        initramfs = case.path("initramfs.cpio")
+        if not os.path.exists(initramfs):
+            write_initramfs(initramfs, kernel)
+        if network is None:
+            network = ["-m", MEMORY, "-object",
+                       f"memory-backend-memfd,id=mem,size={MEMORY},share=on",
+                       "-numa", "node,memdev=mem"]
+            for i, nic in enumerate(nics):
+                network += nic.argv(i)
+        argv = [QEMU, "-accel", "tcg,thread=multi", "-cpu", "qemu64,+rdrand", "-M", "q35",
+                "-smp", str(cpus), "-nodefaults", "-display", "none", "-kernel", kernel.vmlinuz,
+                "-initrd", initramfs,
+                "-append", CMDLINE,
+                "-serial", f"file:{case.path(name)}.console.log",
+                "-serial", f"unix:{control},server=on,wait=off", *network]
+        self.qemu = case.start(argv, f"{name}.qemu")
+        super().__init__(case, name, control, self.qemu)

@@ -22,6 +22,7 @@ from ringclient import RingClient
 from test_switch_edges import ALL, MAC, Kernels, mac_bytes
 
 DRIVER = "e1000e"
+RIG = {"nics": ["e1000e", "e1000e", "e1000e", "e1000e"]}
 
 
 def address(i):
