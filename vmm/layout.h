@@ -20,29 +20,46 @@
 #define LAYOUT_CMDLINE     0x20000ull
 #define LAYOUT_CMDLINE_MAX 0x10000ull /* bytes with NUL */
 
+/* The RSDP, which a guest may look for here, and the other ACPI tables. */
+#define LAYOUT_ACPI      0xe0000ull
+#define LAYOUT_ACPI_SIZE 0x20000ull
+
 #define LAYOUT_ECAM         0xe0000000ull
 #define LAYOUT_ECAM_SIZE    0x10000000ull
+#define LAYOUT_ECAM_BUSES   1 /* that may have functions; the window is reserved as a whole */
 #define LAYOUT_IOAPIC       0xfec00000ull
 #define LAYOUT_LAPIC        0xfee00000ull
 #define LAYOUT_KVM_IDENTITY 0xfffbc000ull
 #define LAYOUT_KVM_TSS      0xfffbd000ull
 
+/* 32-bit BARs, for functions that have some: from where low RAM must end to the ECAM window. */
+#define LAYOUT_BARS32     LAYOUT_LOW_RAM_MAX
+#define LAYOUT_BARS32_END LAYOUT_ECAM
+
 /* 64-bit BARs: from here, or above RAM if that ends later. */
 #define LAYOUT_BARS64      0x4000000000ull
-#define LAYOUT_BARS64_SLOT 0x100000ull /* a function's share: 1 MiB */
+#define LAYOUT_BARS64_SIZE 0x4000000000ull /* up to 39 bits of address where RAM ends before */
+#define LAYOUT_BARS64_SLOT 0x100000ull     /* a function's share: 1 MiB */
 
 /* Ports. */
 #define PORT_COM2         0x2f8
 #define PORT_COM1         0x3f8
 #define PORT_KBD_CMD      0x64
 #define PORT_RESET        0xcf9
+#define PORT_RESET_VALUE  6
 #define PORT_SLEEP        0x600
+#define PORT_SLEEP_STATUS 0x601
 #define PORT_SLEEP_S5     0x34 /* ACPI 6.4, 4.8.3.7: SLP_TYP 5, SLP_EN */
 #define PORT_UART_COUNTS  0x610
 #define PORT_UART_STRINGS 0x620
+#define PORT_PCI_FIRST    0x1000 /* ports for functions that have some */
+#define PORT_PCI_LAST     0xffff
 
-#define IRQ_COM2 3
-#define IRQ_COM1 4
-#define GSI_PINS 24 /* of the IOAPIC; MSI routes come after */
+#define PORT_SLEEP_TYPE_S5 5
+
+#define IRQ_COM2         3
+#define IRQ_COM1         4
+#define IRQ_POWER_BUTTON 9
+#define GSI_PINS         24 /* of the IOAPIC; MSI routes come after */
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "vmm/acpi.h"
 #include "vmm/layout.h"
 
 #define FIRST_CONNECT_MS 50 /* how long the guest's start waits for a back end's features */
@@ -135,16 +136,36 @@ static int vm_make_serial(struct vm *vm, struct err *e)
 	return err ? err : serial_new(&agent, vm->loop, &vm->kvm, &vm->com2, e);
 }
 
+static void vm_write_acpi(const struct vm *vm)
+{
+	struct acpi_setup s = { .n_cpus = vm->opt->vcpus,
+		.bars64 = bars_start(vm),
+		.bars64_end = bars_start(vm) + LAYOUT_BARS64_SIZE };
+
+	for (unsigned i = 0; i < s.n_cpus; i++)
+		s.apic_id[i] = i;
+	acpi_write(&s, &vm->mem);
+}
+
 /* Loads the guest and points the vCPUs at it. None runs. */
 static int vm_load(struct vm *vm, struct err *e)
 {
 	struct boot_setup s = { .kernel = &vm->kernel,
 		.initrd = vm->opt->initrd ? &vm->initrd : NULL,
-		.cmdline = vm->opt->cmdline };
+		.cmdline = vm->opt->cmdline,
+		.rsdp = LAYOUT_ACPI };
 	struct vcpu_entry entry;
-	int err = boot_load(&s, &vm->mem, &entry, e);
+	int err;
 
+	vm_write_acpi(vm);
+	err = boot_load(&s, &vm->mem, &entry, e);
 	return err ? err : vcpus_reset(&vm->vcpus, &entry, e);
+}
+
+void vm_power_button(struct vm *vm)
+{
+	kvm_irq_line(&vm->kvm, IRQ_POWER_BUTTON, true);
+	kvm_irq_line(&vm->kvm, IRQ_POWER_BUTTON, false);
 }
 
 /* Kept open: a reset loads the same files again. */

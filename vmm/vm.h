@@ -67,6 +67,9 @@ void vm_free(struct vm *vm);
 
 /* The reset button. Main thread. */
 int vm_reset(struct vm *vm, struct err *e);
+/* A press of the power button: the guest's ACPI is told, and does about it what it likes. Main
+ * thread. */
+void vm_power_button(struct vm *vm);
 /* Any thread: has the main thread deal with it. */
 void vm_post(struct vm *vm, enum vm_event event);
 

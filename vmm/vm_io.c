@@ -79,7 +79,7 @@ static void machine_event(struct vm *vm, enum vm_event event)
 static void sleep_port(
 	struct vm *vm, uint16_t port, uint8_t *data, unsigned size, unsigned count, bool out)
 {
-	if (out && data[0] == PORT_SLEEP_S5)
+	if (out && port == PORT_SLEEP && data[0] == PORT_SLEEP_S5)
 		machine_event(vm, VM_EVENT_POWER_OFF);
 	if (!out)
 		memset(data, 0, (size_t)size * count);
@@ -113,7 +113,7 @@ static const struct {
 	{ PORT_COM1, PORT_COM1 + UART_PORTS - 1, serial_ports },
 	{ PORT_UART_COUNTS, PORT_UART_COUNTS + 15, count_ports },
 	{ PORT_UART_STRINGS, PORT_UART_STRINGS + 15, string_ports },
-	{ PORT_SLEEP, PORT_SLEEP, sleep_port },
+	{ PORT_SLEEP, PORT_SLEEP_STATUS, sleep_port },
 	{ PORT_RESET, PORT_RESET, reset_port },
 	{ PORT_KBD_CMD, PORT_KBD_CMD, keyboard_port },
 };
