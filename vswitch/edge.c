@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,7 +16,8 @@
 #include "vswitch/pcidev.h"
 #include "vswitch/tapif.h"
 
-#define SYSFS "/sys"
+#define SYSFS         "/sys"
+#define VDEV_NAME_MAX 63 /* DPDK's RTE_DEV_NAME_MAX_LEN, less the NUL */
 
 struct sw_edge {
 	bool up; /* the link, as last seen; lock */
@@ -27,11 +29,12 @@ struct sw_edge {
 /* By kind: its name; the parameter that says which device; those that make no sense for it. */
 static const struct {
 	const char *name, *device;
-	const char *not_for_it[5];
+	const char *not_for_it[6];
 } kinds[] = {
-	[SW_PORT_VHOST] = { "vhost", "socket", { "ifname", "pci" } },
-	[SW_PORT_TAP] = { "tap", "ifname", { "socket", "pci", "role", "mergeable" } },
-	[SW_PORT_PCI] = { "pci", "pci", { "socket", "ifname", "role", "mergeable" } },
+	[SW_PORT_VHOST] = { "vhost", "socket", { "ifname", "pci", "vdev" } },
+	[SW_PORT_TAP] = { "tap", "ifname", { "socket", "pci", "vdev", "role", "mergeable" } },
+	[SW_PORT_PCI] = { "pci", "pci", { "socket", "ifname", "vdev", "role", "mergeable" } },
+	[SW_PORT_VDEV] = { "vdev", "vdev", { "socket", "ifname", "pci", "role", "mergeable" } },
 };
 
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -44,8 +47,8 @@ int sw_edge_request(const json_t *params, struct sw_port_config *c, struct err *
 	while (kind && k < N_KINDS && strcmp(kind, kinds[k].name))
 		k++;
 	if (k == N_KINDS) {
-		err_request(
-			e, -EINVAL, "kind \"%.64s\": expected \"vhost\", \"tap\" or \"pci\"", kind);
+		err_request(e, -EINVAL,
+			"kind \"%.64s\": expected \"vhost\", \"tap\", \"pci\" or \"vdev\"", kind);
 		return err_field(e, "kind");
 	}
 	if (!json_object_get(params, kinds[k].device)) {
@@ -64,7 +67,7 @@ int sw_edge_request(const json_t *params, struct sw_port_config *c, struct err *
 	if (c->kind == SW_PORT_VHOST)
 		return 0;
 	c->device = json_string_value(json_object_get(params, kinds[k].device));
-	if (c->kind == SW_PORT_TAP)
+	if (c->kind != SW_PORT_PCI)
 		return 0;
 	if (pcidev_addr(c->device, c->pci, e))
 		return e->code;
@@ -72,16 +75,53 @@ int sw_edge_request(const json_t *params, struct sw_port_config *c, struct err *
 	return 0;
 }
 
+/* "net_tap0,iface=lab0" -> "net_tap0"; the rest are its arguments. */
+static const char *vdev_split(const char *devargs, char name[static VDEV_NAME_MAX + 1])
+{
+	size_t len = strcspn(devargs, ",");
+
+	snprintf(name, VDEV_NAME_MAX + 1, "%.*s", (int)len, devargs);
+	return devargs[len] ? devargs + len + 1 : "";
+}
+
+static int vdev_check(const char *devargs, struct err *e)
+{
+	size_t len = strcspn(devargs, ",");
+
+	if (strncmp(devargs, "net_", 4) == 0 && len > 4 && len <= VDEV_NAME_MAX &&
+		strlen(devargs) <= SW_DEVICE_MAX &&
+		strspn(devargs, "abcdefghijklmnopqrstuvwxyz0123456789_") == len)
+		return 0;
+	err_request(e, -EINVAL,
+		"vdev \"%.*s\": expected a virtual device as DPDK names them, with its arguments, "
+		"like net_tap0,iface=lab0 (at most %d bytes)",
+		SW_DEVICE_MAX, devargs, SW_DEVICE_MAX);
+	return err_field(e, "vdev");
+}
+
+/* Of two of the same kind. A vdev is known by its name, whatever its arguments are. */
+static bool same_device(enum sw_port_kind kind, const char *a, const char *b)
+{
+	char name_a[VDEV_NAME_MAX + 1], name_b[VDEV_NAME_MAX + 1];
+
+	if (kind != SW_PORT_VDEV)
+		return strcmp(a, b) == 0;
+	vdev_split(a, name_a);
+	vdev_split(b, name_b);
+	return strcmp(name_a, name_b) == 0;
+}
+
 int sw_edge_check(const struct sw *sw, const struct sw_port_config *c, struct err *e)
 {
-	int ret = c->kind == SW_PORT_TAP ? tapif_name_check(c->device, e)
-					 : pcidev_check(SYSFS, c->device, e);
+	int ret = c->kind == SW_PORT_TAP  ? tapif_name_check(c->device, e)
+		: c->kind == SW_PORT_VDEV ? vdev_check(c->device, e)
+					  : pcidev_check(SYSFS, c->device, e);
 
 	for (uint32_t id = 0; ret == 0 && id < sw->n_ports; id++) {
 		const struct sw_port *p = sw->ports[id];
 
-		if (p && p->kind == c->kind && strcmp(p->device, c->device) == 0) {
-			err_request(e, -EEXIST, "%s is port \"%s\"'s already", c->device, p->name);
+		if (p && p->kind == c->kind && same_device(c->kind, p->device, c->device)) {
+			err_request(e, -EEXIST, "%s is port \"%s\"'s already", p->device, p->name);
 			ret = err_field(e, kinds[c->kind].device);
 		}
 	}
@@ -127,7 +167,12 @@ int sw_edge_open(struct sw *sw, struct sw_port *p, struct err *e)
 		if (ret == 0)
 			ret = tap_queues(ed, &ed->tap, e);
 	} else {
-		ret = nic_open(&ed->nic, &sw->nics_left, "pci", p->device, "", p->queues, mtu, e);
+		char vdev[VDEV_NAME_MAX + 1];
+		bool pci = p->kind == SW_PORT_PCI;
+		const char *args = pci ? "" : vdev_split(p->device, vdev);
+
+		ret = nic_open(&ed->nic, &sw->nics_left, kinds[p->kind].device,
+			pci ? p->device : vdev, args, p->queues, mtu, e);
 	}
 	if (ret) {
 		sw_edge_close(sw, p);
@@ -276,9 +321,9 @@ void sw_edge_stats(const struct sw_port *p, json_t *port)
 	if (p->kind == SW_PORT_TAP)
 		json_object_set_new(
 			port, "ifname", json_string(p->edge ? p->edge->tap.name : p->device));
-	if (p->kind != SW_PORT_PCI)
+	if (p->kind != SW_PORT_PCI && p->kind != SW_PORT_VDEV)
 		return;
-	json_object_set_new(port, "pci", json_string(p->device));
+	json_object_set_new(port, kinds[p->kind].device, json_string(p->device));
 	if (p->edge)
 		json_object_set_new(port, "device", nic_json(&p->edge->nic));
 }

@@ -203,6 +203,7 @@ static const struct rpc_param port_add_params[] = {
 	{ "socket", JSON_STRING, false, 0, 0 },
 	{ "ifname", JSON_STRING, false, 0, 0 },
 	{ "pci", JSON_STRING, false, 0, 0 },
+	{ "vdev", JSON_STRING, false, 0, 0 },
 	{ "role", JSON_STRING, false, 0, 0 },
 	{ "queues", JSON_INTEGER, false, 1, DP_PAIRS_MAX },
 	{ "mergeable", JSON_TRUE, false, 0, 0 },

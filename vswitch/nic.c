@@ -49,6 +49,15 @@ static int attach(struct nic *n, const char *bus, const char *name, const char *
 		name, err_str(ret ? ret : -ENODEV));
 }
 
+/* Drivers that say they do what they don't do right. */
+static const struct {
+	const char *driver;
+	uint64_t tx_not;
+} quirks[] = {
+	/* It compares a segment with its Ethernet header to the MTU, and loses full ones. */
+	{ "net_tap", RTE_ETH_TX_OFFLOAD_TCP_TSO },
+};
+
 /* What of the device's offloads is of use: all or nothing of what belongs together. */
 static uint64_t tx_offloads(const struct rte_eth_dev_info *info)
 {
@@ -59,6 +68,9 @@ static uint64_t tx_offloads(const struct rte_eth_dev_info *info)
 		if (use & RTE_ETH_TX_OFFLOAD_MULTI_SEGS)
 			use |= capa & RTE_ETH_TX_OFFLOAD_TCP_TSO;
 	}
+	for (size_t i = 0; i < sizeof(quirks) / sizeof(quirks[0]); i++)
+		if (info->driver_name && strcmp(info->driver_name, quirks[i].driver) == 0)
+			use &= ~quirks[i].tx_not;
 	return use;
 }
 
@@ -74,8 +86,8 @@ static uint32_t accept_of(uint64_t offloads)
 }
 
 /* Longest frame that the device need take, in terms of its own overhead. */
-static int mtu_check(
-	const struct rte_eth_dev_info *info, const char *name, uint32_t mtu, struct err *e)
+static int mtu_check(const struct rte_eth_dev_info *info, const char *bus, const char *name,
+	uint32_t mtu, struct err *e)
 {
 	if (mtu <= info->max_mtu &&
 		mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN <= info->max_rx_pktlen)
@@ -87,7 +99,7 @@ static int mtu_check(
 		RTE_MIN((uint32_t)info->max_mtu,
 			info->max_rx_pktlen - RTE_ETHER_HDR_LEN - RTE_ETHER_CRC_LEN),
 		mtu);
-	return err_field(e, "pci");
+	return err_field(e, bus);
 }
 
 static int queues_check(
@@ -213,7 +225,7 @@ int nic_open(struct nic *n, struct nic_left *left, const char *bus, const char *
 	if (ret)
 		err_host(e, ret, "%s says nothing of itself: %s", name, err_str(ret));
 	if (ret == 0)
-		ret = mtu_check(&info, name, mtu, e);
+		ret = mtu_check(&info, bus, name, mtu, e);
 	if (ret == 0)
 		ret = queues_check(&info, name, n_queues, e);
 	if (ret == 0)

@@ -26,7 +26,7 @@ struct nic {
 	bool attached;
 	uint16_t port; /* DPDK's number */
 	bool started;
-	bool rss;       /* it spreads frames over its queues */
+	bool rss; /* it spreads frames over its queues */
 	struct rte_mempool *pool;
 	uint16_t n_queues;
 	struct dp_eth_rx rx[DP_PAIRS_MAX];
@@ -34,7 +34,8 @@ struct nic {
 };
 
 /* Attaches the PCI device (an address that pcidev_check found good) with n queue pairs, and starts
- * it. bus "pci"; tests have others. -errno with a sentence: it is detached again. */
+ * it. bus "pci" or "vdev", which is also the
+ * request's field that errors name. -errno with a sentence: it is detached again. */
 int nic_open(struct nic *n, struct nic_left *left, const char *bus, const char *name,
 	const char *args, uint16_t n_queues, uint32_t mtu, struct err *e);
 /* Detaches it. Its pool may have to wait in *left. */

@@ -30,7 +30,7 @@
 
 struct json_t;
 
-#define SW_DEVICE_MAX       31 /* of an interface's name or PCI address, as asked for */
+#define SW_DEVICE_MAX       255 /* of an interface's name, PCI address, devargs, as asked for */
 #define SW_MTU_MIN          68
 #define SW_MTU_MAX          9216
 #define SW_MTU_DEFAULT      1500
@@ -59,6 +59,7 @@ enum sw_port_kind {
 	SW_PORT_VHOST, /* a front end's device */
 	SW_PORT_TAP,   /* this host's kernel */
 	SW_PORT_PCI,   /* the wire */
+	SW_PORT_VDEV,  /* whatever a virtual device of DPDK's leads to */
 };
 
 struct sw_edge;
@@ -67,7 +68,7 @@ struct sw_port {
 	/* Constant. */
 	char name[SW_NAME_MAX + 1];
 	enum sw_port_kind kind;
-	char device[SW_DEVICE_MAX + 1]; /* tap: the interface's name; pci: the address; else "" */
+	char device[SW_DEVICE_MAX + 1]; /* as asked for; vhost: "" */
 	char socket[FD_UNIX_PATH_MAX + 1];
 	bool client, mergeable;
 	uint16_t queues; /* pairs, at most */
@@ -142,7 +143,7 @@ struct sw_port_config {
 	const char *name, *network;
 	enum sw_port_kind kind;
 	const char *socket;        /* of vhost; else NULL */
-	const char *device;        /* of the others: interface, PCI address; else NULL */
+	const char *device;        /* of the others: interface, PCI address, devargs; else NULL */
 	char pci[PCIDEV_ADDR_LEN]; /* the latter as the kernel writes it */
 	bool client, mergeable;
 	uint16_t queues;

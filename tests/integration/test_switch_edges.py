@@ -298,7 +298,8 @@ class Tap(Kernels):
         before = [p["name"] for p in self.sw.stats()["ports"]]
         port = dict(name="x", network="lan", kind="tap", ifname=self.ifname(8))
         for words, field, params in [
-                ("\"wan\": expected \"vhost\", \"tap\" or \"pci\"", "kind", dict(port, kind="wan")),
+                ("\"wan\": expected \"vhost\", \"tap\", \"pci\" or \"vdev\"", "kind",
+                 dict(port, kind="wan")),
                 ("needs \"ifname\"", "ifname", dict(name="x", network="lan", kind="tap")),
                 ("has no \"socket\"", "socket", dict(port, socket=self.path("s"))),
                 ("has no \"role\"", "role", dict(port, role="client")),
@@ -323,6 +324,84 @@ class Tap(Kernels):
                 self.assertEqual((field, 2), (got.exception.field, got.exception.cls))
                 self.assertEqual(before, [p["name"] for p in self.sw.stats()["ports"]])
                 self.assertFalse(self.exists(self.ifname(8)))
+
+
+class Vdev(Kernels):
+    """Virtual devices of DPDK's: the kernel reached by its drivers, in the switch's namespace."""
+
+    def make_vdev(self, devargs):
+        """A switch in a namespace of its own: the device there, a tap in another namespace."""
+        self.home = self.ns()
+        self.sw = self.switch(ns=self.home)
+        self.sw.call("network_add", name="lan")
+        self.sw.call("port_add", name="t0", network="lan", kind="tap", ifname=self.ifname(0))
+        self.nss = [self.ns()]
+        self.home.run("ip", "link", "set", self.ifname(0), "netns", self.nss[0].name)
+        self.nss[0].run("ip", "addr", "add", "10.7.0.1/24", "dev", self.ifname(0))
+        self.nss[0].run("ip", "link", "set", self.ifname(0), "up")
+        if devargs:
+            self.sw.call("port_add", name="v", network="lan", kind="vdev", vdev=devargs)
+
+    def bytes_both_ways(self, far):
+        self.up("t0")
+        self.up("v")
+        self.assertIn(" 0% packet loss", far.run("ping", "-c", "3", "-i", "0.2", "10.7.0.1"))
+        self.tcp(self.nss[0], far, "10.7.0.99", 40)
+        self.tcp(far, self.nss[0], "10.7.0.1", 40)
+        self.assertEqual({}, self.drops("v"))
+
+    def test_net_tap(self):
+        """The driver completes checksums; the switch cuts big frames, since it would lose them."""
+        devargs = f"net_tap0,iface={self.ifname(9)}"
+        self.make_vdev(devargs)
+        self.home.run("ip", "addr", "add", "10.7.0.99/24", "dev", self.ifname(9))
+        self.home.run("ip", "link", "set", self.ifname(9), "up")
+        self.bytes_both_ways(self.home)
+        p = self.sw.port("v")
+        self.assertEqual(("vdev", devargs, "net_tap"), (p["kind"], p["vdev"],
+                                                        p["device"]["driver"]))
+        self.assertEqual(["csum"], p["device"]["offloads"])
+        self.assertGreater(p["soft_segmented"], 0)
+        self.sw.call("port_del", name="v")
+        self.assertNotIn(self.ifname(9), self.home.run("ip", "link", "show"))
+
+    def test_net_af_packet(self):
+        """On a veth, whose other end is told to complete its checksums: the driver doesn't say
+        which are partial."""
+        self.make_vdev(None)
+        far = self.ns()
+        self.home.run("ip", "link", "add", "here", "type", "veth", "peer", "name", "there", "netns",
+                      far.name)
+        self.home.run("ip", "link", "set", "here", "up")
+        far.run("ip", "addr", "add", "10.7.0.99/24", "dev", "there")
+        far.run("ip", "link", "set", "there", "up")
+        far.run("ethtool", "-K", "there", "tx", "off")
+        self.sw.call("port_add", name="v", network="lan", kind="vdev",
+                     vdev="net_af_packet0,iface=here")
+        self.bytes_both_ways(far)
+        self.assertEqual("net_af_packet", self.sw.port("v")["device"]["driver"])
+
+    def test_refusals(self):
+        self.make_vdev("net_null0")
+        port = dict(name="x", network="lan", kind="vdev")
+        for words, field, cls, params in [
+                ("needs \"vdev\"", "vdev", 2, port),
+                ("has no \"ifname\"", "ifname", 2, dict(port, vdev="net_null1", ifname="a")),
+                ("\"null1\": expected|net_tap0,iface", "vdev", 2, dict(port, vdev="null1")),
+                ("expected", "vdev", 2, dict(port, vdev="net_")),
+                ("expected", "vdev", 2, dict(port, vdev="net_" + "x" * 64)),
+                ("expected", "vdev", 2, dict(port, vdev="net_null1,size=64" + " " * 300)),
+                ("is port \"v\"'s already", "vdev", 2, dict(port, vdev="net_null0,size=60")),
+                ("can't drive net_nosuch0", None, 3, dict(port, vdev="net_nosuch0")),
+                ("can't drive net_af_packet0", None, 3,
+                 dict(port, vdev="net_af_packet0,iface=nosuch"))]:
+            with self.subTest(params=params):
+                with self.assertRaises(RpcError) as got:
+                    self.sw.call("port_add", **params)
+                for word in words.split("|"):
+                    self.assertIn(word, got.exception.message)
+                self.assertEqual((field, cls), (got.exception.field, got.exception.cls))
+                self.assertEqual(["t0", "v"], sorted(p["name"] for p in self.sw.stats()["ports"]))
 
 
 if __name__ == "__main__":

@@ -315,9 +315,11 @@ class Case(unittest.TestCase):
     def start(self, argv, name="daemon"):
         return self._track(Daemon(argv, self._log(name), self.env))
 
-    def switch(self, *args, name="switch"):
+    def switch(self, *args, name="switch", ns=None):
+        """ns: a netns.Netns that it runs in."""
         control = self.path(f"{name}.sock")
-        argv = [SWITCH, "--control", control, *args]
+        inside = ["ip", "netns", "exec", ns.name] if ns else []
+        argv = [*inside, SWITCH, "--control", control, *args]
         return self._track(Switch(argv, self._log(name), control, self.env))
 
     def vmm(self, name, *args, kernel=PROBE, memory="64M", cmdline=""):
