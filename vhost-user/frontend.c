@@ -21,7 +21,8 @@ struct vu_frontend {
 	int timeout_ms;
 	int dead; /* 0, or the -errno that ended the connection */
 	uint64_t features;
-	uint64_t protocol;
+	uint64_t protocol;         /* agreed on */
+	uint64_t protocol_offered; /* all that the back end has */
 	uint32_t queue_num;
 	char path[FD_UNIX_PATH_MAX + 1];
 };
@@ -272,6 +273,25 @@ uint32_t vu_queue_num(const struct vu_frontend *f)
 	return f->queue_num;
 }
 
+int vu_expect_kind(const struct vu_frontend *f, enum vu_kind kind, struct err *e)
+{
+	static const char *const wanted[] = {
+		[VU_KIND_ANY] = "a device",
+		[VU_KIND_NET] = "a network port",
+		[VU_KIND_BLK] = "a disk",
+		[VU_KIND_FS] = "a shared folder",
+	};
+	enum vu_kind found = vu_kind_guess(f->features, f->protocol_offered);
+
+	if (kind == VU_KIND_ANY || found == VU_KIND_ANY || found == kind)
+		return 0;
+	return err_set(e, -EOPNOTSUPP,
+		"the back end at %s is of the wrong type: expected %s, found %s (features 0x%llx, "
+		"protocol features 0x%llx): check which socket belongs to which device",
+		f->path, wanted[kind], vu_kind_name(found), (unsigned long long)f->features,
+		(unsigned long long)f->protocol_offered);
+}
+
 static int vu_get_u64(struct vu_frontend *f, enum vu_request request, uint64_t *v, struct err *e)
 {
 	le64_t reply;
@@ -318,6 +338,7 @@ int vu_negotiate(struct vu_frontend *f, uint64_t want_protocol, struct err *e)
 		err = vu_get_u64(f, VU_GET_PROTOCOL_FEATURES, &protocol, e);
 		if (err)
 			return err;
+		f->protocol_offered = protocol;
 		protocol &= want_protocol;
 		err = vu_set_u64(f, VU_SET_PROTOCOL_FEATURES, protocol, e);
 		if (err)

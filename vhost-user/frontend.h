@@ -70,6 +70,8 @@ int vu_fd(const struct vu_frontend *f);
 int vu_negotiate(struct vu_frontend *f, uint64_t want_protocol, struct err *e);
 uint64_t vu_features(const struct vu_frontend *f);          /* that the back end offers */
 uint64_t vu_protocol_features(const struct vu_frontend *f); /* agreed on */
+/* Whether the back end is for such a device, as far as can be told; else -EOPNOTSUPP and why. */
+int vu_expect_kind(const struct vu_frontend *f, enum vu_kind kind, struct err *e);
 /* What GET_QUEUE_NUM said: queue pairs of a net device, rings of any other. 1 without MQ. */
 uint32_t vu_queue_num(const struct vu_frontend *f);
 

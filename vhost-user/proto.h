@@ -30,8 +30,11 @@ enum vu_protocol_feature {
 	VU_PF_RARP = 2,
 	VU_PF_REPLY_ACK = 3,
 	VU_PF_NET_MTU = 4,
+	VU_PF_BACKEND_REQ = 5,
 	VU_PF_CONFIG = 9,
+	VU_PF_INFLIGHT_SHMFD = 12,
 	VU_PF_RESET_DEVICE = 13,
+	VU_PF_MEM_SLOTS = 15,
 };
 
 /* X(name, number, request bytes min, max, reply bytes min, max (0: none), fds min, max) */
@@ -140,7 +143,15 @@ struct vu_op {
 /* The row for a request number, or NULL. */
 const struct vu_op *vu_op_of(uint32_t request);
 
-/* Feature-bit names: "VERSION_1" for 32 and so on; NULL if the bit has none. Of virtio-net. */
+/* Feature-bit names: "VERSION_1" for 32 and so on; NULL if the bit has none. */
 const char *vu_net_feature_name(unsigned bit);
+const char *vu_blk_feature_name(unsigned bit);
+const char *vu_fs_feature_name(unsigned bit);
+
+/* What a back end is for. The protocol has no message that says so: this is a guess by what it
+ * offers (all of its features and protocol features), to tell apart sockets that were mixed up. */
+enum vu_kind { VU_KIND_ANY, VU_KIND_NET, VU_KIND_BLK, VU_KIND_FS };
+enum vu_kind vu_kind_guess(uint64_t features, uint64_t protocol);
+const char *vu_kind_name(enum vu_kind kind);
 
 #endif

@@ -131,8 +131,10 @@ static void nic_serve(void *arg)
 static int nic_connected(void *arg, struct vu_frontend *f, struct err *e)
 {
 	struct nic *n = arg;
-	int err = n->setup.mtu ? vu_set_mtu(f, (uint16_t)n->setup.mtu, e) : 0;
+	int err = vu_expect_kind(f, VU_KIND_NET, e);
 
+	if (!err && n->setup.mtu)
+		err = vu_set_mtu(f, (uint16_t)n->setup.mtu, e);
 	if (err != -EREMOTEIO)
 		return err;
 	log_warn("%s: %s", n->d.name, e->text);
@@ -191,16 +193,6 @@ static void nic_free(struct device *dev)
 	free(n);
 }
 
-static json_t *feature_names(uint64_t features)
-{
-	json_t *a = json_array();
-
-	for (unsigned i = 0; i < 64; i++)
-		if ((features & 1ull << i) && vu_net_feature_name(i))
-			json_array_append_new(a, json_string(vu_net_feature_name(i)));
-	return a;
-}
-
 static json_t *nic_info(struct device *dev)
 {
 	struct nic *n = device_of(dev, struct nic);
@@ -209,17 +201,11 @@ static json_t *nic_info(struct device *dev)
 
 	pthread_mutex_lock(n->d.lock);
 	json_object_set_new(o, "mac", json_string(ether_mac_str(n->setup.mac, mac)));
-	json_object_set_new(o, "socket", json_string(n->setup.socket));
 	json_object_set_new(o, "mtu", json_integer(n->setup.mtu ? n->setup.mtu : 1500));
 	json_object_set_new(o, "link", json_string(n->link_up ? "up" : "down"));
-	json_object_set_new(o, "connected", json_boolean(n->link.connected));
-	json_object_set_new(o, "reconnects", json_integer((json_int_t)n->link.reconnects));
-	json_object_set_new(o, "features", feature_names(n->d.v.acked));
 	json_object_set_new(
 		o, "queues", json_integer(virtio_pci_is_started(&n->d.v) ? n->pairs_wanted : 0));
-	json_object_set_new(o, "needs_reset", json_boolean(n->d.v.status & VIRTIO_S_NEEDS_RESET));
-	if (n->d.v.reason[0])
-		json_object_set_new(o, "reason", json_string(n->d.v.reason));
+	vhost_link_info(&n->link, o);
 	pthread_mutex_unlock(n->d.lock);
 	return o;
 }

@@ -14,7 +14,9 @@ const char vmm_usage[] =
 	"usage: lanyard-vmm --name NODE --control PATH [--agent PATH] [--console PATH]\n"
 	"                   [--console-log FILE] --kernel FILE [--initrd FILE] [--cmdline TEXT]\n"
 	"                   --memory SIZE [--vcpus N] [--cpus LIST] [--no-huge]\n"
-	"                   [--nic socket=PATH,mac=MAC[,queues=N][,mtu=N]]... [--log-level LEVEL]\n"
+	"                   [--nic socket=PATH,mac=MAC[,queues=N][,mtu=N]]...\n"
+	"                   [--disk socket=PATH[,queues=N]]...\n"
+	"                   [--fs socket=PATH,tag=TAG[,queues=N]]... [--log-level LEVEL]\n"
 	"Runs one virtual machine. docs/control.md says what each is and what --control speaks.\n";
 
 enum option_id {
@@ -31,6 +33,8 @@ enum option_id {
 	OPT_CPUS,
 	OPT_NO_HUGE,
 	OPT_NIC,
+	OPT_DISK,
+	OPT_FS,
 	OPT_LOG_LEVEL,
 	OPT_HELP,
 	OPT_VERSION,
@@ -50,6 +54,8 @@ static const struct option long_options[] = {
 	{ "cpus", required_argument, NULL, OPT_CPUS },
 	{ "no-huge", no_argument, NULL, OPT_NO_HUGE },
 	{ "nic", required_argument, NULL, OPT_NIC },
+	{ "disk", required_argument, NULL, OPT_DISK },
+	{ "fs", required_argument, NULL, OPT_FS },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -155,6 +161,27 @@ static int parse_nic(struct vmm_options *o, const char *s, struct err *e)
 	return err;
 }
 
+static int parse_disk(struct vmm_options *o, const char *s, struct err *e)
+{
+	if (o->n_disks == OPTIONS_DISKS_MAX)
+		return err_request(e, -E2BIG, "--disk: more than %d disks", OPTIONS_DISKS_MAX);
+	return disk_setup_parse(&o->disks[o->n_disks++], s, e);
+}
+
+static int parse_fs(struct vmm_options *o, const char *s, struct err *e)
+{
+	int err;
+
+	if (o->n_fs == OPTIONS_FS_MAX)
+		return err_request(e, -E2BIG, "--fs: more than %d folders", OPTIONS_FS_MAX);
+	err = fs_setup_parse(&o->fs[o->n_fs++], s, e);
+	for (unsigned i = 0; !err && i + 1 < o->n_fs; i++)
+		if (!strcmp(o->fs[i].tag, o->fs[o->n_fs - 1].tag))
+			return err_request(
+				e, -EEXIST, "--fs: two folders have the tag \"%s\"", o->fs[i].tag);
+	return err;
+}
+
 static int parse_one(struct vmm_options *o, int id, char *arg, struct err *e)
 {
 	switch (id) {
@@ -193,6 +220,10 @@ static int parse_one(struct vmm_options *o, int id, char *arg, struct err *e)
 		return 0;
 	case OPT_NIC:
 		return parse_nic(o, arg, e);
+	case OPT_DISK:
+		return parse_disk(o, arg, e);
+	case OPT_FS:
+		return parse_fs(o, arg, e);
 	case OPT_LOG_LEVEL:
 		return log_level_parse(arg, &o->log_level)
 			? err_request(e, -EINVAL,
@@ -256,5 +287,9 @@ void vmm_options_free(struct vmm_options *o)
 {
 	for (unsigned i = 0; i < o->n_nics; i++)
 		free(o->nics[i].socket);
-	o->n_nics = 0;
+	for (unsigned i = 0; i < o->n_disks; i++)
+		disk_setup_free(&o->disks[i]);
+	for (unsigned i = 0; i < o->n_fs; i++)
+		fs_setup_free(&o->fs[i]);
+	o->n_nics = o->n_disks = o->n_fs = 0;
 }

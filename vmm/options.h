@@ -9,8 +9,11 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "vmm/nic.h"
+#include "vmm/options_disk.h"
 
 #define OPTIONS_NICS_MAX  16
+#define OPTIONS_DISKS_MAX 16
+#define OPTIONS_FS_MAX    8
 #define OPTIONS_VCPUS_MAX 64
 
 struct vmm_options {
@@ -23,12 +26,16 @@ struct vmm_options {
 	enum log_level log_level;
 	unsigned n_nics;
 	struct nic_setup nics[OPTIONS_NICS_MAX];
+	unsigned n_disks;
+	struct disk_setup disks[OPTIONS_DISKS_MAX];
+	unsigned n_fs;
+	struct fs_setup fs[OPTIONS_FS_MAX];
 	bool help, version;
 };
 
 extern const char vmm_usage[];
 
-/* Strings are argv's, those of nics are owned. ERR_REQUEST names the option. */
+/* Strings are argv's, those of nics, disks and fs are owned. ERR_REQUEST names the option. */
 int vmm_options_parse(struct vmm_options *o, int argc, char **argv, struct err *e);
 void vmm_options_free(struct vmm_options *o);
 

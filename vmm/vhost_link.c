@@ -92,6 +92,7 @@ static void link_lost(struct link *l, const struct err *e)
 	h->connected = false;
 	h->rings_out = false;
 	h->tried = true;
+	snprintf(h->waiting, sizeof(h->waiting), "%s", e->text);
 	h->quiet = l->flaps >= FLAPS_LOGGED;
 	link_set_up(h, false);
 	virtio_pci_reset_done(&h->d->v);
@@ -140,6 +141,7 @@ static int link_open(struct link *l, struct err *e)
 		h->backend_queues = vu_queue_num(l->f);
 		h->backend_seen = true;
 		h->connected = true;
+		h->waiting[0] = '\0';
 		h->reconnects += l->ever_connected;
 		h->tried = true;
 		if (!h->d->v.status) /* no driver has looked at them yet */
@@ -463,6 +465,39 @@ void vhost_link_wait_first(struct vhost_link *h, int timeout_ms)
 	while (!h->tried && pthread_cond_timedwait(&h->changed, h->d->lock, &ts) == 0)
 		;
 	pthread_mutex_unlock(h->d->lock);
+}
+
+bool vhost_link_wait_connected(struct vhost_link *h, int timeout_ms)
+{
+	struct timespec ts;
+	bool connected;
+
+	link_deadline(&ts, timeout_ms);
+	pthread_mutex_lock(h->d->lock);
+	while (!h->connected && pthread_cond_timedwait(&h->changed, h->d->lock, &ts) == 0)
+		;
+	connected = h->connected;
+	pthread_mutex_unlock(h->d->lock);
+	return connected;
+}
+
+void vhost_link_info(const struct vhost_link *h, json_t *o)
+{
+	const struct virtio_pci *v = &h->d->v;
+	json_t *features = json_array();
+
+	for (unsigned i = 0; i < 64; i++)
+		if ((v->acked & 1ull << i) && h->ops->feature_name(i))
+			json_array_append_new(features, json_string(h->ops->feature_name(i)));
+	json_object_set_new(o, "socket", json_string(h->socket));
+	json_object_set_new(o, "connected", json_boolean(h->connected));
+	json_object_set_new(o, "reconnects", json_integer((json_int_t)h->reconnects));
+	json_object_set_new(o, "features", features);
+	json_object_set_new(o, "needs_reset", json_boolean(v->status & VIRTIO_S_NEEDS_RESET));
+	if (h->waiting[0])
+		json_object_set_new(o, "waiting", json_string(h->waiting));
+	if (v->reason[0])
+		json_object_set_new(o, "reason", json_string(v->reason));
 }
 
 void vhost_link_machine_reset(struct vhost_link *h, int timeout_ms)

@@ -18,6 +18,7 @@
 #ifndef LANYARD_VMM_VHOST_LINK_H
 #define LANYARD_VMM_VHOST_LINK_H
 
+#include <jansson.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -67,6 +68,7 @@ struct vhost_link {
 	bool rings_out;            /* link: w; the back end may touch the rings */
 	bool resumed;              /* they were handed over before since the last reset */
 	uint64_t reconnects;       /* link: w */
+	char waiting[512];         /* link: w; why there is no back end, or "" */
 	bool quit;                 /* main: w */
 	pthread_cond_t changed;    /* first attempt over, reset done */
 	bool tried;                /* link: w; the first attempt is over */
@@ -91,6 +93,11 @@ bool vhost_link_device_reset(struct vhost_link *l);
 
 /* Waits until the first attempt to connect succeeded or failed, at most timeout_ms. */
 void vhost_link_wait_first(struct vhost_link *l, int timeout_ms);
+/* As above, until one is connected that has what is needed. False: there is none. */
+bool vhost_link_wait_connected(struct vhost_link *l, int timeout_ms);
+/* Adds socket, connected, reconnects, features, needs_reset and, if they are so, waiting and reason
+ * to a device's info. With the device lock held. */
+void vhost_link_info(const struct vhost_link *l, json_t *o);
 /* Machine reset, no vCPU running: vdev_ops' reset, and returns when the back end has let go of the
  * rings (or was cut off because it did not within timeout_ms). The registers too. */
 void vhost_link_machine_reset(struct vhost_link *l, int timeout_ms);

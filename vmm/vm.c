@@ -17,6 +17,8 @@
 #include "base/units.h"
 #include "vmm/acpi.h"
 #include "vmm/layout.h"
+#include "vmm/vublk.h"
+#include "vmm/vufs.h"
 
 #define FIRST_CONNECT_MS 50 /* how long the guest's start waits for a back end's features */
 #define RESETS_LOGGED    16
@@ -92,11 +94,49 @@ static int vm_make_nics(struct vm *vm, const struct vdev_host *host, struct err 
 	return err;
 }
 
+static int vm_make_disks(struct vm *vm, const struct vdev_host *host, struct err *e)
+{
+	uint64_t bar = 0;
+	int err = 0;
+
+	for (unsigned i = 0; i < vm->opt->n_disks && !err; i++) {
+		struct vublk *b = NULL;
+
+		if (vm->opt->disks[i].file)
+			return err_request(e, -EOPNOTSUPP, "--disk file=: not there yet");
+		err = vm_next_bar(vm, &bar, e);
+		if (!err)
+			err = vublk_new(i, &vm->opt->disks[i], bar, host, &b, e);
+		err = vm_add_device(vm, b ? &b->dev : NULL, err);
+	}
+	return err;
+}
+
+static int vm_make_fs(struct vm *vm, const struct vdev_host *host, struct err *e)
+{
+	uint64_t bar = 0;
+	int err = 0;
+
+	for (unsigned i = 0; i < vm->opt->n_fs && !err; i++) {
+		struct vufs *s = NULL;
+
+		err = vm_next_bar(vm, &bar, e);
+		if (!err)
+			err = vufs_new(i, &vm->opt->fs[i], bar, host, &s, e);
+		err = vm_add_device(vm, s ? &s->dev : NULL, err);
+	}
+	return err;
+}
+
 static int vm_make_devices(struct vm *vm, struct err *e)
 {
 	struct vdev_host host = { .kvm = &vm->kvm, .mem = &vm->mem, .lock = &vm->device_lock };
 	int err = vm_make_nics(vm, &host, e);
 
+	if (!err)
+		err = vm_make_disks(vm, &host, e);
+	if (!err)
+		err = vm_make_fs(vm, &host, e);
 	for (unsigned i = 0; i < vm->n_devices && !err; i++)
 		if (vm->devices[i]->ops->start)
 			err = vm->devices[i]->ops->start(vm->devices[i], e);

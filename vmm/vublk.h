@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A virtio-blk device (virtio 1.2, 5.2) whose queues are served by a vhost-user back end, such as
+ * qemu-storage-daemon: what makes an image of any format a disk.
+ *
+ * What the disk is (capacity, block size, limits), the back end says by GET_CONFIG each time that
+ * it is connected; what changed since then, the guest is told. A machine waits VUBLK_WAIT_MS for
+ * the first connection before it starts its guest, so that the guest finds its disk. If none comes
+ * the guest finds a disk of size 0 with few features, which grows when the back end is there.
+ */
+#ifndef LANYARD_VMM_VUBLK_H
+#define LANYARD_VMM_VUBLK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "vmm/device.h"
+#include "vmm/options_disk.h"
+#include "vmm/vdev.h"
+#include "vmm/vhost_link.h"
+
+#define VUBLK_WAIT_MS      5000
+#define VUBLK_CONFIG_BYTES 60 /* 5.2.4, up to what WRITE_ZEROES needs */
+
+#define VIRTIO_BLK_F_SIZE_MAX     1
+#define VIRTIO_BLK_F_SEG_MAX      2
+#define VIRTIO_BLK_F_GEOMETRY     4
+#define VIRTIO_BLK_F_RO           5
+#define VIRTIO_BLK_F_BLK_SIZE     6
+#define VIRTIO_BLK_F_FLUSH        9
+#define VIRTIO_BLK_F_TOPOLOGY     10
+#define VIRTIO_BLK_F_CONFIG_WCE   11
+#define VIRTIO_BLK_F_MQ           12
+#define VIRTIO_BLK_F_DISCARD      13
+#define VIRTIO_BLK_F_WRITE_ZEROES 14
+
+struct vublk {
+	struct device dev;
+	const struct disk_setup *setup; /* borrowed for the device's life */
+	struct vdev d;
+	struct vhost_link link;
+
+	/* Under the device lock. */
+	uint8_t config[VUBLK_CONFIG_BYTES]; /* link: w */
+	bool up;                            /* link: w; the back end is there */
+};
+
+/* *out is there after a failure, too: to be freed. */
+int vublk_new(unsigned index, const struct disk_setup *setup, uint64_t bar,
+	const struct vdev_host *host, struct vublk **out, struct err *e);
+
+#endif
