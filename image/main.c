@@ -127,7 +127,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 /* Build folder, same folder, installation. */
 static const char *find_init(void)
 {
-	static const char *const beside[] = { "../guest/lanyard-init", "lanyard-init",
+	static const char *const beside[] = { "../guest/linux/lanyard-init", "lanyard-init",
 		"../share/lanyard/lanyard-init" };
 	static char path[IMAGE_PATH_MAX];
 	char *self = realpath("/proc/self/exe", NULL);
