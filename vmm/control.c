@@ -106,6 +106,8 @@ static int method_console(void *ctx, const json_t *params, json_t **result, stru
 
 	*result = json_object();
 	json_object_set_new(*result, "socket", string_or_null(vm->opt->console));
+	json_object_set_new(*result, "pty", string_or_null(vm->opt->console_pty));
+	json_object_set_new(*result, "stdio", json_boolean(vm->opt->console_stdio));
 	json_object_set_new(*result, "log", string_or_null(vm->opt->console_log));
 	return 0;
 }

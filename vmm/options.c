@@ -11,7 +11,8 @@
 #include "base/units.h"
 
 const char vmm_usage[] =
-	"usage: lanyard-vmm --name NODE --control PATH [--agent PATH] [--console PATH]\n"
+	"usage: lanyard-vmm --name NODE --control PATH [--agent PATH]\n"
+	"                   [--console PATH | --console-pty LINK | --console-stdio]\n"
 	"                   [--console-log FILE] --kernel FILE [--initrd FILE] [--cmdline TEXT]\n"
 	"                   --memory SIZE [--vcpus N] [--cpus LIST] [--no-huge]\n"
 	"                   [--nic socket=PATH,mac=MAC[,queues=N][,mtu=N]]...\n"
@@ -25,6 +26,8 @@ enum option_id {
 	OPT_AGENT,
 	OPT_CONSOLE,
 	OPT_CONSOLE_LOG,
+	OPT_CONSOLE_PTY,
+	OPT_CONSOLE_STDIO,
 	OPT_KERNEL,
 	OPT_INITRD,
 	OPT_CMDLINE,
@@ -46,6 +49,8 @@ static const struct option long_options[] = {
 	{ "agent", required_argument, NULL, OPT_AGENT },
 	{ "console", required_argument, NULL, OPT_CONSOLE },
 	{ "console-log", required_argument, NULL, OPT_CONSOLE_LOG },
+	{ "console-pty", required_argument, NULL, OPT_CONSOLE_PTY },
+	{ "console-stdio", no_argument, NULL, OPT_CONSOLE_STDIO },
 	{ "kernel", required_argument, NULL, OPT_KERNEL },
 	{ "initrd", required_argument, NULL, OPT_INITRD },
 	{ "cmdline", required_argument, NULL, OPT_CMDLINE },
@@ -197,6 +202,12 @@ static int parse_one(struct vmm_options *o, int id, char *arg, struct err *e)
 	case OPT_CONSOLE:
 		o->console = arg;
 		return fd_unix_path_check(arg, e);
+	case OPT_CONSOLE_PTY:
+		o->console_pty = arg;
+		return 0;
+	case OPT_CONSOLE_STDIO:
+		o->console_stdio = true;
+		return 0;
 	case OPT_CONSOLE_LOG:
 		o->console_log = arg;
 		return 0;
@@ -273,6 +284,10 @@ int vmm_options_parse(struct vmm_options *o, int argc, char **argv, struct err *
 		if (!needed[i].given)
 			return err_request(e, -EINVAL, "%s is missing; --help lists the options",
 				needed[i].name);
+	if (!!o->console + !!o->console_pty + o->console_stdio > 1)
+		return err_request(e, -EINVAL,
+			"--console, --console-pty and --console-stdio: one of them at most; "
+			"--console-log goes with each");
 	if (!o->memory)
 		return err_request(e, -EINVAL,
 			"--memory is missing or 0: a guest needs some, say --memory 64M");

@@ -18,6 +18,8 @@
 
 struct vmm_options {
 	const char *name, *control, *agent, *console, *console_log, *kernel, *initrd, *cmdline;
+	const char *console_pty; /* path of the link to the slave */
+	bool console_stdio;
 	uint64_t memory; /* bytes */
 	unsigned vcpus;
 	unsigned n_cpus;

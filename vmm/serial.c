@@ -16,6 +16,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "vmm/pty.h"
+#include "vmm/terminal.h"
 #include "vmm/uart.h"
 
 #define CHUNK            4096
@@ -39,7 +41,15 @@ struct serial {
 	int wake_fd; /* vCPU: w, main: r */
 	/* The rest is the main thread's. */
 	struct loop_handler *wake_handler, *listen_handler, *client_handler, *flush_timer;
-	int listen_fd, client_fd, log_fd;
+	struct loop_handler *out_handler; /* of client_out, while that is another one and full */
+	int listen_fd, log_fd;
+	int client_fd, client_out; /* non-blocking; one and the same, but for a terminal */
+	bool client_closes; /* they are closed when it goes; a terminal's and a PTY's are not */
+	bool patient;       /* the guest waits for a client that does not read */
+	struct pty pty;
+	struct terminal terminal;
+	void (*escape)(void *arg);
+	void *escape_arg;
 	uint32_t client_events;
 	bool client_eof;  /* it will say no more, and may still listen */
 	bool in_line;     /* the client's last byte to the guest was no newline */
@@ -130,16 +140,23 @@ static void serial_remember(struct serial *s, const char *buf, size_t len)
 		s->scrollback[s->printed++ % SCROLLBACK_BYTES] = (uint8_t)buf[i];
 }
 
+static void client_ready(void *arg, uint32_t events);
+
 static void client_events(struct serial *s, uint32_t events)
 {
-	if (s->client_fd >= 0 && events != s->client_events &&
+	if (s->client_fd >= 0 && !s->client_handler && (events & EPOLLIN)) {
+		s->client_handler = loop_add_fd(s->loop, s->client_fd, events, client_ready, s);
+		s->client_events = events;
+	}
+	if (s->client_handler && events != s->client_events &&
 		loop_mod_fd(s->loop, s->client_handler, events) == 0)
 		s->client_events = events;
 }
 
 static uint32_t events_wanted(struct serial *s)
 {
-	uint32_t events = s->pending_len > s->pending_at ? EPOLLOUT : 0;
+	bool full = s->pending_len > s->pending_at;
+	uint32_t events = full && s->client_out == s->client_fd ? EPOLLOUT : 0;
 
 	pthread_mutex_lock(&s->lock);
 	if (!s->client_eof && !s->rx_stopped)
@@ -153,8 +170,11 @@ static void client_drop(struct serial *s)
 	if (s->client_fd < 0)
 		return;
 	loop_del(s->loop, s->client_handler);
-	s->client_handler = NULL;
-	fd_close(&s->client_fd);
+	loop_del(s->loop, s->out_handler);
+	s->client_handler = s->out_handler = NULL;
+	if (s->client_closes)
+		close(s->client_fd);
+	s->client_fd = s->client_out = -1;
 	s->pending_len = s->pending_at = 0;
 	pthread_mutex_lock(&s->lock);
 	s->rx_stopped = false;
@@ -167,12 +187,27 @@ static void client_drop(struct serial *s)
 	s->skip_line = s->out_in_line && !s->scrollback;
 }
 
+static void out_ready(void *arg, uint32_t events);
+
+/* Has the loop say when a client whose output is not its input takes bytes again. */
+static void client_watch_out(struct serial *s, bool full)
+{
+	if (s->client_out == s->client_fd || full == (s->out_handler != NULL))
+		return;
+	if (full) {
+		s->out_handler = loop_add_fd(s->loop, s->client_out, EPOLLOUT, out_ready, s);
+		return;
+	}
+	loop_del(s->loop, s->out_handler);
+	s->out_handler = NULL;
+}
+
 /* False: the client cannot take more now. */
 static bool client_write(struct serial *s)
 {
 	while (s->pending_at < s->pending_len) {
-		ssize_t n = send(s->client_fd, s->pending + s->pending_at,
-			s->pending_len - s->pending_at, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = write(
+			s->client_out, s->pending + s->pending_at, s->pending_len - s->pending_at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -208,7 +243,7 @@ static void serial_drain(struct serial *s)
 {
 	for (;;) {
 		if (s->pending_at < s->pending_len && !client_write(s)) {
-			if (!s->scrollback)
+			if (s->patient)
 				break;
 			/* A console's reader that sleeps must not hold up the guest. */
 			s->pending_at = s->pending_len = 0;
@@ -229,13 +264,20 @@ static void serial_drain(struct serial *s)
 		if (s->client_fd < 0)
 			s->pending_len = s->pending_at = 0;
 	}
+	client_watch_out(s, s->pending_len > s->pending_at);
 	client_events(s, events_wanted(s));
+}
+
+static void out_ready(void *arg, uint32_t events)
+{
+	serial_drain(arg);
 }
 
 /* Client to guest. */
 static void client_read(struct serial *s)
 {
 	char buf[CHUNK];
+	bool end;
 	size_t room;
 	ssize_t n;
 
@@ -247,11 +289,16 @@ static void client_read(struct serial *s)
 	if (room <= 1)
 		return;
 	room -= 1;
-	n = recv(s->client_fd, buf, room < sizeof(buf) ? room : sizeof(buf), MSG_DONTWAIT);
+	n = read(s->client_fd, buf, room < sizeof(buf) ? room : sizeof(buf));
 	if (n == 0)
 		s->client_eof = true;
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
 		client_drop(s);
+	if (n > 0) {
+		n = (ssize_t)terminal_filter(&s->terminal, buf, (size_t)n, &end);
+		if (end)
+			s->escape(s->escape_arg);
+	}
 	if (n <= 0)
 		return;
 	s->in_line = buf[n - 1] != '\n';
@@ -261,12 +308,30 @@ static void client_read(struct serial *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* Standard input's other end is closed. What it had said is still there if the guest was not ready
+ * for it: it is looked at again when there is room. Output goes on. */
+static void input_hup(struct serial *s, uint32_t events)
+{
+	bool hup = (events & (EPOLLIN | EPOLLHUP)) == EPOLLHUP;
+
+	if (!s->client_eof && !hup)
+		return;
+	s->client_eof |= s->client_events & EPOLLIN;
+	loop_del(s->loop, s->client_handler);
+	s->client_handler = NULL;
+}
+
 static void client_ready(void *arg, uint32_t events)
 {
 	struct serial *s = arg;
 
 	if (events & EPOLLIN)
 		client_read(s);
+	if (s->client_fd >= 0 && s->client_out != s->client_fd) {
+		input_hup(s, events);
+		serial_drain(s);
+		return;
+	}
 	/* HUP: it is gone altogether; a half-closed client may still wait for its answer. */
 	if (s->client_fd >= 0 && (events & (EPOLLHUP | EPOLLERR)) && !(events & EPOLLIN))
 		client_drop(s);
@@ -301,9 +366,30 @@ static void client_show_scrollback(struct serial *s)
 		if (n > s->printed - from)
 			n = s->printed - from;
 		/* A fresh socket's buffer holds it all. */
-		send(s->client_fd, s->scrollback + at, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (write(s->client_out, s->scrollback + at, n) < 0)
+			return;
 		from += n;
 	}
+}
+
+/* From now on `in` and `out` are the client. False: out of memory. */
+static bool client_attach(struct serial *s, int in, int out, bool closes)
+{
+	serial_drain(s); /* what was said to nobody stays so */
+	s->client_fd = in;
+	s->client_out = out;
+	s->client_closes = closes;
+	s->client_eof = false;
+	s->client_events = EPOLLIN;
+	s->client_handler = loop_add_fd(s->loop, in, EPOLLIN, client_ready, s);
+	/* A file or /dev/null at standard input has nothing to say. */
+	s->client_eof = !s->client_handler && in != out;
+	if (!s->client_handler && !s->client_eof) {
+		s->client_fd = s->client_out = -1;
+		return false;
+	}
+	client_show_scrollback(s);
+	return true;
 }
 
 static void client_arrives(void *arg, uint32_t events)
@@ -317,18 +403,23 @@ static void client_arrives(void *arg, uint32_t events)
 	if (s->client_fd >= 0) {
 		send(fd, s->busy, strlen(s->busy), MSG_NOSIGNAL | MSG_DONTWAIT);
 		fd_close(&fd);
-		return;
+	} else if (!client_attach(s, fd, fd, true)) {
+		fd_close(&fd);
 	}
-	serial_drain(s); /* what was said to nobody stays so */
-	s->client_fd = fd;
-	s->client_eof = false;
-	s->client_events = EPOLLIN;
-	s->client_handler = loop_add_fd(s->loop, fd, EPOLLIN, client_ready, s);
-	if (!s->client_handler) {
-		fd_close(&s->client_fd);
+}
+
+/* Somebody opened the PTY's slave; its end shows as a hang-up. */
+static void pty_client(void *arg, uint32_t events)
+{
+	struct serial *s = arg;
+	bool anew;
+
+	if (!pty_opened(&s->pty, &anew))
 		return;
-	}
-	client_show_scrollback(s);
+	if (anew)
+		client_drop(s);
+	if (s->client_fd < 0)
+		client_attach(s, s->pty.master, s->pty.master, false);
 }
 
 /* A guest that writes byte by byte: its line is passed on when it is complete, or after a while. */
@@ -352,6 +443,38 @@ static void serial_flush(void *arg, uint32_t events)
 	serial_drain(arg);
 }
 
+static int serial_open_socket(struct serial *s, const char *path, struct err *e)
+{
+	s->listen_fd = fd_unix_listen(path, e);
+	if (s->listen_fd < 0)
+		return err_prefix(e, "%s", s->name);
+	s->socket = strdup(path);
+	s->listen_handler = loop_add_fd(s->loop, s->listen_fd, EPOLLIN, client_arrives, s);
+	return s->socket && s->listen_handler ? 0 : err_set(e, -ENOMEM, "out of memory");
+}
+
+static int serial_open_pty(struct serial *s, const char *link, struct err *e)
+{
+	int err = pty_open(&s->pty, link, e);
+
+	if (err)
+		return err;
+	s->listen_handler = loop_add_fd(s->loop, s->pty.watch, EPOLLIN, pty_client, s);
+	return s->listen_handler ? 0 : err_set(e, -ENOMEM, "out of memory");
+}
+
+static int serial_open_stdio(struct serial *s, struct err *e)
+{
+	int err = terminal_open(&s->terminal, e);
+
+	if (err)
+		return err;
+	s->patient = true;
+	return client_attach(s, s->terminal.in, s->terminal.out, false)
+		? 0
+		: err_set(e, -ENOMEM, "out of memory");
+}
+
 static int serial_open(struct serial *s, const struct serial_setup *setup, struct err *e)
 {
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -370,14 +493,11 @@ static int serial_open(struct serial *s, const struct serial_setup *setup, struc
 	}
 	if (setup->scrollback && !(s->scrollback = malloc(SCROLLBACK_BYTES)))
 		return err_set(e, -ENOMEM, "out of memory");
-	if (!setup->socket)
-		return 0;
-	s->listen_fd = fd_unix_listen(setup->socket, e);
-	if (s->listen_fd < 0)
-		return err_prefix(e, "%s", s->name);
-	s->socket = strdup(setup->socket);
-	s->listen_handler = loop_add_fd(s->loop, s->listen_fd, EPOLLIN, client_arrives, s);
-	return s->socket && s->listen_handler ? 0 : err_set(e, -ENOMEM, "out of memory");
+	if (setup->pty)
+		return serial_open_pty(s, setup->pty, e);
+	if (setup->stdio)
+		return serial_open_stdio(s, e);
+	return setup->socket ? serial_open_socket(s, setup->socket, e) : 0;
 }
 
 int serial_new(const struct serial_setup *setup, struct loop *l, struct kvm *k, struct serial **out,
@@ -393,7 +513,12 @@ int serial_new(const struct serial_setup *setup, struct loop *l, struct kvm *k, 
 	s->loop = l;
 	s->kvm = k;
 	s->irq = setup->irq;
-	s->wake_fd = s->listen_fd = s->client_fd = s->log_fd = -1;
+	s->escape = setup->escape;
+	s->escape_arg = setup->escape_arg;
+	s->patient = !setup->scrollback;
+	s->wake_fd = s->listen_fd = s->client_fd = s->client_out = s->log_fd = -1;
+	s->pty = (struct pty){ .master = -1, .watch = -1, .folder = -1 };
+	s->terminal = (struct terminal){ .in = -1, .out = -1, .guard_fd = -1, .guard = -1 };
 	pthread_mutex_init(&s->lock, NULL);
 	if (uart_init(&s->uart))
 		return err_set(e, -ENOMEM, "out of memory");
@@ -410,6 +535,8 @@ void serial_free(struct serial *s)
 	loop_del(s->loop, s->listen_handler);
 	loop_del(s->loop, s->wake_handler);
 	loop_del(s->loop, s->flush_timer);
+	pty_close(&s->pty);
+	terminal_close(&s->terminal);
 	if (s->socket)
 		unlink(s->socket);
 	free(s->socket);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A serial line: a UART at one end, a UNIX stream socket (one client at a time) and perhaps a log
- * file at the other.
+ * A serial line: a UART at one end; at the other a UNIX stream socket (one client at a time), a
+ * pseudo-terminal or the terminal that we were started from, and perhaps a log file.
  *
  * vCPU threads call serial_pio; the main thread's loop moves bytes between the FIFOs and the
  * client. The lock is held for register accesses and copies of at most a FIFO, never over a wait. A
@@ -25,17 +25,24 @@
 struct serial;
 
 struct serial_setup {
-	const char *name;   /* "console", "agent": for messages */
-	const char *socket; /* or NULL: nobody can connect */
-	const char *log;    /* or NULL; truncated when opened */
-	bool scrollback;    /* a new client is shown the last output */
-	const char *busy;   /* line for a second client */
+	const char *name; /* "console", "agent": for messages */
+	/* At most one of these three; none: nobody can connect. */
+	const char *socket;
+	const char *pty; /* path of the link to the slave */
+	bool stdio;
+	void (*escape)(void *arg); /* the user of stdio typed Ctrl-A X */
+	void *escape_arg;
+
+	const char *log;  /* or NULL; truncated when opened */
+	bool scrollback;  /* a new client is shown the last output */
+	const char *busy; /* line for a second client */
 	uint32_t irq;
 };
 
 int serial_new(const struct serial_setup *s, struct loop *l, struct kvm *k, struct serial **out,
 	struct err *e);
-/* Unlinks the socket. What the guest printed last still reaches the log and the client. */
+/* Unlinks the socket or link, restores the terminal. What the guest printed last still reaches the
+ * log and the client. */
 void serial_free(struct serial *s);
 void serial_reset(struct serial *s); /* machine reset */
 

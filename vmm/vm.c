@@ -157,10 +157,19 @@ static int vm_make_memory(struct vm *vm, struct err *e)
 	return kvm_set_memory(&vm->kvm, &vm->mem, e);
 }
 
+static void vm_escape(void *arg)
+{
+	vm_post(arg, VM_EVENT_STOP);
+}
+
 static int vm_make_serial(struct vm *vm, struct err *e)
 {
 	struct serial_setup console = { .name = "console",
 		.socket = vm->opt->console,
+		.pty = vm->opt->console_pty,
+		.stdio = vm->opt->console_stdio,
+		.escape = vm_escape,
+		.escape_arg = vm,
 		.log = vm->opt->console_log,
 		.scrollback = true,
 		.busy = "lanyard-vmm: this console is taken by another client\n",
@@ -324,6 +333,8 @@ static int vm_make_loop(struct vm *vm, struct err *e)
 	vm->event_handler = loop_add_fd(vm->loop, vm->event_fd, EPOLLIN, vm_events, vm);
 	vm->term_handler = loop_add_signal(vm->loop, SIGTERM, vm_signal, vm);
 	vm->int_handler = loop_add_signal(vm->loop, SIGINT, vm_signal, vm);
+	if (vm->opt->console_stdio) /* its terminal was closed */
+		vm->hup_handler = loop_add_signal(vm->loop, SIGHUP, vm_signal, vm);
 	if (!vm->event_handler || !vm->term_handler || !vm->int_handler)
 		return err_set(e, -ENOMEM, "event loop: out of memory");
 	return 0;
@@ -344,9 +355,10 @@ int vm_start(struct vm *vm, const struct vmm_options *opt, struct err *e)
 	vm->kvm.dev_fd = vm->kvm.vm_fd = vm->mem.fd = vm->kernel.fd = vm->initrd.fd = -1;
 	pthread_mutex_init(&vm->device_lock, NULL);
 	vm_make_bridge(vm);
-	if ((err = vm_open_files(vm, e)) || (err = kvm_open(&vm->kvm, e)) ||
-		(err = vm_make_memory(vm, e)) || (err = vm_make_loop(vm, e)) ||
-		(err = vm_make_serial(vm, e)) || (err = vm_make_devices(vm, e)) ||
+	/* The lines come before memory and KVM: a terminal's forks. */
+	if ((err = vm_open_files(vm, e)) || (err = vm_make_loop(vm, e)) ||
+		(err = vm_make_serial(vm, e)) || (err = kvm_open(&vm->kvm, e)) ||
+		(err = vm_make_memory(vm, e)) || (err = vm_make_devices(vm, e)) ||
 		(err = vcpus_new(&vm->vcpus, &vm->kvm, opt->vcpus, opt->cpus, opt->n_cpus,
 			 &vm_vcpu_ops, vm, e)) ||
 		(err = vm_load(vm, e)) || (err = vm_make_control(vm, e)))
@@ -382,6 +394,7 @@ void vm_free(struct vm *vm)
 		loop_del(vm->loop, vm->event_handler);
 		loop_del(vm->loop, vm->term_handler);
 		loop_del(vm->loop, vm->int_handler);
+		loop_del(vm->loop, vm->hup_handler);
 		loop_free(vm->loop);
 	}
 	fd_close(&vm->event_fd);

@@ -50,7 +50,7 @@ struct vm {
 	atomic_uint events; /* enum vm_event; vCPU: w, main: takes */
 
 	/* main thread */
-	struct loop_handler *event_handler, *term_handler, *int_handler;
+	struct loop_handler *event_handler, *term_handler, *int_handler, *hup_handler;
 	uint64_t started_ns;
 	uint64_t resets;
 	uint64_t fault_ns[VM_FAULTS_MAX]; /* the last triple faults, a ring */

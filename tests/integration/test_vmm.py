@@ -164,8 +164,8 @@ class Boot(VmmCase):
         tid = info["vcpus"][0]["tid"]
         self.assertEqual({0}, os.sched_getaffinity(tid))
         wait_until(lambda: v.call("info")["exits"]["hlt"] > 0, 5, "the idle guest to sleep")
-        self.assertEqual({"socket": self.path("v.console"), "log": self.path("v.console.log")},
-                         v.call("console"))
+        self.assertEqual({"socket": self.path("v.console"), "pty": None, "stdio": False,
+                          "log": self.path("v.console.log")}, v.call("console"))
         with self.assertRaises(harness.RpcError):
             v.call("info", color="red")
 

@@ -50,6 +50,9 @@ ECHO = bytes.fromhex(
     "ebea"      #    jmp 0
 )
 
+# In a loop: wait for a byte on COM1 and send it back there.
+CONSOLE_ECHO = bytes.fromhex("66bafd03" "ec" "a801" "74f7" "66baf803" "ec" "ee" "ebef")
+
 # In a loop: take what waits on COM2 by one rep insb, and send it back by one rep outsb.
 STRING_ECHO = bytes.fromhex(
     "66ba1806"    # 0: mov dx, 0x618
