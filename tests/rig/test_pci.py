@@ -2,12 +2,14 @@
 """PCI ports for real, in L1 (tests/rig/run): Intel NICs behind an IOMMU, handed over by VFIO.
 
 NICs 0 and 2 are given to the switch; 1 and 3, at the other ends of their wires, stay with the kernel,
-in namespaces: it makes frames and checks them.
+in namespaces: it makes frames and checks them. These four are e1000e; 4 and 5, on a wire of their own,
+are igb: TSO, RSS and VFs.
 """
 import glob
 import os
 import random
 import re
+import struct
 import subprocess
 import sys
 import time
@@ -22,7 +24,7 @@ from ringclient import RingClient
 from test_switch_edges import ALL, MAC, Kernels, mac_bytes
 
 DRIVER = "e1000e"
-RIG = {"nics": ["e1000e", "e1000e", "e1000e", "e1000e"]}
+RIG = {"nics": ["e1000e", "e1000e", "e1000e", "e1000e", "igb", "igb"]}
 
 
 def address(i):
@@ -34,8 +36,31 @@ def address(i):
 
 
 def driver(i):
-    path = f"/sys/bus/pci/devices/{address(i)}/driver"
+    return driver_of(address(i))
+
+
+def driver_of(addr):
+    path = f"/sys/bus/pci/devices/{addr}/driver"
     return os.path.basename(os.readlink(path)) if os.path.exists(path) else None
+
+
+def write(path, word):
+    with open(path, "w") as f:
+        f.write(word)
+
+
+def bind(addr, name):
+    """As dpdk-devbind.py does, in less time."""
+    if driver_of(addr) == name:
+        return
+    run("modprobe", name)
+    pci = f"/sys/bus/pci/devices/{addr}"
+    write(f"{pci}/driver_override", name if name == "vfio-pci" else "\n")
+    if driver_of(addr):
+        write(f"{pci}/driver/unbind", addr)
+    write("/sys/bus/pci/drivers_probe", addr)
+    if driver_of(addr) != name:
+        raise AssertionError(f"{addr} is bound to {driver_of(addr)}, expected {name}")
 
 
 class Pci(Kernels):
@@ -49,18 +74,7 @@ class Pci(Kernels):
             self.bind(i, DRIVER)
 
     def bind(self, i, name):
-        """As dpdk-devbind.py does, in less time."""
-        if driver(i) == name:
-            return
-        run("modprobe", name)
-        pci = f"/sys/bus/pci/devices/{address(i)}"
-        words = [(f"{pci}/driver_override", name if name != DRIVER else "\n")]
-        if driver(i):
-            words.append((f"{pci}/driver/unbind", address(i)))
-        for path, word in [*words, ("/sys/bus/pci/drivers_probe", address(i))]:
-            with open(path, "w") as f:
-                f.write(word)
-        self.assertEqual(name, driver(i))
+        bind(address(i), name)
 
     def refuse(self, sw, words, cls, field="pci", **params):
         with self.assertRaises(RpcError) as got:
@@ -261,6 +275,76 @@ class Wire(Pci):
         print(f"figure: rig: queue interrupts {device['interrupts']}, "
               f"{after['sleeps'] - before['sleeps']} sleeps, "
               f"{after['wakeups'] - before['wakeups']} wake-ups in 3 s of pings")
+
+
+class Igb(Pci):
+    """NIC 4 is the switch's, or a VF of it; 5 is the wire's other end."""
+
+    def setUp(self):
+        self.addCleanup(lambda: self.bind(4, "igb"))
+        super().setUp()
+        self.bind(4, "igb")
+
+    def counted(self, port):
+        return [(q["rx"]["frames"], q["tx"]["frames"]) for q in self.sw.port(port)["queue"]]
+
+    def test_segments_and_queues(self):
+        """Big TCP frames are cut by the NIC, and it spreads what comes in over two queues."""
+        self.start_switch()
+        self.nss = []
+        self.add(0)
+        self.wire(4, queues=2)
+        device = self.sw.port("w4")["device"]
+        self.assertEqual(("net_e1000_igb", True, ["csum", "tso4", "tso6"]),
+                         tuple(device[k] for k in ("driver", "rss", "offloads")), device)
+        peer = self.peer(5, 2)
+        self.linked(peer, 1, "w4")
+        self.tcp(self.nss[0], peer, "10.7.0.2", 40)
+        # Of the tap's frames many were bigger than the wire takes; none was cut in software.
+        t0, w4 = self.sw.port("t0"), self.sw.port("w4")
+        self.assertGreater(t0["rx"]["bytes"] / t0["rx"]["frames"], 1600)
+        self.assertEqual((0, {}), (w4["soft_segmented"], self.drops("w4")))
+        # 64 senders: their hashes differ.
+        raw = self.raw_of(peer, "eth5")
+        before = self.counted("w4")
+        for i in range(64):
+            head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 60, i, 0, 64, 253, 0,
+                               bytes([10, 7, 1, i]), bytes([10, 7, 0, 1]))
+            raw.send(mac_bytes(ALL) + mac_bytes(MAC[5]) + b"\x08\0" + head + bytes(40))
+
+        def spread():
+            return [b[0] - a[0] for a, b in zip(before, self.counted("w4"))]
+
+        wait_until(lambda: sum(spread()) >= 64, 20, "64 frames")
+        print(f"figure: rig: igb's RSS, frames of 64 senders: {spread()}")
+        self.assertEqual(2, len(spread()))
+        self.assertGreater(min(spread()), 8)
+
+    def test_vf(self):
+        """A VF as a port: its frames, its MAC, and it is given back."""
+        pf = address(4)
+        run("ip", "link", "set", "eth4", "up")
+        write(f"/sys/bus/pci/devices/{pf}/sriov_numvfs", "1")
+        self.addCleanup(lambda: write(f"/sys/bus/pci/devices/{pf}/sriov_numvfs", "0"))
+        vf = os.path.basename(os.readlink(f"/sys/bus/pci/devices/{pf}/virtfn0"))
+        run("ip", "link", "set", "eth4", "vf", "0", "mac", "52:54:00:00:01:00", "spoofchk", "off")
+        bind(vf, "vfio-pci")
+        self.start_switch()
+        # After the switch: VFIO waits for who has the device.
+        self.nss = []
+        self.add(0)
+        self.sw.call("port_add", name="vf", network="lan", kind="pci", pci=vf)
+        device = self.sw.port("vf")["device"]
+        self.assertEqual(("net_e1000_igb_vf", "52:54:00:00:01:00"),
+                         (device["driver"], device["mac"]), device)
+        peer = self.peer(5, 2)
+        # The tap's MAC is not the VF's: only flooded frames come to it, unless it is promiscuous.
+        self.nss[0].run("ip", "link", "set", self.ifname(0), "address", "52:54:00:00:01:00")
+        self.linked(peer, 1, "vf")
+        self.tcp(self.nss[0], peer, "10.7.0.2", 10)
+        self.tcp(peer, self.nss[0], "10.7.0.1", 10)
+        self.assertEqual({}, self.drops("vf"))
+        self.sw.call("port_del", name="vf")
 
 
 if __name__ == "__main__":
