@@ -415,7 +415,7 @@ int vu_enable_ring(struct vu_frontend *f, uint32_t index, bool enable, struct er
 	return vu_set_state(f, VU_SET_VRING_ENABLE, index, enable, e);
 }
 
-int vu_stop_ring(struct vu_frontend *f, uint32_t index, uint16_t *base, struct err *e)
+int vu_stop_ring(struct vu_frontend *f, uint32_t index, uint32_t *base, struct err *e)
 {
 	struct vu_vring_state s = { le32_of(index), le32_of(0) }, reply = { 0 };
 	int n = vu_call(f, VU_GET_VRING_BASE, &s, sizeof(s), NULL, 0, &reply, sizeof(reply), e);
@@ -428,7 +428,7 @@ int vu_stop_ring(struct vu_frontend *f, uint32_t index, uint16_t *base, struct e
 			"expected %u",
 			f->path, le32_get(reply.index), index);
 	if (base)
-		*base = (uint16_t)le32_get(reply.num);
+		*base = le32_get(reply.num);
 	return 0;
 }
 

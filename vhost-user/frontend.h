@@ -39,15 +39,17 @@ struct vu_region {
 	int fd;
 };
 
-/* A split ring. Addresses are user addresses (see vu_region), not guest-physical ones. */
+/* A ring. Addresses are user addresses (see vu_region), not guest-physical ones. */
 struct vu_ring {
 	uint32_t index;
-	uint32_t size; /* descriptors */
-	uint64_t desc, avail, used;
-	uint16_t base; /* next available index to be looked at: used->idx after a reconnection */
-	int kick_fd;   /* written to by the guest; -1: the back end polls */
-	int call_fd;   /* written to by the back end; -1: none */
-	int err_fd;    /* or -1: not sent */
+	uint32_t size;              /* descriptors */
+	uint64_t desc, avail, used; /* packed: descriptors, driver's and device's event area */
+	/* Next available index to be looked at. Packed: of the available side the place (15 bits)
+	 * and the wrap counter, then the same of the used side. */
+	uint32_t base;
+	int kick_fd; /* written to by the guest; -1: the back end polls */
+	int call_fd; /* written to by the back end; -1: none */
+	int err_fd;  /* or -1: not sent */
 };
 
 /* Connects within timeout_ms, which is also the deadline of every later reply. cancel_fd: an fd
@@ -85,7 +87,7 @@ int vu_start_ring(struct vu_frontend *f, const struct vu_ring *r, struct err *e)
 /* SET_VRING_ENABLE; nothing if the back end has no protocol features. */
 int vu_enable_ring(struct vu_frontend *f, uint32_t index, bool enable, struct err *e);
 /* GET_VRING_BASE: after it the back end touches the ring no more. base may be NULL. */
-int vu_stop_ring(struct vu_frontend *f, uint32_t index, uint16_t *base, struct err *e);
+int vu_stop_ring(struct vu_frontend *f, uint32_t index, uint32_t *base, struct err *e);
 
 /* GET_CONFIG: len bytes (at most VU_CONFIG_MAX) from offset; -EOPNOTSUPP without VU_PF_CONFIG. */
 int vu_get_config(struct vu_frontend *f, uint32_t offset, void *buf, size_t len, struct err *e);

@@ -10,6 +10,8 @@
 #include "vhost-user/proto.h"
 #include "vmm/nic_ring.h"
 
+#define RESUME_TRIES 100 /* at a ring whose driver is in the middle of adding a chain */
+
 /* The back end must have these, or the guest is not offered them. */
 #define FEATURES_BACKEND                                                       \
 	(VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) | \
@@ -108,14 +110,29 @@ static unsigned nic_rings_on(void *arg)
 }
 
 /* Even queues receive (5.1.2). */
-static uint16_t nic_resume(void *arg, const struct virtio_queue *q, unsigned i)
+static int nic_resume(
+	void *arg, const struct virtio_queue *q, unsigned i, uint32_t *base, struct err *e)
 {
 	const struct nic *n = arg;
-	void *avail = gmem_at(n->d.mem, (gpa_t){ q->driver }, virtio_driver_bytes(q->size));
-	void *used = gmem_at(n->d.mem, (gpa_t){ q->device }, virtio_device_bytes(q->size));
+	bool transmit = i % 2;
 
-	return i % 2 ? nic_ring_resume_transmit(avail, used, q->size)
-		     : nic_ring_resume_receive(used);
+	if (q->packed) {
+		void *desc = gmem_at(n->d.mem, (gpa_t){ q->desc }, virtio_desc_bytes(q->size));
+
+		for (unsigned tries = 0; tries < RESUME_TRIES; tries++)
+			if (nic_ring_resume_packed(desc, q->size, transmit, base))
+				return 0;
+		return err_set(e, -EAGAIN,
+			"the entries of packed ring %u contradict each other: the link stays down "
+			"until they don't, or the guest's driver starts anew",
+			i);
+	}
+	void *avail = gmem_at(n->d.mem, (gpa_t){ q->driver }, virtio_queue_driver_bytes(q));
+	void *used = gmem_at(n->d.mem, (gpa_t){ q->device }, virtio_queue_device_bytes(q));
+
+	*base = transmit ? nic_ring_resume_transmit(avail, used, q->size)
+			 : nic_ring_resume_receive(used);
+	return 0;
 }
 
 static int nic_ctrl_queue(void *arg)

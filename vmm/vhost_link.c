@@ -18,8 +18,10 @@
 #define RETRY_QUICK_MS   5
 #define RETRY_MS         100
 #define RETRY_REFUSED_MS 1000 /* a back end that lacks something will lack it in 0.1 s too */
-#define FLAP_NS          NS_PER_S
-#define FLAPS_LOGGED     8
+/* Place 0 of the first lap, of the available and of the used side (virtio 1.2, 2.8.1). */
+#define RING_START_PACKED 0x80008000u
+#define FLAP_NS           NS_PER_S
+#define FLAPS_LOGGED      8
 
 /* What the thread knows and no one else. */
 struct link {
@@ -195,14 +197,16 @@ static int link_send_ring(struct link *l, const struct link_plan *p, unsigned i,
 	struct vu_ring r = { .index = i,
 		.size = q->size,
 		.desc = user_address(h, q->desc, virtio_desc_bytes(q->size)),
-		.avail = user_address(h, q->driver, virtio_driver_bytes(q->size)),
-		.used = user_address(h, q->device, virtio_device_bytes(q->size)),
-		.base = p->resumed ? h->ops->resume(h->arg, q, i) : 0,
+		.avail = user_address(h, q->driver, virtio_queue_driver_bytes(q)),
+		.used = user_address(h, q->device, virtio_queue_device_bytes(q)),
+		.base = q->packed ? RING_START_PACKED : 0,
 		.kick_fd = h->d->kick_fd[i],
 		.call_fd = h->d->irq[i].fd,
 		.err_fd = -1 };
-	int err;
+	int err = p->resumed ? h->ops->resume(h->arg, q, i, &r.base, e) : 0;
 
+	if (err)
+		return err;
 	l->ring_given[i] = true;
 	err = vu_start_ring(l->f, &r, e);
 	if (err)

@@ -49,8 +49,10 @@ struct vhost_link_ops {
 	/* The back end was negotiated with; what else it is to be told or asked before anything
 	 * relies on it. A failure hangs up. May be NULL. */
 	int (*connected)(void *arg, struct vu_frontend *f, struct err *e);
-	/* Where a new back end begins in a ring that an earlier one left without a word. */
-	uint16_t (*resume)(void *arg, const struct virtio_queue *q, unsigned i);
+	/* Where a new back end begins in a ring that an earlier one left without a word
+	 * (vu_ring.base). A failure hangs up: it is tried again later. */
+	int (*resume)(
+		void *arg, const struct virtio_queue *q, unsigned i, uint32_t *base, struct err *e);
 };
 
 struct vhost_link {

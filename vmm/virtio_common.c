@@ -103,8 +103,8 @@ void virtio_common_reset(struct virtio_pci *v)
 	v->config_vector = VIRTIO_NO_VECTOR;
 	v->ops->vector_set(v->arg, -1, VIRTIO_NO_VECTOR);
 	for (unsigned i = 0; i < v->n_queues; i++) {
-		v->queue[i] = (struct virtio_queue){ .size = VIRTIO_QUEUE_SIZE_MAX,
-			.vector = VIRTIO_NO_VECTOR };
+		v->queue[i] =
+			(struct virtio_queue){ .size = v->queue_size, .vector = VIRTIO_NO_VECTOR };
 		v->ops->vector_set(v->arg, (int)i, VIRTIO_NO_VECTOR);
 	}
 }
@@ -115,24 +115,43 @@ void virtio_pci_reset_done(struct virtio_pci *v)
 		virtio_common_reset(v);
 }
 
-/* 3.1.1, 2.7: sizes are powers of two, parts aligned to 16, 2 and 4 and in memory. */
+/* Sizes (2.7, 2.8.10.1: only a split ring's is a power of two), alignment and place of the parts are
+ * checked once, when the driver enables the queue; features are agreed on by then (3.1.1), so its
+ * layout is known. */
+static bool queue_size_fits(struct virtio_pci *v, unsigned i, bool packed)
+{
+	uint16_t size = v->queue[i].size;
+
+	if (size && size <= v->queue_size && (packed || !(size & (size - 1))))
+		return true;
+	virtio_pci_needs_reset(v, "queue %u has size %u, expected %s up to %d", i, size,
+		packed ? "a number" : "a power of two", v->queue_size);
+	return false;
+}
+
 static void queue_enable(struct virtio_pci *v, unsigned i)
 {
-	struct virtio_queue *q = &v->queue[i];
+	struct virtio_queue q = v->queue[i];
+
+	if (q.enabled)
+		return;
+	if (!(v->status & VIRTIO_S_FEATURES_OK)) {
+		virtio_pci_needs_reset(
+			v, "queue %u was enabled before the features were agreed on", i);
+		return;
+	}
+	q.packed = v->acked & VIRTIO_BIT(VIRTIO_F_RING_PACKED);
+	if (!queue_size_fits(v, i, q.packed))
+		return;
 	const struct {
 		const char *name;
 		uint64_t addr, bytes, align;
-	} parts[] = { { "descriptors", q->desc, virtio_desc_bytes(q->size), 16 },
-		{ "available ring", q->driver, virtio_driver_bytes(q->size), 2 },
-		{ "used ring", q->device, virtio_device_bytes(q->size), 4 } };
+	} parts[] = { { "descriptors", q.desc, virtio_desc_bytes(q.size), 16 },
+		{ q.packed ? "driver's event area" : "available ring", q.driver,
+			virtio_queue_driver_bytes(&q), q.packed ? 4 : 2 },
+		{ q.packed ? "device's event area" : "used ring", q.device,
+			virtio_queue_device_bytes(&q), 4 } };
 
-	if (q->enabled)
-		return;
-	if (!q->size || q->size > VIRTIO_QUEUE_SIZE_MAX || (q->size & (q->size - 1))) {
-		virtio_pci_needs_reset(v, "queue %u has size %u, expected a power of two up to %d",
-			i, q->size, VIRTIO_QUEUE_SIZE_MAX);
-		return;
-	}
 	for (unsigned p = 0; p < 3; p++) {
 		if (parts[p].addr % parts[p].align == 0 &&
 			gmem_at(v->mem, (gpa_t){ parts[p].addr }, parts[p].bytes))
@@ -144,7 +163,8 @@ static void queue_enable(struct virtio_pci *v, unsigned i)
 			(unsigned long long)parts[p].bytes, (unsigned long long)parts[p].align);
 		return;
 	}
-	q->enabled = true;
+	q.enabled = true;
+	v->queue[i] = q;
 }
 
 static void status_write(struct virtio_pci *v, uint8_t to)

@@ -200,6 +200,7 @@ void virtio_pci_init(struct virtio_pci *v, const struct virtio_pci_setup *s, con
 	v->mem = mem;
 	v->name = s->name;
 	v->n_queues = s->n_queues;
+	v->queue_size = s->queue_size ? s->queue_size : VIRTIO_QUEUE_SIZE;
 	v->config = s->config;
 	v->config_len = s->config_len;
 	virtio_function_init(v, s);

@@ -23,7 +23,8 @@
 #include "vmm/pci.h"
 
 #define VIRTIO_QUEUES_MAX     33 /* 16 pairs and a control queue */
-#define VIRTIO_QUEUE_SIZE_MAX 1024
+#define VIRTIO_QUEUE_SIZE_MAX 4096
+#define VIRTIO_QUEUE_SIZE     1024 /* offered to the driver where the device's setup says no other */
 #define VIRTIO_NO_VECTOR      0xffff
 
 #define VIRTIO_BAR         0
@@ -48,13 +49,16 @@
 #define VIRTIO_F_EVENT_IDX     29
 #define VIRTIO_F_VERSION_1     32
 #define VIRTIO_F_RING_PACKED   34
+#define VIRTIO_F_IN_ORDER      35
 #define VIRTIO_BIT(n)          (1ull << (n))
 
 struct virtio_queue {
 	uint16_t size;                 /* descriptors; chosen by the driver */
 	uint16_t vector;               /* of MSI-X, or VIRTIO_NO_VECTOR */
 	bool enabled;                  /* its addresses were checked */
-	uint64_t desc, driver, device; /* guest-physical: descriptors, available and used ring */
+	bool packed;                   /* its layout, since it was enabled */
+	uint64_t desc, driver, device; /* guest-physical: descriptors; available and used ring, or
+					* the driver's and the device's event area */
 };
 
 struct virtio_pci_ops {
@@ -90,6 +94,7 @@ struct virtio_pci {
 	bool resetting;
 	uint16_t config_vector, queue_select, n_queues;
 	struct virtio_queue queue[VIRTIO_QUEUES_MAX];
+	uint16_t queue_size; /* that queues have at reset, and at most */
 	unsigned pci_cfg_cap;
 
 	const uint8_t
@@ -106,6 +111,7 @@ struct virtio_pci_setup {
 	uint16_t device_type; /* 1: network */
 	uint32_t class_code;
 	uint16_t n_queues;
+	uint16_t queue_size; /* 0: VIRTIO_QUEUE_SIZE; a power of two up to VIRTIO_QUEUE_SIZE_MAX */
 	uint64_t bar_addr;
 	const uint8_t *config;
 	unsigned config_len;
@@ -143,6 +149,17 @@ static inline uint64_t virtio_driver_bytes(uint16_t size)
 static inline uint64_t virtio_device_bytes(uint16_t size)
 {
 	return 6 + 8ull * size;
+}
+
+/* The same of a queue in its layout: a packed ring has an event area of each side instead (2.8.14). */
+#define VIRTIO_EVENT_AREA_BYTES 4
+static inline uint64_t virtio_queue_driver_bytes(const struct virtio_queue *q)
+{
+	return q->packed ? VIRTIO_EVENT_AREA_BYTES : virtio_driver_bytes(q->size);
+}
+static inline uint64_t virtio_queue_device_bytes(const struct virtio_queue *q)
+{
+	return q->packed ? VIRTIO_EVENT_AREA_BYTES : virtio_device_bytes(q->size);
 }
 
 #endif

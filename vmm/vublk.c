@@ -151,13 +151,15 @@ static unsigned vublk_rings(void *arg, uint64_t acked)
 	return acked & VIRTIO_BIT(VIRTIO_BLK_F_MQ) ? config_queues(b->config) : 1;
 }
 
-static uint16_t vublk_resume(void *arg, const struct virtio_queue *q, unsigned i)
+static int vublk_resume(
+	void *arg, const struct virtio_queue *q, unsigned i, uint32_t *base, struct err *e)
 {
 	const struct vublk *b = arg;
 	const uint16_t *used =
 		gmem_at(b->d.mem, (gpa_t){ q->device }, virtio_device_bytes(q->size));
 
-	return __atomic_load_n(&used[1], __ATOMIC_ACQUIRE);
+	*base = __atomic_load_n(&used[1], __ATOMIC_ACQUIRE);
+	return 0;
 }
 
 static void vublk_set_up(void *arg, bool up)

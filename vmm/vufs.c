@@ -55,13 +55,15 @@ static unsigned vufs_rings(void *arg, uint64_t acked)
 }
 
 /* virtiofsd completes in order (it has no thread pool unless told to). */
-static uint16_t vufs_resume(void *arg, const struct virtio_queue *q, unsigned i)
+static int vufs_resume(
+	void *arg, const struct virtio_queue *q, unsigned i, uint32_t *base, struct err *e)
 {
 	const struct vufs *s = arg;
 	const uint16_t *used =
 		gmem_at(s->d.mem, (gpa_t){ q->device }, virtio_device_bytes(q->size));
 
-	return __atomic_load_n(&used[1], __ATOMIC_ACQUIRE);
+	*base = __atomic_load_n(&used[1], __ATOMIC_ACQUIRE);
+	return 0;
 }
 
 static void vufs_set_up(void *arg, bool up)

@@ -28,7 +28,7 @@ struct rig {
 
 static uint64_t rig_features(void *arg)
 {
-	return VIRTIO_BIT(32) | VIRTIO_BIT(15) | VIRTIO_BIT(5);
+	return VIRTIO_BIT(32) | VIRTIO_BIT(15) | VIRTIO_BIT(5) | VIRTIO_BIT(34);
 }
 static bool rig_features_ok(void *arg, uint64_t acked)
 {
@@ -176,14 +176,14 @@ static void test_happy_start(void **state)
 	put(r, 0, 0, 4);
 	assert_int_equal(get(r, 4, 4), 0x8020);
 	put(r, 0, 1, 4);
-	assert_int_equal(get(r, 4, 4), 1);
+	assert_int_equal(get(r, 4, 4), 5);
 	put(r, 0, 2, 4);
 	assert_int_equal(get(r, 4, 4), 0);
 	assert_int_equal(get(r, 18, 2), 3);
 	negotiate(r, VIRTIO_BIT(32) | VIRTIO_BIT(15));
 	assert_int_equal(get(r, 20, 1), 11);
 	put(r, 22, 0, 2);
-	assert_int_equal(get(r, 24, 2), VIRTIO_QUEUE_SIZE_MAX);
+	assert_int_equal(get(r, 24, 2), VIRTIO_QUEUE_SIZE);
 	queue_set(r, 0, 256, 0x100000);
 	queue_set(r, 1, 128, 0x120000);
 	assert_int_equal(get(r, 28, 2), 1);
@@ -214,7 +214,7 @@ static void test_features_refused(void **state)
 
 	negotiate(r, VIRTIO_BIT(15)); /* no VERSION_1 */
 	assert_int_equal(get(r, 20, 1), 3);
-	negotiate(r, VIRTIO_BIT(32) | VIRTIO_BIT(34)); /* not offered */
+	negotiate(r, VIRTIO_BIT(32) | VIRTIO_BIT(33)); /* not offered */
 	assert_int_equal(get(r, 20, 1), 3);
 	r->refuse = true;
 	negotiate(r, VIRTIO_BIT(32));
@@ -265,6 +265,52 @@ static void test_bad_queues(void **state)
 		assert_false(virtio_pci_is_started(&r->v));
 	}
 	assert_int_equal(r->started, 0);
+}
+
+/* A packed ring: any size, two event areas of 4 bytes. */
+static void test_packed_queues(void **state)
+{
+	static const struct {
+		unsigned size;
+		uint64_t at;
+		const char *says; /* NULL: it is enabled */
+	} cases[] = {
+		{ 3, 0x100000, NULL },
+		{ 1000, 0x100000, NULL },
+		{ 1, 0x100000, NULL },
+		{ 1024, MEM_BYTES - 0x8004, "outside memory or not aligned" },
+		/* the used ring of a split one would not fit here */
+		{ 1024, MEM_BYTES - 0x8010, NULL },
+		{ 0, 0x100000, "size 0" },
+		{ 1025, 0x100000, "size 1025, expected a number up to 1024" },
+		{ 256, 0x100002, "descriptors" },
+		{ 256, MEM_BYTES - 0x4000, "driver's event area" },
+		{ 256, MEM_BYTES - 0x8000, "device's event area" },
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		negotiate(r, VIRTIO_BIT(32) | VIRTIO_BIT(34));
+		queue_set(r, 0, cases[i].size, cases[i].at);
+		assert_int_equal(get(r, 28, 2), !cases[i].says);
+		assert_int_equal(r->v.queue[0].packed, !cases[i].says);
+		if (cases[i].says)
+			assert_non_null(strstr(r->v.reason, cases[i].says));
+	}
+	negotiate(r, VIRTIO_BIT(32)); /* the next driver is an old one */
+	queue_set(r, 0, 256, 0x100000);
+	assert_false(r->v.queue[0].packed);
+}
+
+/* Its layout is not known yet. */
+static void test_queue_before_features(void **state)
+{
+	struct rig *r = *state;
+
+	put(r, 20, 3, 1);
+	queue_set(r, 0, 256, 0x100000);
+	assert_int_equal(get(r, 28, 2), 0);
+	assert_non_null(strstr(r->v.reason, "before the features"));
 }
 
 static void test_no_such_queue(void **state)
@@ -425,6 +471,8 @@ int main(void)
 		T(test_features_refused),
 		T(test_driver_ok_too_early),
 		T(test_bad_queues),
+		T(test_packed_queues),
+		T(test_queue_before_features),
 		T(test_no_such_queue),
 		T(test_vectors),
 		T(test_slow_reset),

@@ -181,7 +181,7 @@ static void test_whole_life(void **state)
 		.call_fd = -1,
 		.err_fd = -1 };
 	struct err e = { 0 };
-	uint16_t base;
+	uint32_t base;
 
 	assert_int_equal(vu_negotiate(f, ALL_PROTOCOL, &e), 0);
 	assert_int_equal(vu_features(f), OFFER);
