@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Host ports: the switch's ends of links that are no node's. A tap is an interface of the host's
- * kernel that the switch makes; a PCI address is a physical NIC that the switch takes. */
+ * kernel that the switch makes; a PCI address is a physical NIC that the switch takes; a vdev is
+ * any virtual device of DPDK's. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -8,6 +9,31 @@
 #include <string.h>
 
 #include "config/decode.h"
+
+const char *const topo_port_kind_names[TOPO_PORT_KINDS_N] = {
+#define X(id, key, what) [TOPO_PORT_##id] = key,
+	TOPO_PORT_KINDS(X)
+#undef X
+};
+
+static const char *const kind_things[TOPO_PORT_KINDS_N] = {
+#define X(id, key, what) [TOPO_PORT_##id] = what,
+	TOPO_PORT_KINDS(X)
+#undef X
+};
+
+static int port_leads_to(struct dec *d, const struct jtree *v, struct topo_port *port,
+	enum topo_port_kind kind, const char *device)
+{
+	if (port->device)
+		return dec_error(d, v->place,
+			"a host port leads to one thing: \"%s\" is there already",
+			topo_port_kind_names[port->kind]);
+	port->kind = kind;
+	port->device_place = v->place;
+	port->device = strdup(device);
+	return port->device ? 0 : dec_nomem(d);
+}
 
 /* As the kernel's dev_valid_name has it. */
 static int port_tap(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
@@ -30,9 +56,7 @@ static int port_tap(struct dec *d, const struct jtree *v, const struct dec_field
 		return dec_error(d, v->place,
 			"an interface's name has at most %d characters in Linux; %s has %zu",
 			TOPO_IFNAME_MAX, dec_show(v->json, found), strlen(s));
-	port->end_place = v->place;
-	port->tap = strdup(s);
-	return port->tap ? 0 : dec_nomem(d);
+	return port_leads_to(d, v, port, TOPO_PORT_TAP, s);
 }
 
 /* "0000:03:00.0", or without the domain, of hex digits; made lower case with its domain. */
@@ -56,9 +80,24 @@ static int port_pci(struct dec *d, const struct jtree *v, const struct dec_field
 		return dec_error(d, v->place,
 			"a PCI address is written as \"0000:03:00.0\" (lspci -D lists them); found %s",
 			dec_show(v->json, found));
-	port->end_place = v->place;
-	port->pci = strdup(text);
-	return port->pci ? 0 : dec_nomem(d);
+	return port_leads_to(d, v, port, TOPO_PORT_PCI, text);
+}
+
+/* A name of DPDK's, net_ and more, then arguments that are the driver's business. */
+static int port_vdev(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	const char *s = json_string_value(v->json);
+	size_t len = s ? strcspn(s, ",") : 0;
+	char found[DEC_SHOW];
+
+	if (len <= 4 || len > TOPO_VDEV_NAME_MAX || strncmp(s, "net_", 4) != 0 ||
+		strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_") != len ||
+		strlen(s) > TOPO_VDEV_MAX)
+		return dec_error(d, v->place,
+			"a virtual device is written as DPDK does, with its arguments: "
+			"\"net_tap0,iface=lab0\" (at most %d bytes); found %s",
+			TOPO_VDEV_MAX, dec_show(v->json, found));
+	return port_leads_to(d, v, out, TOPO_PORT_VDEV, s);
 }
 
 static const struct dec_range queues_range = { 1, TOPO_QUEUES_MAX, " queue pairs" };
@@ -67,30 +106,38 @@ static const struct dec_field port_keys[] = {
 	{ "network", dec_network, offsetof(struct topo_port, network), .required = true },
 	{ "tap", port_tap, 0, .def = NULL },
 	{ "pci", port_pci, 0, .def = NULL },
+	{ "vdev", port_vdev, 0, .def = NULL },
 	{ "queues", dec_uint, offsetof(struct topo_port, queues), .def = "1",
 		.arg = &queues_range },
 	POLICY_KEYS(struct topo_port),
 	{ 0 },
 };
 
+/* A virtual device is known by its name, whatever its arguments are. */
+static bool same_device(const struct topo_port *a, const struct topo_port *b)
+{
+	size_t len = strcspn(a->device, ",");
+
+	if (a->kind != b->kind)
+		return false;
+	if (a->kind == TOPO_PORT_VDEV)
+		return strcspn(b->device, ",") == len && strncmp(a->device, b->device, len) == 0;
+	return strcmp(a->device, b->device) == 0;
+}
+
 static int check_port(struct dec *d, const struct jtree *v, const struct topo_port *new)
 {
 	const struct topology *t = d->t;
 
-	if (!new->tap == !new->pci)
+	if (!new->device)
 		return dec_error(d, v->place,
-			"a host port is either a \"tap\" of the kernel's or a physical NIC, \"pci\": "
-			"name one of the two");
-	for (const struct topo_port *old = t->ports; old < new; old++) {
-		if (new->tap && old->tap &&strcmp(new->tap, old->tap) == 0)
-			return dec_error(d, new->end_place,
-				"interface \"%s\" is port \"%s\"'s already (line %d)", new->tap,
-				old->name, old->end_place.line);
-		if (new->pci && old->pci &&strcmp(new->pci, old->pci) == 0)
-			return dec_error(d, new->end_place,
-				"PCI device %s is port \"%s\"'s already (line %d)", new->pci,
-				old->name, old->end_place.line);
-	}
+			"a host port is a \"tap\" of the kernel's, a physical NIC, \"pci\", or a "
+			"virtual device of DPDK's, \"vdev\": name one of them");
+	for (const struct topo_port *old = t->ports; old < new; old++)
+		if (same_device(new, old))
+			return dec_error(d, new->device_place,
+				"%s %s is port \"%s\"'s already (line %d)", kind_things[new->kind],
+				new->device, old->name, old->device_place.line);
 	return 0;
 }
 

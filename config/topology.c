@@ -414,8 +414,7 @@ void topology_free(struct topology *t)
 	}
 	for (size_t i = 0; i < t->n_ports; i++) {
 		free(t->ports[i].name);
-		free(t->ports[i].tap);
-		free(t->ports[i].pci);
+		free(t->ports[i].device);
 		policy_free(&t->ports[i].policy);
 	}
 	for (size_t i = 0; i < t->n_traffic; i++) {

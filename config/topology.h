@@ -43,6 +43,8 @@
 #define TOPO_BURST_MIN      TOPO_FRAME_MAX
 #define TOPO_BURST_MAX      (1ull << 30)
 #define TOPO_IFNAME_MAX     15 /* bytes, of the kernel's IFNAMSIZ */
+#define TOPO_VDEV_NAME_MAX  63 /* bytes, of DPDK's RTE_DEV_NAME_MAX_LEN */
+#define TOPO_VDEV_MAX       255
 #define TOPO_DISKS_MAX      8  /* per node */
 #define TOPO_SHARES_MAX     8
 #define TOPO_FILES_MAX      256 /* named for one node's initramfs */
@@ -197,16 +199,32 @@ struct topo_nic {
 	struct topo_place place, mac_place;
 };
 
-/* A port of the switch that is no node's: a tap of the kernel's, or a physical one. */
+/* A port of the switch that is no node's. X(id, key, what it is) */
+#define TOPO_PORT_KINDS(X)            \
+	X(TAP, "tap", "interface")    \
+	X(PCI, "pci", "PCI device")   \
+	X(VDEV, "vdev", "DPDK device")
+
+enum topo_port_kind {
+#define X(id, key, what) TOPO_PORT_##id,
+	TOPO_PORT_KINDS(X)
+#undef X
+		TOPO_PORT_KINDS_N,
+};
+
 struct topo_port {
 	char *name;
 	size_t network;
-	char *tap; /* name of the kernel's interface, or NULL */
-	char *pci; /* "0000:03:00.0", or NULL */
+	enum topo_port_kind kind;
+	/* Of the tap in the kernel; "0000:03:00.0"; "net_tap0,iface=lab0". */
+	char *device;
 	uint32_t queues;
 	struct topo_policy policy;
-	struct topo_place place, end_place; /* of the tap or the PCI address */
+	struct topo_place place, device_place;
 };
+
+/* "tap", "pci", "vdev". */
+extern const char *const topo_port_kind_names[TOPO_PORT_KINDS_N];
 
 struct topo_node {
 	char *name;

@@ -47,7 +47,7 @@ static bool same_args(const struct step *a, const struct step *b)
 static bool same_port(const struct step *a, const struct step *b)
 {
 	return strcmp(a->network, b->network) == 0 && diff_same_text(a->socket, b->socket) &&
-		diff_same_text(a->ifname, b->ifname) && diff_same_text(a->pci, b->pci) &&
+		diff_same_text(a->leads_to, b->leads_to) && diff_same_text(a->device, b->device) &&
 		a->queues == b->queues && a->unmergeable == b->unmergeable;
 }
 
@@ -194,8 +194,8 @@ static bool gives_way(const struct step *old, const struct step *new)
 	if (step_is_node(old) && step_is_node(new))
 		return old->kind != new->kind &&strcmp(old->name, new->name) == 0;
 	return old->kind == STEP_PORT && new->kind == STEP_PORT &&
-		((old->ifname && diff_same_text(old->ifname, new->ifname)) ||
-			(old->pci && diff_same_text(old->pci, new->pci)));
+		old->leads_to &&diff_same_text(old->leads_to, new->leads_to) &&
+		diff_same_text(old->device, new->device);
 }
 
 static void settle_leftovers(struct diff_work *w)

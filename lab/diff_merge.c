@@ -30,8 +30,8 @@ static size_t append_copy(struct diff_work *w, size_t at)
 	s->socket = copy_text(old->socket);
 	s->log = copy_text(old->log);
 	s->path = copy_text(old->path);
-	s->ifname = copy_text(old->ifname);
-	s->pci = copy_text(old->pci);
+	s->leads_to = copy_text(old->leads_to);
+	s->device = copy_text(old->device);
 	s->policy = json_incref(old->policy);
 	copy_args(&s->args, &old->args);
 	s->mtu = old->mtu;

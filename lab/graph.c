@@ -39,7 +39,7 @@ static void print_port(const struct topology *t, const struct topo_port *port, F
 	char text[256];
 
 	fprintf(out, "\t\"port %s\" [label=\"%s\\n%s %s\", shape=house];\n", port->name, port->name,
-		port->tap ? "tap" : "device", port->tap ? port->tap : port->pci);
+		topo_port_kind_names[port->kind], port->device);
 	fprintf(out, "\t\"port %s\" -- \"net %s\" [label=\"%s\"];\n", port->name,
 		t->networks[port->network].name, policy_brief(policy, text, sizeof text));
 	json_decref(policy);

@@ -11,7 +11,7 @@
 #include "base/fd.h"
 #include "lab/policy.h"
 
-#define SWITCH_MEMORY_MB 32 /* its heap: rings and tables; frames stay in the guests */
+#define SWITCH_MEMORY_MB 32   /* its heap: rings and tables; frames stay in the guests */
 #define PROCESS_RING     1024 /* descriptors: 0.1 s of 10,000 frames a second, if it has no CPU */
 
 const char *step_kind_name(enum step_kind kind)
@@ -88,7 +88,7 @@ static void add_networks(struct plan *p, const struct topology *t)
 
 const char *step_port_kind(const struct step *s)
 {
-	return s->ifname ? "tap" : s->pci ? "pci" : "vhost";
+	return s->leads_to ? s->leads_to : "vhost";
 }
 
 static struct step *add_port(
@@ -134,8 +134,8 @@ static void add_host_port(
 		return;
 	}
 	s = add_port(p, t, port->name, port->network, policy);
-	s->ifname = port->tap ? lab_strdup(port->tap) : NULL;
-	s->pci = port->pci ? lab_strdup(port->pci) : NULL;
+	s->leads_to = lab_strdup(topo_port_kind_names[port->kind]);
+	s->device = lab_strdup(port->device);
 	s->queues = port->queues;
 }
 
@@ -302,8 +302,8 @@ void plan_cut(struct plan *p, size_t n)
 		free(s->socket);
 		free(s->log);
 		free(s->path);
-		free(s->ifname);
-		free(s->pci);
+		free(s->leads_to);
+		free(s->device);
 		json_decref(s->policy);
 		json_decref(s->back);
 		json_decref(s->was);
@@ -412,14 +412,10 @@ char *step_describe(const struct step *s, char *out, size_t size)
 		break;
 	case STEP_PORT:
 		policy_brief(s->policy, policy, sizeof policy);
-		snprintf(out, size, "port %s on %s%s%s%s%s%s%s", s->name, s->network,
-			s->ifname        ? ", tap "
-				: s->pci ? ", device "
-					 : "",
-			s->ifname        ? s->ifname
-				: s->pci ? s->pci
-					 : "",
-			policy[0] ? ", " : "", policy, s->external ? ", for a client at " : "",
+		snprintf(out, size, "port %s on %s%s%s%s%s%s%s%s%s", s->name, s->network,
+			s->leads_to ? ", " : "", s->leads_to ? s->leads_to : "",
+			s->leads_to ? " " : "", s->leads_to ? s->device : "", policy[0] ? ", " : "",
+			policy, s->external ? ", for a client at " : "",
 			s->external ? s->socket : "");
 		break;
 	case STEP_VM:

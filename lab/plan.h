@@ -54,8 +54,8 @@ struct step {
 	char *network;     /* port */
 	char *mac;         /* port; NULL: a host port */
 	char *socket;      /* switch, vm: control; port: vhost-user; guest: agent, NULL if none */
-	char *ifname;      /* port: of the tap; NULL if it is none */
-	char *pci;         /* port: address of the device; NULL if it is none */
+	char *leads_to;    /* port: "tap", "pci", "vdev" of a host port; NULL: vhost-user */
+	char *device;      /* port: which one of that kind */
 	json_t *policy;    /* port: the policy keys of port_add; NULL: none; configure: request */
 	json_t *back;      /* configure: the request that undoes it */
 	char *log;         /* switch, vm */
@@ -88,7 +88,7 @@ struct plan {
 	struct strs warnings;
 };
 
-/* "vhost", "tap" or "pci": what kind of port the step makes. */
+/* "vhost", "tap", "pci" or "vdev": what kind of port the step makes. */
 const char *step_port_kind(const struct step *s);
 
 /* In a step's args, replaced by the switch's tsc_hz when the VM is started. */

@@ -32,8 +32,8 @@ static const struct field {
 	{ "queues", F_NUMBER, offsetof(struct step, queues) },
 	{ "external", F_BOOL, offsetof(struct step, external) },
 	{ "unmergeable", F_BOOL, offsetof(struct step, unmergeable) },
-	{ "ifname", F_TEXT, offsetof(struct step, ifname) },
-	{ "pci", F_TEXT, offsetof(struct step, pci) },
+	{ "leads_to", F_TEXT, offsetof(struct step, leads_to) },
+	{ "device", F_TEXT, offsetof(struct step, device) },
 	{ "policy", F_OBJECT, offsetof(struct step, policy) },
 	{ "back", F_OBJECT, offsetof(struct step, back) },
 	{ "pages", F_NUMBER, offsetof(struct step, pages) },
@@ -180,7 +180,7 @@ static bool step_is_whole(const struct step *s)
 	case STEP_NETWORK:
 		return s->name;
 	case STEP_PORT:
-		return s->name && s->network && (s->ifname || s->pci || (s->socket && s->mac));
+		return s->name && s->network && (s->leads_to ? s->device != NULL : s->socket && s->mac);
 	case STEP_CONFIGURE:
 		return s->policy;
 	case STEP_VM:

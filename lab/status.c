@@ -141,11 +141,10 @@ static json_t *ports_status(const struct plan *p, const json_t *stats)
 		if (s->kind != STEP_PORT)
 			continue;
 		now = named(json_object_get(stats, "ports"), s->name);
-		j = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b}", "name", s->name,
-			"kind", step_port_kind(s), "network", s->network, "mac",
-			text_or_null(s->mac), "socket", text_or_null(s->socket), "ifname",
-			text_or_null(s->ifname), "pci", text_or_null(s->pci), "policy",
-			s->policy ? json_incref(s->policy) : json_object(), "external",
+		j = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:b}", "name", s->name, "kind",
+			step_port_kind(s), "network", s->network, "mac", text_or_null(s->mac),
+			"socket", text_or_null(s->socket), "device", text_or_null(s->device),
+			"policy", s->policy ? json_incref(s->policy) : json_object(), "external",
 			s->external);
 		for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
 			copy(j, now, keys[k]);

@@ -127,13 +127,11 @@ static void print_nodes(const json_t *doc, FILE *out, int width)
 /* "tap lan0, VLAN 10, isolated": what a port is, unless it is a plain one. */
 static void port_settings(const json_t *p, char *out, size_t size)
 {
-	const char *kind = str(p, "kind");
-	bool tap = strcmp(kind, "tap") == 0, pci = strcmp(kind, "pci") == 0;
 	char policy[256];
 
 	policy_brief(json_object_get(p, "policy"), policy, sizeof policy);
-	if (tap || pci)
-		snprintf(out, size, "%s %s%s%s", kind, str(p, tap ? "ifname" : "pci"),
+	if (json_is_string(json_object_get(p, "device")))
+		snprintf(out, size, "%s %s%s%s", str(p, "kind"), str(p, "device"),
 			policy[0] ? ", " : "", policy);
 	else
 		snprintf(out, size, "%s", policy);

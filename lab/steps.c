@@ -319,10 +319,11 @@ static int port_run(struct carry *c, struct step *s, struct err *e)
 		"queues", (json_int_t)s->queues);
 
 	set_text(params, "socket", s->socket);
-	set_text(params, "ifname", s->ifname);
-	set_text(params, "pci", s->pci);
-	if (!s->socket)
-		set_text(params, "kind", step_port_kind(s));
+	if (s->leads_to) {
+		set_text(params, "kind", s->leads_to);
+		set_text(params, strcmp(s->leads_to, "tap") == 0 ? "ifname" : s->leads_to,
+			s->device);
+	}
 	if (s->unmergeable)
 		json_object_set_new(params, "mergeable", json_false());
 	if (s->bare)

@@ -211,7 +211,7 @@ class UpDown(LabCase):
         self.assertEqual({"vlan": {"access": 10}, "spoof": {"macs": [mac]}}, a["policy"])
         self.assertEqual({}, b["policy"])
         self.assertEqual(("up", "tap", "lan0", None, None),
-                         (up["name"], up["kind"], up["ifname"], up["mac"], up["socket"]))
+                         (up["name"], up["kind"], up["device"], up["mac"], up["socket"]))
         self.assertEqual({"isolated": True, "mirror": {"to": "b.0", "direction": "both"}},
                          up["policy"])
         text = self.lanyard("status", "pair").stdout

@@ -166,7 +166,7 @@ class Moving(RealCase):
         self.assertTrue(os.path.exists(f"/sys/class/net/{name}"))
         port = self.port("up")
         self.assertEqual(("tap", name, {"vlan": {"access": 5}}),
-                         (port["kind"], port["ifname"], port["policy"]))
+                         (port["kind"], port["device"], port["policy"]))
         self.assertIn(f"tap {name}, VLAN 5", self.lanyard("status", self.lab).stdout)
         del self.file["ports"]
         self.apply()

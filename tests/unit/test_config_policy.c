@@ -208,11 +208,18 @@ static const struct bad {
 		"t.json:6:14: a port's name is made of a-z, 0-9, _ and -, and begins with a letter or "
 		"digit; found \"a.0\"" },
 	{ { { 6, P("\"up\": { \"network\": \"lan\" }") } },
-		"t.json:6:20: port \"up\": a host port is either a \"tap\" of the kernel's or a "
-		"physical NIC, \"pci\": name one of the two" },
+		"t.json:6:20: port \"up\": a host port is a \"tap\" of the kernel's, a physical NIC, "
+		"\"pci\", or a virtual device of DPDK's, \"vdev\": name one of them" },
 	{ { { 6, P("\"up\": { \"network\": \"lan\", \"tap\": \"t\", \"pci\": \"03:00.0\" }") } },
-		"t.json:6:20: port \"up\": a host port is either a \"tap\" of the kernel's or a "
-		"physical NIC, \"pci\": name one of the two" },
+		"t.json:6:59: port \"up\": a host port leads to one thing: \"tap\" is there already" },
+	{ { { 6, P("\"up\": { \"network\": \"lan\", \"vdev\": \"tap0,iface=a\" }") } },
+		"t.json:6:48: port \"up\": a virtual device is written as DPDK does, with its "
+		"arguments: \"net_tap0,iface=lab0\" (at most 255 bytes); found \"tap0,iface=a\"" },
+	{ { { 6,
+		  P("\"u\": { \"network\": \"lan\", \"vdev\": \"net_null0\" }, "
+		    "\"v\": { \"network\": \"lan\", \"vdev\": \"net_null0,size=64\" }") } },
+		"t.json:6:95: port \"v\": DPDK device net_null0,size=64 is port \"u\"'s already (line "
+		"6)" },
 	{ { { 6, P("\"up\": { \"tap\": \"t0\" }") } },
 		"t.json:6:20: port \"up\": \"network\" is missing" },
 	{ { { 6, P("\"up\": { \"network\": \"lan\", \"tap\": \"a234567890123456\" }") } },
@@ -237,7 +244,7 @@ static const struct bad {
 	{ { { 6,
 		  P("\"u\": { \"network\": \"lan\", \"tap\": \"t0\" }, "
 		    "\"v\": { \"network\": \"dmz\", \"tap\": \"t0\" }") } },
-		"t.json:6:86: port \"v\": interface \"t0\" is port \"u\"'s already (line 6)" },
+		"t.json:6:86: port \"v\": interface t0 is port \"u\"'s already (line 6)" },
 	/* traffic that can't get there */
 	{ { { 3, A("\"vlan\": 10") }, { 4, B("\"vlan\": 20") }, { 7, T("") } },
 		"t.json:7:52: traffic \"n\": nothing of this gets from a.0 to b.0: untagged frames are "
@@ -350,12 +357,12 @@ static void test_values(void **state)
 	assert_int_equal(p->vlan.untagged, 4094);
 	assert_false(p->anti_spoof);
 	assert_int_equal(t->n_ports, 2);
-	assert_string_equal(t->ports[0].tap, "a23456789012345");
+	assert_string_equal(t->ports[0].device, "a23456789012345");
 	assert_int_equal(t->ports[0].network, 1);
 	assert_int_equal(t->ports[0].policy.mirror.n, 2);
 	assert_string_equal(t->ports[0].policy.mirror.from[1].port, "up1");
 	assert_int_equal(t->ports[0].policy.mirror.direction, TOPO_DIR_RX);
-	assert_string_equal(t->ports[1].pci, "0000:1a:00.7");
+	assert_string_equal(t->ports[1].device, "0000:1a:00.7");
 	assert_int_equal(t->ports[1].queues, 4);
 	topology_free(t);
 }

@@ -107,12 +107,12 @@ static void test_ports(void **state)
 			assert_string_equal(p.steps[i].name, order[n++]);
 	assert_int_equal(n, 6);
 	s = plan_find(&p, STEP_PORT, "up");
-	assert_string_equal(s->ifname, "lan0");
+	assert_string_equal(s->device, "lan0");
 	assert_string_equal(step_port_kind(s), "tap");
 	assert_null(s->mac);
 	assert_null(s->socket);
 	s = plan_find(&p, STEP_PORT, "nic");
-	assert_string_equal(s->pci, "0000:03:00.0");
+	assert_string_equal(s->device, "0000:03:00.0");
 	assert_string_equal(step_port_kind(s), "pci");
 	assert_int_equal(s->queues, 4);
 	assert_string_equal(step_port_kind(plan_find(&p, STEP_PORT, "b.0")), "vhost");
@@ -142,8 +142,8 @@ static void test_record(void **state)
 	json_t *step, *steps = json_object_get(a, "steps");
 	size_t i;
 	json_array_foreach (steps, i, step)
-		if (json_object_get(step, "ifname"))
-			json_object_del(step, "ifname");
+		if (json_object_get(step, "leads_to"))
+			json_object_del(step, "device");
 	assert_int_not_equal(record_from_json(a, &q, &e), 0);
 	plan_clear(&q);
 	json_decref(a);
@@ -203,7 +203,7 @@ static void test_words(void **state)
 	assert_string_equal(step_describe(plan_find(&p, STEP_PORT, "up"), out, sizeof out),
 		"port up on lan, tap lan0, isolated, mirrored to x.0");
 	assert_string_equal(step_describe(plan_find(&p, STEP_PORT, "nic"), out, sizeof out),
-		"port nic on lan, device 0000:03:00.0");
+		"port nic on lan, pci 0000:03:00.0");
 	/* Cut, never overrun. */
 	for (size_t size = 1; size < 64; size++) {
 		memset(out, 'z', sizeof out);

@@ -23,7 +23,7 @@ static const char sick[] =
 	"   'state': 'disabled', 'reason': 'descriptor loop in queue 0', 'rx': {'frames': 1234567},"
 	"   'queue': [{'index': 0, 'worker': 0}, {'index': 1, 'worker': null}],"
 	"   'tx': {'frames': 5}, 'drops': {'newer': 1, 'tx_ring_full': 2, 'rx_runt': 0}},"
-	"  {'name': 'up', 'kind': 'tap', 'ifname': 'lan0', 'network': 'lan', 'mac': null,"
+	"  {'name': 'up', 'kind': 'tap', 'device': 'lan0', 'network': 'lan', 'mac': null,"
 	"   'state': 'up', 'reason': null, 'rx': null, 'tx': null, 'drops': null,"
 	"   'policy': {'vlan': {'access': 10}, 'isolated': true}},"
 	"  {'name': 'c.0', 'network': 'lan', 'mac': '02:00:00:00:00:02', 'external': true,"
