@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "vmm/cpuid.h"
 #include "vmm/layout.h"
 
 #define KVM_PATH    "/dev/kvm"
@@ -112,49 +113,6 @@ static void kvm_mask_cpuid(struct kvm *k)
 	}
 }
 
-void kvm_cpuid_for(const struct kvm *k, struct kvm_cpuid2 *c, unsigned index, unsigned n)
-{
-	unsigned shift = 0;
-
-	while (1u << shift < n)
-		shift++;
-	memcpy(c, k->cpuid, sizeof(*c) + k->cpuid->nent * sizeof(c->entries[0]));
-	for (unsigned i = 0; i < c->nent; i++) {
-		struct kvm_cpuid_entry2 *p = &c->entries[i];
-
-		switch (p->function) {
-		case 1:
-			p->ebx = (p->ebx & 0xffff) | n << 16 | index << 24;
-			p->edx = n > 1 ? p->edx | 1u << 28 : p->edx & ~(1u << 28);
-			break;
-		case 4: /* caches: one thread a core, all in one package */
-			p->eax = (p->eax & 0x3ff) | (n - 1) << 26;
-			break;
-		case 0xb:
-		case 0x1f:
-			if (p->index == 0) {
-				p->eax = 0;
-				p->ebx = 1;
-			} else if (p->index == 1) {
-				p->eax = shift;
-				p->ebx = n;
-			}
-			p->edx = index;
-			break;
-		case 0x80000008:
-			p->ecx = (p->ecx & ~0xf0ffu) | shift << 12 | (n - 1);
-			break;
-		case 0x8000001e:
-			p->eax = index;
-			p->ebx = index;
-			p->ecx = 0;
-			break;
-		default:
-			break;
-		}
-	}
-}
-
 /* The pins as KVM itself routes them: PIC 0..15, IOAPIC 0..23. */
 static int kvm_init_routes(struct kvm *k, struct err *e)
 {
@@ -203,7 +161,7 @@ static int kvm_create_vm(struct kvm *k, struct err *e)
 	return 0;
 }
 
-int kvm_open(struct kvm *k, struct err *e)
+int kvm_open(struct kvm *k, const char *without, struct err *e)
 {
 	int err;
 
@@ -213,6 +171,8 @@ int kvm_open(struct kvm *k, struct err *e)
 		(err = kvm_create_vm(k, e)) || (err = kvm_init_routes(k, e)))
 		return err;
 	kvm_mask_cpuid(k);
+	if (without)
+		cpuid_mask(k->cpuid, without);
 	return 0;
 }
 

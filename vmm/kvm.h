@@ -18,7 +18,7 @@ struct kvm {
 	int dev_fd, vm_fd;
 	int run_bytes;            /* of a vCPU's shared page(s) */
 	bool software;            /* no VT-x or SVM behind it: ring 0 is interpreted */
-	struct kvm_cpuid2 *cpuid; /* what every vCPU gets, APIC ids aside */
+	struct kvm_cpuid2 *cpuid; /* what every vCPU gets, topology aside (cpuid.h) */
 	struct kvm_irq_routing *routing;
 	unsigned routing_max;
 	uint32_t next_gsi;
@@ -27,9 +27,10 @@ struct kvm {
 
 /*
  * Opens /dev/kvm and makes a VM with the in-kernel interrupt controllers. ERR_HOST with what to do:
- * there is no /dev/kvm, no permission, a capability is missing.
+ * there is no /dev/kvm, no permission, a capability is missing. without: CPU features to hide, as
+ * cpuid_mask wants them, or NULL.
  */
-int kvm_open(struct kvm *k, struct err *e);
+int kvm_open(struct kvm *k, const char *without, struct err *e);
 void kvm_close(struct kvm *k); /* also after a failure */
 
 int kvm_set_memory(struct kvm *k, const struct gmem *g, struct err *e);
@@ -48,8 +49,5 @@ int kvm_irqfd(struct kvm *k, int fd, uint32_t gsi, bool attach);
 int kvm_ioeventfd(struct kvm *k, int fd, uint64_t addr, bool attach);
 /* Level of an ISA interrupt line. */
 void kvm_irq_line(struct kvm *k, uint32_t irq, bool level);
-
-/* CPUID for vCPU `index` of n, into c, which has k->cpuid->nent entries. */
-void kvm_cpuid_for(const struct kvm *k, struct kvm_cpuid2 *c, unsigned index, unsigned n);
 
 #endif

@@ -9,12 +9,14 @@
 
 #include "base/fd.h"
 #include "base/units.h"
+#include "vmm/options_cpu.h"
 
 const char vmm_usage[] =
 	"usage: lanyard-vmm --name NODE --control PATH [--agent PATH]\n"
 	"                   [--console PATH | --console-pty LINK | --console-stdio]\n"
 	"                   [--console-log FILE] --kernel FILE [--initrd FILE] [--cmdline TEXT]\n"
-	"                   --memory SIZE [--vcpus N] [--cpus LIST] [--no-huge]\n"
+	"                   --memory SIZE [--vcpus N[,sockets=N][,cores=N][,threads=N]]\n"
+	"                   [--cpus LIST] [--cpu-without NAME[,NAME]...] [--no-huge]\n"
 	"                   [--nic socket=PATH,mac=MAC[,queues=N][,mtu=N]]...\n"
 	"                   [--disk socket=PATH[,queues=N]]...\n"
 	"                   [--fs socket=PATH,tag=TAG[,queues=N]]... [--log-level LEVEL]\n"
@@ -34,6 +36,7 @@ enum option_id {
 	OPT_MEMORY,
 	OPT_VCPUS,
 	OPT_CPUS,
+	OPT_CPU_WITHOUT,
 	OPT_NO_HUGE,
 	OPT_NIC,
 	OPT_DISK,
@@ -57,6 +60,7 @@ static const struct option long_options[] = {
 	{ "memory", required_argument, NULL, OPT_MEMORY },
 	{ "vcpus", required_argument, NULL, OPT_VCPUS },
 	{ "cpus", required_argument, NULL, OPT_CPUS },
+	{ "cpu-without", required_argument, NULL, OPT_CPU_WITHOUT },
 	{ "no-huge", no_argument, NULL, OPT_NO_HUGE },
 	{ "nic", required_argument, NULL, OPT_NIC },
 	{ "disk", required_argument, NULL, OPT_DISK },
@@ -81,31 +85,6 @@ static int parse_number(const char *what, const char *s, unsigned long min, unsi
 			what, s, min, max);
 	*out = (unsigned)v;
 	return 0;
-}
-
-static int parse_cpus(struct vmm_options *o, const char *s, struct err *e)
-{
-	o->n_cpus = 0;
-	for (const char *p = s;;) {
-		char *end;
-		unsigned long first, last;
-
-		if (*p < '0' || *p > '9')
-			break;
-		first = last = strtoul(p, &end, 10);
-		if (*end == '-' && end[1] >= '0' && end[1] <= '9')
-			last = strtoul(end + 1, &end, 10);
-		if (last < first || last > 4095)
-			break;
-		for (; first <= last && o->n_cpus < OPTIONS_VCPUS_MAX; first++)
-			o->cpus[o->n_cpus++] = (int)first;
-		if (!*end)
-			return 0;
-		if (*end != ',')
-			break;
-		p = end + 1;
-	}
-	return err_request(e, -EINVAL, "--cpus is \"%s\", expected CPUs like 0,2-3", s);
 }
 
 /* One "key=value" of --nic. */
@@ -223,9 +202,11 @@ static int parse_one(struct vmm_options *o, int id, char *arg, struct err *e)
 	case OPT_MEMORY:
 		return units_parse_size(arg, &o->memory, e) ? err_prefix(e, "--memory") : 0;
 	case OPT_VCPUS:
-		return parse_number("--vcpus", arg, 1, OPTIONS_VCPUS_MAX, &o->vcpus, e);
+		return options_parse_vcpus(o, arg, e);
 	case OPT_CPUS:
-		return parse_cpus(o, arg, e);
+		return options_parse_cpus(o, arg, e);
+	case OPT_CPU_WITHOUT:
+		return options_parse_cpu_without(o, arg, e);
 	case OPT_NO_HUGE:
 		o->huge = false;
 		return 0;
@@ -257,7 +238,11 @@ int vmm_options_parse(struct vmm_options *o, int argc, char **argv, struct err *
 {
 	int id;
 
-	*o = (struct vmm_options){ .cmdline = "", .vcpus = 1, .huge = true, .log_level = LOG_INFO };
+	*o = (struct vmm_options){ .cmdline = "",
+		.vcpus = 1,
+		.topology = { 1, 1, 1 },
+		.huge = true,
+		.log_level = LOG_INFO };
 	optind = 0; /* getopt's state: start anew */
 	opterr = 0;
 	while ((id = getopt_long(argc, argv, "", long_options, NULL)) != -1) {

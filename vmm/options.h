@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "vmm/cpuid.h"
 #include "vmm/nic.h"
 #include "vmm/options_disk.h"
 
@@ -22,6 +23,8 @@ struct vmm_options {
 	bool console_stdio;
 	uint64_t memory; /* bytes */
 	unsigned vcpus;
+	struct cpu_topology topology; /* of that many */
+	const char *cpu_without;      /* features to hide, or NULL */
 	unsigned n_cpus;
 	int cpus[OPTIONS_VCPUS_MAX];
 	bool huge;

@@ -203,7 +203,8 @@ int vcpus_start(struct vcpus *all, struct err *e)
 
 static int vcpu_new(struct vcpu *v, struct kvm *k, struct kvm_cpuid2 *cpuid, struct err *e)
 {
-	v->fd = ioctl(k->vm_fd, KVM_CREATE_VCPU, v->index);
+	/* Its id is that of its local APIC. */
+	v->fd = ioctl(k->vm_fd, KVM_CREATE_VCPU, cpu_apic_id(&v->all->topology, v->index));
 	if (v->fd < 0)
 		return err_host(e, -errno, "KVM_CREATE_VCPU %u: %s", v->index, err_str(errno));
 	v->run = mmap(NULL, (size_t)k->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
@@ -211,21 +212,34 @@ static int vcpu_new(struct vcpu *v, struct kvm *k, struct kvm_cpuid2 *cpuid, str
 		v->run = NULL;
 		return err_host(e, -errno, "vCPU %u: mmap: %s", v->index, err_str(errno));
 	}
-	kvm_cpuid_for(k, cpuid, v->index, v->all->n);
+	cpuid_for(k->cpuid, &v->all->topology, v->index, cpuid);
 	if (ioctl(v->fd, KVM_SET_CPUID2, cpuid) < 0)
 		return err_host(e, -errno, "KVM_SET_CPUID2: %s", err_str(errno));
 	vcpu_stat_open(&v->halts, v->fd, "halt_exits");
 	return vcpu_state_save(v->fd, v->index, &v->initial, e);
 }
 
-int vcpus_new(struct vcpus *all, struct kvm *k, unsigned n, const int *cpus, unsigned n_cpus,
-	const struct vcpu_ops *ops, void *arg, struct err *e)
+static int vcpus_check(const struct kvm *k, unsigned n, struct err *e)
 {
-	size_t bytes = sizeof(*k->cpuid) + k->cpuid->nent * sizeof(k->cpuid->entries[0]);
-	struct kvm_cpuid2 *cpuid = malloc(bytes);
+	int max = ioctl(k->vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
+
+	if (max > 0 && n > (unsigned)max)
+		return err_host(e, -E2BIG,
+			"%u vCPUs are too many: this host's KVM gives a machine at most %d", n,
+			max);
+	return 0;
+}
+
+int vcpus_new(struct vcpus *all, struct kvm *k, const struct cpu_topology *t, const int *cpus,
+	unsigned n_cpus, const struct vcpu_ops *ops, void *arg, struct err *e)
+{
+	size_t entries = k->cpuid->nent + CPUID_MORE;
+	struct kvm_cpuid2 *cpuid =
+		malloc(sizeof(*k->cpuid) + entries * sizeof(k->cpuid->entries[0]));
+	unsigned n = t->sockets * t->cores * t->threads;
 	int err = 0;
 
-	*all = (struct vcpus){ .kvm = k, .n = n, .ops = ops, .arg = arg };
+	*all = (struct vcpus){ .kvm = k, .n = n, .topology = *t, .ops = ops, .arg = arg };
 	pthread_mutex_init(&all->lock, NULL);
 	pthread_cond_init(&all->parked_cond, NULL);
 	pthread_cond_init(&all->resume_cond, NULL);
@@ -235,6 +249,7 @@ int vcpus_new(struct vcpus *all, struct kvm *k, unsigned n, const int *cpus, uns
 		err = err_set(e, -ENOMEM, "out of memory");
 		goto out;
 	}
+	err = vcpus_check(k, n, e);
 	for (unsigned i = 0; i < n; i++)
 		all->v[i] = (struct vcpu){ .all = all,
 			.index = i,

@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "vmm/cpuid.h"
 #include "vmm/kvm.h"
 #include "vmm/vcpu_state.h"
 #include "vmm/vcpu_stats.h"
@@ -76,6 +77,7 @@ struct vcpu {
 struct vcpus {
 	struct kvm *kvm;
 	unsigned n;
+	struct cpu_topology topology;
 	struct vcpu *v;
 	const struct vcpu_ops *ops;
 	void *arg;
@@ -87,8 +89,8 @@ struct vcpus {
 };
 
 /* cpus: n_cpus CPUs to pin to, or n_cpus 0: none. */
-int vcpus_new(struct vcpus *all, struct kvm *k, unsigned n, const int *cpus, unsigned n_cpus,
-	const struct vcpu_ops *ops, void *arg, struct err *e);
+int vcpus_new(struct vcpus *all, struct kvm *k, const struct cpu_topology *t, const int *cpus,
+	unsigned n_cpus, const struct vcpu_ops *ops, void *arg, struct err *e);
 void vcpus_free(struct vcpus *all); /* ends the threads; also after a failure */
 
 /* The first begins at *entry, the others wait for INIT/SIPI. */

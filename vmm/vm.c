@@ -192,7 +192,7 @@ static void vm_write_acpi(const struct vm *vm)
 		.bars64_end = bars_start(vm) + LAYOUT_BARS64_SIZE };
 
 	for (unsigned i = 0; i < s.n_cpus; i++)
-		s.apic_id[i] = i;
+		s.apic_id[i] = cpu_apic_id(&vm->opt->topology, i);
 	acpi_write(&s, &vm->mem);
 }
 
@@ -357,9 +357,9 @@ int vm_start(struct vm *vm, const struct vmm_options *opt, struct err *e)
 	vm_make_bridge(vm);
 	/* The lines come before memory and KVM: a terminal's forks. */
 	if ((err = vm_open_files(vm, e)) || (err = vm_make_loop(vm, e)) ||
-		(err = vm_make_serial(vm, e)) || (err = kvm_open(&vm->kvm, e)) ||
+		(err = vm_make_serial(vm, e)) || (err = kvm_open(&vm->kvm, opt->cpu_without, e)) ||
 		(err = vm_make_memory(vm, e)) || (err = vm_make_devices(vm, e)) ||
-		(err = vcpus_new(&vm->vcpus, &vm->kvm, opt->vcpus, opt->cpus, opt->n_cpus,
+		(err = vcpus_new(&vm->vcpus, &vm->kvm, &opt->topology, opt->cpus, opt->n_cpus,
 			 &vm_vcpu_ops, vm, e)) ||
 		(err = vm_load(vm, e)) || (err = vm_make_control(vm, e)))
 		return err;

@@ -609,6 +609,16 @@ static void test_options(void **state)
 		{ "--vcpus", "0", "from 1 to 64" },
 		{ "--vcpus", "two", "from 1 to 64" },
 		{ "--vcpus", "2x", "from 1 to 64" },
+		{ "--vcpus", "65", "from 1 to 64" },
+		{ "--vcpus", "4,socket=2", "expected sockets=N, cores=N or threads=N" },
+		{ "--vcpus", "4,sockets=0", "expected sockets=N, cores=N or threads=N" },
+		{ "--vcpus", "4,", "expected sockets=N, cores=N or threads=N" },
+		{ "--vcpus", "6,sockets=2,cores=2,threads=1",
+			"expected numbers whose product is 6" },
+		{ "--vcpus", "6,sockets=4", "6 vCPUs can't be had as 4 socket(s) of 1 core(s)" },
+		{ "--cpu-without", "cx_16", "nearest is \"cx16\"" },
+		{ "--cpu-without", "cx16,avx512", "nearest is \"avx512f\"" },
+		{ "--cpu-without", "", "is no CPU feature" },
 		{ "--cpus", "0-", "expected CPUs" },
 		{ "--cpus", "3-1", "expected CPUs" },
 		{ "--cpus", "", "expected CPUs" },
@@ -646,6 +656,11 @@ static void test_options(void **state)
 	assert_int_equal(o.memory, 64 << 20);
 	assert_true(o.huge);
 	vmm_options_free(&o);
+	assert_int_equal(parse(&o, &e, "--vcpus", "8,sockets=2,threads=2"), 0);
+	assert_int_equal(o.vcpus, 8);
+	assert_int_equal(o.topology.cores, 2);
+	assert_int_equal(parse(&o, &e, "--cpu-without", "cx16,avx"), 0);
+	assert_string_equal(o.cpu_without, "cx16,avx");
 	assert_int_equal(parse(&o, &e, "--cpus", "3,0-1"), 0);
 	assert_int_equal(o.n_cpus, 3);
 	assert_int_equal(o.cpus[0], 3);
