@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ports that are no guests: the host's kernel (a tap interface), the wire (a PCI device, driven by
- * DPDK) and whatever DPDK has a virtual device for (vdev: net_af_packet, net_tap, net_memif ...). Their queues are in the view while their link is up. Control thread; what touches the
- * model says that it wants the lock.
+ * Ports that are no guests: the host's kernel (a tap interface), the wire (a PCI device, driven
+ * by DPDK) and whatever DPDK has a virtual device for (vdev: net_af_packet, net_tap, net_memif).
+ * Their queues are in the view while their link is up. Control thread; what touches the model says
+ * that it wants the lock.
  */
 #ifndef LANYARD_VSWITCH_EDGE_H
 #define LANYARD_VSWITCH_EDGE_H
