@@ -51,7 +51,8 @@ struct nic {
 	uint16_t ctrl_next;    /* next available entry of the control queue */
 };
 
-/* setup's socket is borrowed for the NIC's life. *out is there after a failure, too: to be freed. */
+/* setup's socket is borrowed for the NIC's life. *out is there after a failure, too: to be freed.
+ */
 int nic_new(unsigned index, const struct nic_setup *setup, uint64_t bar,
 	const struct vdev_host *host, struct nic **out, struct err *e);
 

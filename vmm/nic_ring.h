@@ -4,9 +4,10 @@
  * ring's memory, which no back end uses meanwhile; the driver may go on making buffers available.
  *
  * A receive ring goes on at the first buffer that was not returned: what lay in it was never seen.
- * Of a transmit ring, the frames not returned may have been delivered already: sent again they would
- * be duplicates. So they are returned to the driver as sent, lost if they were not, as frames on a
- * line that goes down are. Relies on a back end that returns buffers in order, as ours and DPDK's do.
+ * Of a transmit ring, the frames not returned may have been delivered already: sent again they
+ * would be duplicates. So they are returned to the driver as sent, lost if they were not, as
+ * frames on a line that goes down are. Relies on a back end that returns buffers in order, as ours
+ * and DPDK's do.
  */
 #ifndef LANYARD_VMM_NIC_RING_H
 #define LANYARD_VMM_NIC_RING_H
@@ -28,7 +29,8 @@ uint16_t nic_ring_resume_transmit(const void *avail, void *used, uint16_t size);
  * frames.
  *
  * Behind the last used entry may lie entries of the same chain (only its first one must be marked;
- * ours marks all): of the same id, in a ring whose buffers are chains. In a receive ring they are passed over.
+ * ours marks all): of the same id, in a ring whose buffers are chains. In a receive ring they are
+ * passed over.
  *
  * *base: place and wrap counter, for the available and for the used side (SET_VRING_BASE). False:
  * the bits make no sense now. The driver may just be in the middle of adding a chain: try again.

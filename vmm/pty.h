@@ -23,8 +23,8 @@ struct pty {
 /* Makes the terminal and the link. A link that leads to a pseudo-terminal is replaced; anything
  * else there is an error. pty_close after a failure too. */
 int pty_open(struct pty *p, const char *link, struct err *e);
-/* Takes what the watch has to say: whether somebody opened the slave; anew: after somebody closed it,
- * so fast perhaps that no hang-up was seen. */
+/* Takes what the watch has to say: whether somebody opened the slave; anew: after somebody closed
+ * it, so fast perhaps that no hang-up was seen. */
 bool pty_opened(struct pty *p, bool *anew);
 /* Removes the link, if it is still ours. */
 void pty_close(struct pty *p);

@@ -115,9 +115,9 @@ void virtio_pci_reset_done(struct virtio_pci *v)
 		virtio_common_reset(v);
 }
 
-/* Sizes (2.7, 2.8.10.1: only a split ring's is a power of two), alignment and place of the parts are
- * checked once, when the driver enables the queue; features are agreed on by then (3.1.1), so its
- * layout is known. */
+/* Sizes (2.7, 2.8.10.1: only a split ring's is a power of two), alignment and place of the parts
+ * are checked once, when the driver enables the queue; features are agreed on by then (3.1.1), so
+ * its layout is known. */
 static bool queue_size_fits(struct virtio_pci *v, unsigned i, bool packed)
 {
 	uint16_t size = v->queue[i].size;

@@ -24,7 +24,7 @@
 
 #define VIRTIO_QUEUES_MAX     33 /* 16 pairs and a control queue */
 #define VIRTIO_QUEUE_SIZE_MAX 4096
-#define VIRTIO_QUEUE_SIZE     1024 /* offered to the driver where the device's setup says no other */
+#define VIRTIO_QUEUE_SIZE     1024 /* offered where the device's setup says no other */
 #define VIRTIO_NO_VECTOR      0xffff
 
 #define VIRTIO_BAR         0
@@ -151,7 +151,8 @@ static inline uint64_t virtio_device_bytes(uint16_t size)
 	return 6 + 8ull * size;
 }
 
-/* The same of a queue in its layout: a packed ring has an event area of each side instead (2.8.14). */
+/* The same of a queue in its layout: a packed ring has an event area of each side instead
+ * (2.8.14). */
 #define VIRTIO_EVENT_AREA_BYTES 4
 static inline uint64_t virtio_queue_driver_bytes(const struct virtio_queue *q)
 {

@@ -3,9 +3,9 @@
  * One virtual machine: its parts, and what happens to it as a whole. docs/vmm.md has the picture.
  *
  * Threads: the main thread (event loop: RPC, serial sockets, signals, machine events), one per
- * vCPU, those of devices (a NIC's link). Locks: device_lock (PCI, virtio; never held over a wait), a
- * serial line's own, the vCPUs' own; none is taken while another is held but device_lock, which is
- * the outermost.
+ * vCPU, those of devices (a NIC's link). Locks: device_lock (PCI, virtio; never held over a wait),
+ * a serial line's own, the vCPUs' own; none is taken while another is held but device_lock, which
+ * is the outermost.
  */
 #ifndef LANYARD_VMM_VM_H
 #define LANYARD_VMM_VM_H
