@@ -82,6 +82,8 @@ static void link_lost(struct link *l, const struct err *e)
 	vu_close(l->f);
 	l->f = NULL;
 	l->started = false;
+	if (h->relay)
+		relay_end(h->relay);
 	memset(l->ring_given, 0, sizeof(l->ring_given));
 	retry_ms = RETRY_MS;
 	if (e->code == -EOPNOTSUPP)
@@ -176,10 +178,13 @@ static uint64_t user_address(const struct vhost_link *h, uint64_t gpa, uint64_t 
 	return (uintptr_t)gmem_at(h->d->mem, (gpa_t){ gpa }, len);
 }
 
-static int link_send_memory(struct link *l, struct err *e)
+static int link_send_memory(struct link *l, const struct link_plan *p, struct err *e)
 {
-	const struct gmem *g = l->h->d->mem;
-	struct vu_region r[2];
+	struct vhost_link *h = l->h;
+	const struct gmem *g = h->d->mem;
+	struct vu_region r[3];
+	size_t n = g->n;
+	int err;
 
 	for (unsigned i = 0; i < g->n; i++)
 		r[i] = (struct vu_region){ .gpa = g->r[i].gpa,
@@ -187,7 +192,9 @@ static int link_send_memory(struct link *l, struct err *e)
 			.user_addr = (uintptr_t)g->r[i].host,
 			.mmap_offset = g->r[i].offset,
 			.fd = g->fd };
-	return vu_set_mem_table(l->f, r, g->n, e);
+	if (h->relay && (err = relay_lend(h->relay, p->q, p->n_rings, p->resumed, &r[n++], e)))
+		return err;
+	return vu_set_mem_table(l->f, r, n, e);
 }
 
 static int link_send_ring(struct link *l, const struct link_plan *p, unsigned i, struct err *e)
@@ -203,10 +210,12 @@ static int link_send_ring(struct link *l, const struct link_plan *p, unsigned i,
 		.kick_fd = h->d->kick_fd[i],
 		.call_fd = h->d->irq[i].fd,
 		.err_fd = -1 };
-	int err = p->resumed ? h->ops->resume(h->arg, q, i, &r.base, e) : 0;
+	int err = p->resumed && !h->relay ? h->ops->resume(h->arg, q, i, &r.base, e) : 0;
 
 	if (err)
 		return err;
+	if (h->relay)
+		relay_lend_ring(h->relay, i, &r);
 	l->ring_given[i] = true;
 	err = vu_start_ring(l->f, &r, e);
 	if (err)
@@ -227,7 +236,7 @@ static int link_start(struct link *l, const struct link_plan *p, struct err *e)
 	uint64_t features = p->acked & (vu_features(l->f) | ~h->ops->own);
 	int err;
 
-	if ((err = vu_set_features(l->f, features, e)) || (err = link_send_memory(l, e)))
+	if ((err = vu_set_features(l->f, features, e)) || (err = link_send_memory(l, p, e)))
 		return err;
 	l->n_rings = p->n_rings;
 	for (unsigned i = 0; i < l->n_rings; i++) {
@@ -236,19 +245,27 @@ static int link_start(struct link *l, const struct link_plan *p, struct err *e)
 			return err;
 	}
 	l->started = true;
+	if (h->relay)
+		relay_run(h->relay);
 	return 0;
 }
 
 /* Takes every ring back. */
 static int link_stop(struct link *l, struct err *e)
 {
+	struct vhost_link *h = l->h;
 	int err;
 
 	l->started = false;
+	if (h->relay &&
+		(err = relay_recall(h->relay, vu_fd(l->f), h->cancel_fd, REPLY_TIMEOUT_MS, e)))
+		return err;
 	for (unsigned i = 0; i < l->n_rings; i++)
 		if (l->ring_given[i] && (err = vu_stop_ring(l->f, i, NULL, e)))
 			return err;
 	memset(l->ring_given, 0, sizeof(l->ring_given));
+	if (h->relay)
+		relay_end(h->relay);
 	return 0;
 }
 
@@ -302,6 +319,8 @@ static int link_apply(struct link *l, struct err *e)
 
 	if (err)
 		return err;
+	if (h->relay && relay_check(h->relay, e))
+		return err_prefix(e, "the back end at %s did wrong", h->socket);
 	pthread_mutex_lock(h->d->lock);
 	if (h->ops->serve)
 		h->ops->serve(h->arg);

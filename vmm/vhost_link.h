@@ -25,6 +25,7 @@
 
 #include "base/err.h"
 #include "vhost-user/frontend.h"
+#include "vmm/relay.h"
 #include "vmm/vdev.h"
 
 struct vhost_link_ops {
@@ -50,7 +51,8 @@ struct vhost_link_ops {
 	 * relies on it. A failure hangs up. May be NULL. */
 	int (*connected)(void *arg, struct vu_frontend *f, struct err *e);
 	/* Where a new back end begins in a ring that an earlier one left without a word
-	 * (vu_ring.base). A failure hangs up: it is tried again later. */
+	 * (vu_ring.base). A failure hangs up: it is tried again later. Not asked of rings
+	 * that are passed on (relay.h). */
 	int (*resume)(
 		void *arg, const struct virtio_queue *q, unsigned i, uint32_t *base, struct err *e);
 };
@@ -59,7 +61,8 @@ struct vhost_link {
 	struct vdev *d;
 	const struct vhost_link_ops *ops;
 	void *arg;
-	const char *socket; /* the owner's */
+	const char *socket;  /* the owner's */
+	struct relay *relay; /* the owner's: passes the rings on (relay.h); or NULL */
 
 	/* Under the device lock. */
 	uint64_t backend_features; /* of the last back end seen; link: w */

@@ -16,14 +16,14 @@ enum {
 	CONFIG_LEGACY_BYTES = 36,
 };
 
-/* The back end carries them out; each is offered if it has it. */
+/* The back end carries them out; each is offered if it has it. Not EVENT_IDX: see relay_ring.h. */
 #define FEATURES_BACKEND                                                               \
 	(VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC) |         \
-		VIRTIO_BIT(VIRTIO_F_EVENT_IDX) | VIRTIO_BIT(VIRTIO_BLK_F_SIZE_MAX) |   \
-		VIRTIO_BIT(VIRTIO_BLK_F_SEG_MAX) | VIRTIO_BIT(VIRTIO_BLK_F_GEOMETRY) | \
-		VIRTIO_BIT(VIRTIO_BLK_F_RO) | VIRTIO_BIT(VIRTIO_BLK_F_BLK_SIZE) |      \
-		VIRTIO_BIT(VIRTIO_BLK_F_FLUSH) | VIRTIO_BIT(VIRTIO_BLK_F_TOPOLOGY) |   \
-		VIRTIO_BIT(VIRTIO_BLK_F_DISCARD) | VIRTIO_BIT(VIRTIO_BLK_F_WRITE_ZEROES))
+		VIRTIO_BIT(VIRTIO_BLK_F_SIZE_MAX) | VIRTIO_BIT(VIRTIO_BLK_F_SEG_MAX) | \
+		VIRTIO_BIT(VIRTIO_BLK_F_GEOMETRY) | VIRTIO_BIT(VIRTIO_BLK_F_RO) |      \
+		VIRTIO_BIT(VIRTIO_BLK_F_BLK_SIZE) | VIRTIO_BIT(VIRTIO_BLK_F_FLUSH) |   \
+		VIRTIO_BIT(VIRTIO_BLK_F_TOPOLOGY) | VIRTIO_BIT(VIRTIO_BLK_F_DISCARD) | \
+		VIRTIO_BIT(VIRTIO_BLK_F_WRITE_ZEROES))
 
 /* Of a back end never seen: what any disk has. */
 #define FEATURES_UNSEEN                                                        \
@@ -151,17 +151,6 @@ static unsigned vublk_rings(void *arg, uint64_t acked)
 	return acked & VIRTIO_BIT(VIRTIO_BLK_F_MQ) ? config_queues(b->config) : 1;
 }
 
-static int vublk_resume(
-	void *arg, const struct virtio_queue *q, unsigned i, uint32_t *base, struct err *e)
-{
-	const struct vublk *b = arg;
-	const uint16_t *used =
-		gmem_at(b->d.mem, (gpa_t){ q->device }, virtio_device_bytes(q->size));
-
-	*base = __atomic_load_n(&used[1], __ATOMIC_ACQUIRE);
-	return 0;
-}
-
 static void vublk_set_up(void *arg, bool up)
 {
 	struct vublk *b = arg;
@@ -188,14 +177,16 @@ static const struct vhost_link_ops vublk_link_ops = {
 	.feature_name = vu_blk_feature_name,
 	.suits = vublk_suits,
 	.rings = vublk_rings,
-	.resume = vublk_resume,
 	.set_up = vublk_set_up,
 	.connected = vublk_connected,
 };
 
 static int vublk_start(struct device *dev, struct err *e)
 {
-	return vhost_link_start(&device_of(dev, struct vublk)->link, e);
+	struct vublk *b = device_of(dev, struct vublk);
+	int err = relay_start(b->relay, e);
+
+	return err ? err : vhost_link_start(&b->link, e);
 }
 
 static void vublk_wait_first(struct device *dev, int timeout_ms)
@@ -218,6 +209,7 @@ static void vublk_free(struct device *dev)
 	struct vublk *b = device_of(dev, struct vublk);
 
 	vhost_link_fini(&b->link);
+	relay_free(b->relay);
 	vdev_fini(&b->d);
 	free(b);
 }
@@ -234,6 +226,7 @@ static json_t *vublk_info(struct device *dev)
 	json_object_set_new(o, "readonly",
 		json_boolean(b->link.backend_features & VIRTIO_BIT(VIRTIO_BLK_F_RO)));
 	json_object_set_new(o, "queues", json_integer(config_queues(b->config)));
+	json_object_set_new(o, "in_flight", json_integer(relay_in_flight(b->relay)));
 	vhost_link_info(&b->link, o);
 	pthread_mutex_unlock(b->d.lock);
 	return o;
@@ -255,6 +248,7 @@ int vublk_new(unsigned index, const struct disk_setup *setup, uint64_t bar,
 	struct virtio_pci_setup vs = { .device_type = 2,
 		.class_code = 0x018000,
 		.n_queues = (uint16_t)setup->queues,
+		.queue_size = VUBLK_QUEUE_SIZE,
 		.bar_addr = bar,
 		.config_len = VUBLK_CONFIG_BYTES };
 	int err;
@@ -269,5 +263,9 @@ int vublk_new(unsigned index, const struct disk_setup *setup, uint64_t bar,
 	err = vdev_init(&b->d, "disk", index, &vs, host, &vublk_vdev_ops, b, e);
 	if (err)
 		return err;
-	return vhost_link_init(&b->link, &b->d, setup->socket, &vublk_link_ops, b, e);
+	err = vhost_link_init(&b->link, &b->d, setup->socket, &vublk_link_ops, b, e);
+	if (!err)
+		err = relay_new(&b->d, b->link.wake_fd, &b->relay, e);
+	b->link.relay = b->relay;
+	return err;
 }

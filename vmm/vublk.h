@@ -7,6 +7,9 @@
  * it is connected; what changed since then, the guest is told. A machine waits VUBLK_WAIT_MS for
  * the first connection before it starts its guest, so that the guest finds its disk. If none comes
  * the guest finds a disk of size 0 with few features, which grows when the back end is there.
+ *
+ * Requests go through relay.h, so that a back end which is killed and started again finds exactly
+ * those that were not completed; what the guest sees of it is that they take longer.
  */
 #ifndef LANYARD_VMM_VUBLK_H
 #define LANYARD_VMM_VUBLK_H
@@ -22,6 +25,8 @@
 
 #define VUBLK_WAIT_MS      5000
 #define VUBLK_CONFIG_BYTES 60 /* 5.2.4, up to what WRITE_ZEROES needs */
+
+#define VUBLK_QUEUE_SIZE 256
 
 #define VIRTIO_BLK_F_SIZE_MAX     1
 #define VIRTIO_BLK_F_SEG_MAX      2
@@ -40,6 +45,7 @@ struct vublk {
 	const struct disk_setup *setup; /* borrowed for the device's life */
 	struct vdev d;
 	struct vhost_link link;
+	struct relay *relay;
 
 	/* Under the device lock. */
 	uint8_t config[VUBLK_CONFIG_BYTES]; /* link: w */
