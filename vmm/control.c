@@ -70,7 +70,7 @@ static int method_info(void *ctx, const json_t *params, json_t **result, struct 
 	json_object_set_new(o, "state", json_string(vm->stop_reason ? "stopped" : "running"));
 	json_object_set_new(o, "reason", string_or_null(vm->stop_reason));
 	json_object_set_new(o, "memory_bytes", json_integer((json_int_t)vm->mem.size));
-	json_object_set_new(o, "huge", json_boolean(vm->mem.huge));
+	json_object_set_new(o, "huge", json_boolean(vm->mem.page_size > 4096));
 	json_object_set_new(o, "vcpus", vcpus_info(vm));
 	json_object_set_new(o, "exits", exits_info(vm));
 	json_object_set_new(o, "resets", json_integer((json_int_t)vm->resets));

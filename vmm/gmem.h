@@ -26,7 +26,7 @@ struct gmem_region {
 
 struct gmem {
 	int fd;
-	bool huge;
+	uint64_t page_size; /* 4 KiB, 2 MiB or 1 GiB */
 	uint64_t size;
 	void *map;
 	unsigned n;
@@ -35,13 +35,19 @@ struct gmem {
 
 #define GMEM_GRAIN (2ull << 20) /* sizes are multiples of it */
 
+enum gmem_pages {
+	GMEM_AUTO, /* 2 MiB pages if so many are free, else plain ones */
+	GMEM_2M,   /* these, or it is an error */
+	GMEM_1G,
+	GMEM_PLAIN,
+};
+
 /*
- * size bytes, in 2 MiB pages if want_huge and so many are free, else in plain pages; g->huge tells,
- * and *why (>= 256 bytes) says what was missing ("" if nothing was asked or missing). Pages are
- * reserved here, so that a shortage is an error now and never a SIGBUS later. ERR_REQUEST for size
- * 0 or no multiple of 2 MiB, ERR_HOST if the host has less.
+ * size bytes in such pages; *why (>= 256 bytes) says what was missing for GMEM_AUTO ("" if nothing
+ * was). Pages are reserved here, so that a shortage is an error now and never a SIGBUS later.
+ * ERR_REQUEST for size 0 or no multiple of 2 MiB (GMEM_1G: 1 GiB), ERR_HOST if the host has less.
  */
-int gmem_new(struct gmem *g, uint64_t size, bool want_huge, char *why, struct err *e);
+int gmem_new(struct gmem *g, uint64_t size, enum gmem_pages pages, char *why, struct err *e);
 void gmem_free(struct gmem *g); /* also after a failed gmem_new */
 
 /* For tests: a mapping of the caller's, laid out like a real one. */

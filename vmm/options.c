@@ -16,7 +16,7 @@ const char vmm_usage[] =
 	"                   [--console PATH | --console-pty LINK | --console-stdio]\n"
 	"                   [--console-log FILE] --kernel FILE [--initrd FILE] [--cmdline TEXT]\n"
 	"                   --memory SIZE [--vcpus N[,sockets=N][,cores=N][,threads=N]]\n"
-	"                   [--cpus LIST] [--cpu-without NAME[,NAME]...] [--no-huge]\n"
+	"                   [--cpus LIST] [--cpu-without NAME[,NAME]...] [--hugepages auto|2M|1G|none]\n"
 	"                   [--nic socket=PATH,mac=MAC[,queues=N][,mtu=N]]...\n"
 	"                   [--disk socket=PATH[,queues=N]]...\n"
 	"                   [--fs socket=PATH,tag=TAG[,queues=N]]... [--log-level LEVEL]\n"
@@ -37,7 +37,7 @@ enum option_id {
 	OPT_VCPUS,
 	OPT_CPUS,
 	OPT_CPU_WITHOUT,
-	OPT_NO_HUGE,
+	OPT_HUGEPAGES,
 	OPT_NIC,
 	OPT_DISK,
 	OPT_FS,
@@ -61,7 +61,7 @@ static const struct option long_options[] = {
 	{ "vcpus", required_argument, NULL, OPT_VCPUS },
 	{ "cpus", required_argument, NULL, OPT_CPUS },
 	{ "cpu-without", required_argument, NULL, OPT_CPU_WITHOUT },
-	{ "no-huge", no_argument, NULL, OPT_NO_HUGE },
+	{ "hugepages", required_argument, NULL, OPT_HUGEPAGES },
 	{ "nic", required_argument, NULL, OPT_NIC },
 	{ "disk", required_argument, NULL, OPT_DISK },
 	{ "fs", required_argument, NULL, OPT_FS },
@@ -85,6 +85,22 @@ static int parse_number(const char *what, const char *s, unsigned long min, unsi
 			what, s, min, max);
 	*out = (unsigned)v;
 	return 0;
+}
+
+static int parse_hugepages(struct vmm_options *o, const char *s, struct err *e)
+{
+	static const char *const names[] = {
+		[GMEM_AUTO] = "auto", [GMEM_2M] = "2M", [GMEM_1G] = "1G", [GMEM_PLAIN] = "none"
+	};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(s, names[i]) != 0)
+			continue;
+		o->pages = (enum gmem_pages)i;
+		return 0;
+	}
+	return err_request_at(
+		e, -EINVAL, "hugepages", "--hugepages is \"%s\", expected auto, 2M, 1G or none", s);
 }
 
 /* One "key=value" of --nic. */
@@ -207,9 +223,8 @@ static int parse_one(struct vmm_options *o, int id, char *arg, struct err *e)
 		return options_parse_cpus(o, arg, e);
 	case OPT_CPU_WITHOUT:
 		return options_parse_cpu_without(o, arg, e);
-	case OPT_NO_HUGE:
-		o->huge = false;
-		return 0;
+	case OPT_HUGEPAGES:
+		return parse_hugepages(o, arg, e);
 	case OPT_NIC:
 		return parse_nic(o, arg, e);
 	case OPT_DISK:
@@ -241,7 +256,7 @@ int vmm_options_parse(struct vmm_options *o, int argc, char **argv, struct err *
 	*o = (struct vmm_options){ .cmdline = "",
 		.vcpus = 1,
 		.topology = { 1, 1, 1 },
-		.huge = true,
+
 		.log_level = LOG_INFO };
 	optind = 0; /* getopt's state: start anew */
 	opterr = 0;

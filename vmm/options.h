@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "vmm/cpuid.h"
+#include "vmm/gmem.h"
 #include "vmm/nic.h"
 #include "vmm/options_disk.h"
 
@@ -27,7 +28,7 @@ struct vmm_options {
 	const char *cpu_without;      /* features to hide, or NULL */
 	unsigned n_cpus;
 	int cpus[OPTIONS_VCPUS_MAX];
-	bool huge;
+	enum gmem_pages pages;
 	enum log_level log_level;
 	unsigned n_nics;
 	struct nic_setup nics[OPTIONS_NICS_MAX];

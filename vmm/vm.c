@@ -145,15 +145,15 @@ static int vm_make_devices(struct vm *vm, struct err *e)
 
 static int vm_make_memory(struct vm *vm, struct err *e)
 {
-	char why[256], size[16];
-	int err = gmem_new(&vm->mem, vm->opt->memory, vm->opt->huge, why, e);
+	char why[256], size[16], page[16];
+	int err = gmem_new(&vm->mem, vm->opt->memory, vm->opt->pages, why, e);
 
 	if (err)
 		return err;
 	if (why[0])
 		log_warn("%s", why);
-	log_info("guest memory: %s in %s pages", units_format_size(vm->mem.size, size),
-		vm->mem.huge ? "huge (2 MiB)" : "plain (4 KiB)");
+	log_info("guest memory: %s in pages of %s", units_format_size(vm->mem.size, size),
+		units_format_size(vm->mem.page_size, page));
 	return kvm_set_memory(&vm->kvm, &vm->mem, e);
 }
 

@@ -138,10 +138,10 @@ class Boot(VmmCase):
             self.assertLess(rss, 8192)
 
     def test_without_hugepages(self):
-        """--no-huge, and a lab larger than the free pages: both run, the second warns."""
-        v = self.vmm("v", "--no-huge")
+        """--hugepages none, and a lab larger than the free pages: both run, the second warns."""
+        v = self.vmm("v", "--hugepages", "none")
         self.assertFalse(v.call("info")["huge"])
-        self.assertIn("plain (4 KiB)", v.text())
+        self.assertIn("in pages of 4K", v.text())
         free, total = harness.huge_free()
         with open("/proc/meminfo") as f:
             available = int(re.search(r"MemAvailable: *(\d+)", f.read()).group(1)) >> 10
@@ -402,8 +402,82 @@ class Refusals(VmmCase):
             f.write(tiny.elf(good)[:150])
         bad.append((self.path("short.elf"), ("truncated",)))
         bad.append((self.run_dir, ("not a regular file",)))
+        bad += [(self.bz(f"{name}.bz", **fields), (says, f"{name}.bz")) for name, fields, says in (
+            ("old", {"version": 0x20b}, "from before Linux 3.8"),
+            ("32-bit", {"xloadflags": 0}, "is a 32-bit kernel"),
+            ("short", {"syssize": 1 << 20}, "truncated: its kernel lies beyond its end"),
+            ("big", {"init_size": 1 << 30}, "this kernel needs 1041M to unpack itself"))]
         for path, says in bad:
             self.refused(self.argv("v", path, "4M"), 2, *says)
+
+    def bz(self, name, version=0x20f, xloadflags=0x7f, syssize=64, init_size=1 << 20):
+        """A bzImage with a kernel of 1 KiB that halts."""
+        image = bytearray(5 * 512) + tiny.HLT.ljust(0x200, b"\x90") + tiny.HLT.ljust(0x200, b"\x90")
+        for off, fmt, value in (
+                (0x1f1, "B", 4), (0x1f4, "I", syssize), (0x1fe, "H", 0xaa55),
+                (0x200, "H", 0x6aeb), (0x202, "4s", b"HdrS"), (0x206, "H", version),
+                (0x211, "B", 1), (0x22c, "I", 0x7fffffff), (0x230, "I", 0x200000),
+                (0x236, "H", xloadflags), (0x238, "I", 255), (0x258, "Q", 16 << 20),
+                (0x260, "I", init_size)):
+            struct.pack_into("<" + fmt, image, off, value)
+        with open(self.path(name), "wb") as f:
+            f.write(image)
+        return self.path(name)
+
+    def test_initrd_and_command_line(self):
+        kernel = self.bz("good.bz")
+        argv = self.argv("v", kernel, "32M")
+        self.refused([*argv, "--initrd", self.path("none")], 2, "initramfs")
+        self.refused([*argv, "--initrd", self.run_dir], 2, "not a regular file")
+        with open(self.path("i.cpio"), "wb") as f:
+            self.refused([*argv, "--initrd", f.name], 2, "is empty")
+            f.truncate(40 << 20)
+            self.refused([*argv, "--initrd", f.name], 2,
+                         "does not fit beside the kernel into the guest's memory of 32M")
+        self.refused([*argv, "--cmdline", "x" * 256], 2,
+                     "256 bytes: this kernel takes at most 255")
+        # And the good one runs: in long mode, with an initramfs, and again after a reset.
+        with open(self.path("i.cpio"), "wb") as f:
+            f.truncate(1 << 20)
+        v = self.vmm("v", "--initrd", self.path("i.cpio"), kernel=kernel, memory="32M")
+        wait_until(lambda: v.call("info")["exits"]["hlt"], 5, "the guest to halt")
+        v.call("reset")
+        self.assertEqual(1, v.call("info")["resets"])
+        self.assertTrue(v.alive())
+
+    def test_cpus(self):
+        argv = self.argv("v", self.tiny(tiny.HLT), "4M")
+        for args, says in ((["--vcpus", "65"], "from 1 to 64"),
+                           (["--vcpus", "6,sockets=4"], "6 vCPUs can't be had as 4 socket"),
+                           (["--cpu-without", "cx61x"], "is no CPU feature")):
+            self.refused(argv + args, 2, says)
+        v = self.vmm("v", "--vcpus", "64,sockets=2,threads=2", kernel=self.tiny(tiny.HLT), memory="4M")
+        self.assertEqual(64, len(v.call("info")["vcpus"]))
+
+    def test_hugepages_short(self):
+        """How many, of which size; and whether there are any of that size is the host's."""
+        kernel = self.tiny(tiny.HLT)
+        free, total = harness.huge_free()
+        with open("/proc/meminfo") as f:
+            memory = int(re.search(r"MemTotal: *(\d+)", f.read()).group(1)) >> 10
+        if 2 * (total + 8) < memory:
+            self.refused([*self.argv("v", kernel, f"{2 * (total + 8)}M"), "--hugepages", "2M"], 3,
+                         " hugepages of 2M are missing: the guest's")
+        if not os.environ.get("LANYARD_TEST_SHARED_HOST") and 2 * (free + 3) < memory:
+            self.refused([*self.argv("v", kernel, f"{2 * (free + 3)}M"), "--hugepages", "2M"], 3,
+                         f"3 hugepages of 2M are missing: the guest's {2 * (free + 3)}M needs "
+                         f"{free + 3}, and {free} of {total} are free")
+        self.refused([*self.argv("v", kernel, "4M"), "--hugepages", "1G"], 2,
+                     "memory of 4M in hugepages of 1G: expected a multiple")
+        pages = "/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages"
+        if not os.path.exists(pages):
+            self.refused([*self.argv("v", kernel, "1G"), "--hugepages", "1G"], 3,
+                         "no hugepages of 1G")
+        elif open(pages).read().strip() == "0":
+            self.refused([*self.argv("v", kernel, "1G"), "--hugepages", "1G"], 3,
+                         "1 hugepages of 1G are missing")
+        v = self.vmm("v", "--hugepages", "2M", kernel=kernel, memory="4M")
+        self.assertTrue(v.call("info")["huge"])
 
     def test_memory(self):
         kernel = self.tiny(tiny.HLT)

@@ -39,7 +39,7 @@ class Consoles(Case):
     def argv(self, code, *more, name="v"):
         kernel = tiny.write_elf(self.path(f"{name}.elf"), code)
         return [harness.VMM, "--name", name, "--control", self.path(f"{name}.sock"), "--kernel",
-                kernel, "--memory", "4M", "--no-huge", *more]
+                kernel, "--memory", "4M", "--hugepages", "none", *more]
 
     def file(self, name):
         with open(self.path(name), "rb") as f:

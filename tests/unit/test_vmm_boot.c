@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -15,6 +16,7 @@
 #include "vmm/boot.h"
 #include "vmm/bzimage.h"
 #include "vmm/gmem.h"
+#include "vmm/hugepages.h"
 #include "vmm/layout.h"
 #include "vmm/options.h"
 #include "vmm/pvh.h"
@@ -578,16 +580,59 @@ static void test_memory_sizes(void **state)
 	struct gmem g;
 	struct err e = { 0 };
 
-	assert_int_equal(gmem_new(&g, 0, true, why, &e), -EINVAL);
+	assert_int_equal(gmem_new(&g, 0, GMEM_AUTO, why, &e), -EINVAL);
 	assert_string_equal(e.field, "memory");
-	assert_int_equal(gmem_new(&g, 3 << 20, true, why, &e), -EINVAL);
-	assert_int_equal(gmem_new(&g, 1ull << 50, true, why, &e), -ENOMEM);
+	assert_int_equal(gmem_new(&g, 3 << 20, GMEM_AUTO, why, &e), -EINVAL);
+	assert_int_equal(gmem_new(&g, 1ull << 50, GMEM_AUTO, why, &e), -ENOMEM);
 	assert_int_equal(e.class, ERR_HOST);
 	assert_non_null(strstr(e.text, "the host has"));
-	assert_int_equal(gmem_new(&g, 4 << 20, false, why, &e), 0);
+	assert_int_equal(gmem_new(&g, 4 << 20, GMEM_1G, why, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "memory of 4M in hugepages of 1G: expected a multiple"));
+	assert_int_equal(gmem_new(&g, 4 << 20, GMEM_PLAIN, why, &e), 0);
 	assert_string_equal(why, "");
 	memset(g.map, 1, 4 << 20);
 	gmem_free(&g);
+}
+
+static void put(const char *root, const char *path, unsigned v)
+{
+	char line[512];
+
+	snprintf(line, sizeof(line), "mkdir -p $(dirname %s/sys/%s) && echo %u >%s/sys/%s", root,
+		path, v, root, path);
+	assert_int_equal(system(line), 0);
+}
+
+/* How many are missing, of which size, and what each node has. */
+static void test_hugepages(void **state)
+{
+	char root[] = "/tmp/lanyard-huge-XXXXXX", line[64];
+	struct err e = { 0 };
+
+	assert_non_null(mkdtemp(root));
+	put(root, "kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", 20);
+	put(root, "kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 12);
+	put(root, "kernel/mm/hugepages/hugepages-2048kB/resv_hugepages", 2);
+	put(root, "devices/system/node/node0/hugepages/hugepages-2048kB/free_hugepages", 9);
+	assert_int_equal(hugepages_check(root, 2 << 20, 20 << 20, &e), 0);
+	assert_true(hugepages_check(root, 2 << 20, 22 << 20, &e) < 0);
+	assert_int_equal(e.class, ERR_HOST);
+	assert_string_equal(e.text,
+		"1 hugepages of 2M are missing: the guest's 22M needs 11, and 10 of 20 are free; "
+		"have more, as root: echo 21 >/sys/kernel/mm/hugepages/hugepages-2048kB/"
+		"nr_hugepages");
+	put(root, "devices/system/node/node2/hugepages/hugepages-2048kB/free_hugepages", 3);
+	assert_true(hugepages_check(root, 2 << 20, 64 << 20, &e) < 0);
+	assert_non_null(strstr(e.text, "22 hugepages of 2M are missing"));
+	assert_non_null(strstr(e.text, "10 of 20 are free (node 0: 9, node 2: 3)"));
+	assert_true(hugepages_check(root, 1 << 30, 1 << 30, &e) < 0);
+	assert_non_null(strstr(e.text, "this host has no hugepages of 1G"));
+	put(root, "kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages", 0);
+	assert_true(hugepages_check(root, 1 << 30, 2u << 30, &e) < 0);
+	assert_non_null(strstr(e.text, "2 hugepages of 1G are missing"));
+	assert_non_null(strstr(e.text, "hugepagesz=1G hugepages=N"));
+	snprintf(line, sizeof(line), "rm -r %s", root);
+	assert_int_equal(system(line), 0);
 }
 
 static int parse(struct vmm_options *o, struct err *e, const char *extra, const char *value)
@@ -619,6 +664,7 @@ static void test_options(void **state)
 		{ "--cpu-without", "cx_16", "nearest is \"cx16\"" },
 		{ "--cpu-without", "cx16,avx512", "nearest is \"avx512f\"" },
 		{ "--cpu-without", "", "is no CPU feature" },
+		{ "--hugepages", "4M", "expected auto, 2M, 1G or none" },
 		{ "--cpus", "0-", "expected CPUs" },
 		{ "--cpus", "3-1", "expected CPUs" },
 		{ "--cpus", "", "expected CPUs" },
@@ -654,13 +700,15 @@ static void test_options(void **state)
 	assert_int_equal(o.nics[0].mtu, 9000);
 	assert_string_equal(o.nics[0].socket, "/tmp/s");
 	assert_int_equal(o.memory, 64 << 20);
-	assert_true(o.huge);
+	assert_int_equal(o.pages, GMEM_AUTO);
 	vmm_options_free(&o);
 	assert_int_equal(parse(&o, &e, "--vcpus", "8,sockets=2,threads=2"), 0);
 	assert_int_equal(o.vcpus, 8);
 	assert_int_equal(o.topology.cores, 2);
 	assert_int_equal(parse(&o, &e, "--cpu-without", "cx16,avx"), 0);
 	assert_string_equal(o.cpu_without, "cx16,avx");
+	assert_int_equal(parse(&o, &e, "--hugepages", "1G"), 0);
+	assert_int_equal(o.pages, GMEM_1G);
 	assert_int_equal(parse(&o, &e, "--cpus", "3,0-1"), 0);
 	assert_int_equal(o.n_cpus, 3);
 	assert_int_equal(o.cpus[0], 3);
@@ -691,6 +739,7 @@ int main(void)
 		B(test_bz_initrd_place),
 		T(test_memory_bounds),
 		T(test_memory_sizes),
+		cmocka_unit_test(test_hugepages),
 		T(test_options),
 	};
 
