@@ -3,6 +3,7 @@
 #include "vmm/vcpu.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -126,6 +127,8 @@ static void *vcpu_main(void *arg)
 {
 	struct vcpu *v = arg;
 
+	v->times = vcpu_times_open(v->all->task_fd);
+	atomic_store(&v->times_open, true);
 	atomic_store(&v->tid, (pid_t)syscall(SYS_gettid));
 	for (;;) {
 		/* With immediate_exit set this finishes what the last exit began, and returns. */
@@ -240,6 +243,7 @@ int vcpus_new(struct vcpus *all, struct kvm *k, const struct cpu_topology *t, co
 	int err = 0;
 
 	*all = (struct vcpus){ .kvm = k, .n = n, .topology = *t, .ops = ops, .arg = arg };
+	all->task_fd = open("/proc/self/task", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	pthread_mutex_init(&all->lock, NULL);
 	pthread_cond_init(&all->parked_cond, NULL);
 	pthread_cond_init(&all->resume_cond, NULL);
@@ -255,6 +259,7 @@ int vcpus_new(struct vcpus *all, struct kvm *k, const struct cpu_topology *t, co
 			.index = i,
 			.fd = -1,
 			.halts.fd = -1,
+			.times = { -1, -1 },
 			.cpu = n_cpus ? cpus[i % n_cpus] : -1 };
 	for (unsigned i = 0; i < n && !err; i++)
 		err = vcpu_new(&all->v[i], k, cpuid, e);
@@ -284,9 +289,12 @@ void vcpus_free(struct vcpus *all)
 		if (v->run)
 			munmap(v->run, (size_t)all->kvm->run_bytes);
 		vcpu_stat_close(&v->halts);
+		vcpu_times_close(&v->times);
 		fd_close(&v->fd);
 		free(v->initial);
 	}
+	if (all->kvm) /* it was made */
+		fd_close(&all->task_fd);
 	free(all->v);
 	*all = (struct vcpus){ 0 };
 }

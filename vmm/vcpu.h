@@ -48,7 +48,9 @@ enum vm_event {
 	VM_EVENT_TRIPLE_FAULT = 1 << 2,
 	VM_EVENT_BROKEN = 1 << 3, /* KVM cannot go on */
 	VM_EVENT_STOP = 1 << 4,   /* a request of ours: RPC or signal */
-	VM_EVENT_RESET_RPC = 1 << 5,
+	VM_EVENT_PANICKED = 1 << 5,
+	VM_EVENT_CRASH_LOADED = 1 << 6, /* it panicked, and boots a crash kernel */
+	VM_EVENT_DEVICE = 1 << 7,       /* a back end came or went */
 };
 
 struct vcpu_ops {
@@ -71,11 +73,14 @@ struct vcpu {
 	_Atomic pid_t tid;                /* vCPU: w, main: r */
 	_Atomic uint64_t exits[EXIT_MAX]; /* vCPU: w, main: r */
 	struct vcpu_state *initial;
-	struct vcpu_stat halts; /* KVM's count of HLTs */
+	struct vcpu_stat halts; /* KVM's count of HLTs; its fd has KVM's other counters */
+	struct vcpu_time_files times;
+	_Atomic bool times_open; /* vCPU: w, main: r: `times` is constant from here on */
 };
 
 struct vcpus {
 	struct kvm *kvm;
+	int task_fd; /* /proc/self/task */
 	unsigned n;
 	struct cpu_topology topology;
 	struct vcpu *v;

@@ -176,9 +176,13 @@ static int vdev_open_fds(struct vdev *d, struct err *e)
 int vdev_init(struct vdev *d, const char *kind, unsigned index, struct virtio_pci_setup *setup,
 	const struct vdev_host *host, const struct vdev_ops *ops, void *arg, struct err *e)
 {
-	*d = (struct vdev){
-		.kvm = host->kvm, .mem = host->mem, .lock = host->lock, .ops = ops, .arg = arg
-	};
+	*d = (struct vdev){ .kvm = host->kvm,
+		.mem = host->mem,
+		.lock = host->lock,
+		.ops = ops,
+		.arg = arg,
+		.changed = host->changed,
+		.changed_arg = host->changed_arg };
 	snprintf(d->name, sizeof(d->name), "%s %u", kind, index);
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++)
 		d->kick_fd[i] = -1;

@@ -48,6 +48,8 @@ struct vdev {
 	pthread_mutex_t *lock; /* the device lock: over v, irq[], route[] and mapped */
 	const struct vdev_ops *ops;
 	void *arg;
+	void (*changed)(void *arg); /* struct vdev_host */
+	void *changed_arg;
 
 	struct virtio_pci v;
 	int kick_fd[VIRTIO_QUEUES_MAX];             /* constant */
@@ -61,6 +63,8 @@ struct vdev_host {
 	struct kvm *kvm;
 	const struct gmem *mem;
 	pthread_mutex_t *lock;
+	void (*changed)(void *arg); /* a back end came or went; any thread. Or NULL */
+	void *changed_arg;
 };
 
 /*

@@ -52,6 +52,8 @@ static void link_set_up(struct vhost_link *h, bool up)
 {
 	if (h->ops->set_up)
 		h->ops->set_up(h->arg, up);
+	if (h->d->changed)
+		h->d->changed(h->d->changed_arg);
 }
 
 /* A back end that takes us on and hangs up again and again is tried less eagerly, and logged

@@ -21,8 +21,6 @@
 #include "vmm/vufs.h"
 
 #define FIRST_CONNECT_MS 50 /* how long the guest's start waits for a back end's features */
-#define RESETS_LOGGED    16
-#define DEVICE_RESET_MS  1500 /* then a back end that keeps the rings is cut off */
 
 static uint64_t host_bridge_read(void *arg, int bar, uint64_t off, unsigned len)
 {
@@ -71,9 +69,9 @@ static int vm_add_device(struct vm *vm, struct device *dev, int err)
 /* Where the next device's BAR is at reset. -E2BIG: the bus is full. */
 static int vm_next_bar(const struct vm *vm, uint64_t *bar, struct err *e)
 {
-	if (vm->n_devices == PCI_SLOTS - 1)
+	if (vm->n_devices == VM_DEVICES_MAX)
 		return err_request(
-			e, -E2BIG, "too many devices: a machine has room for %d", PCI_SLOTS - 1);
+			e, -E2BIG, "too many devices: a machine has room for %d", VM_DEVICES_MAX);
 	*bar = bars_start(vm) + (vm->n_devices + 1) * LAYOUT_BARS64_SLOT;
 	return 0;
 }
@@ -130,9 +128,16 @@ static int vm_make_fs(struct vm *vm, const struct vdev_host *host, struct err *e
 
 static int vm_make_devices(struct vm *vm, struct err *e)
 {
-	struct vdev_host host = { .kvm = &vm->kvm, .mem = &vm->mem, .lock = &vm->device_lock };
+	struct vdev_host host = { .kvm = &vm->kvm,
+		.mem = &vm->mem,
+		.lock = &vm->device_lock,
+		.changed = vm_device_changed,
+		.changed_arg = vm };
 	int err = vm_make_nics(vm, &host, e);
 
+	pvpanic_init(
+		&vm->pvpanic, bars_start(vm) + PVPANIC_SLOT * LAYOUT_BARS64_SLOT, vm_panicked, vm);
+	vm->bus.slot[PVPANIC_SLOT] = &vm->pvpanic.fn;
 	if (!err)
 		err = vm_make_disks(vm, &host, e);
 	if (!err)
@@ -196,8 +201,7 @@ static void vm_write_acpi(const struct vm *vm)
 	acpi_write(&s, &vm->mem);
 }
 
-/* Loads the guest and points the vCPUs at it. None runs. */
-static int vm_load(struct vm *vm, struct err *e)
+int vm_load(struct vm *vm, struct err *e)
 {
 	struct boot_setup s = { .kernel = &vm->kernel,
 		.initrd = vm->opt->initrd ? &vm->initrd : NULL,
@@ -211,12 +215,6 @@ static int vm_load(struct vm *vm, struct err *e)
 	return err ? err : vcpus_reset(&vm->vcpus, &entry, e);
 }
 
-void vm_power_button(struct vm *vm)
-{
-	kvm_irq_line(&vm->kvm, IRQ_POWER_BUTTON, true);
-	kvm_irq_line(&vm->kvm, IRQ_POWER_BUTTON, false);
-}
-
 /* Kept open: a reset loads the same files again. */
 static int vm_open_files(struct vm *vm, struct err *e)
 {
@@ -227,94 +225,6 @@ static int vm_open_files(struct vm *vm, struct err *e)
 		return err;
 	return boot_file_open(&vm->initrd, vm->opt->initrd, "initramfs",
 		"a cpio archive, compressed or not", "initrd", e);
-}
-
-void vm_post(struct vm *vm, enum vm_event event)
-{
-	atomic_fetch_or(&vm->events, event);
-	fd_event_signal(vm->event_fd);
-}
-
-static void vm_end(struct vm *vm, int status, const char *reason)
-{
-	if (vm->stop_reason)
-		return;
-	vm->stop_reason = reason;
-	vm->status = status;
-	if (status)
-		log_error("ended: %s", reason);
-	else
-		log_info("ended: %s", reason);
-	loop_stop(vm->loop);
-}
-
-/* A guest that resets itself for ever must not fill the disk: the first few, then ever fewer. */
-static bool vm_log_reset(const struct vm *vm)
-{
-	return vm->resets <= RESETS_LOGGED || (vm->resets & (vm->resets - 1)) == 0;
-}
-
-int vm_reset(struct vm *vm, struct err *e)
-{
-	int err;
-
-	vcpus_pause(&vm->vcpus);
-	/* A guest that asked for something while it was being stopped asked its old self. */
-	atomic_fetch_and(&vm->events, VM_EVENT_STOP | VM_EVENT_POWER_OFF | VM_EVENT_BROKEN);
-	for (unsigned i = 0; i < vm->n_devices; i++)
-		vm->devices[i]->ops->reset(vm->devices[i], DEVICE_RESET_MS);
-	err = kvm_reset_irqchip(&vm->kvm);
-	if (err)
-		return err_set(e, err, "KVM_SET_IRQCHIP: %s", err_str(err));
-	serial_reset(vm->com1);
-	serial_reset(vm->com2);
-	err = vm_load(vm, e);
-	if (err)
-		return err;
-	vm->resets++;
-	if (vm_log_reset(vm))
-		log_info("%s: reset number %llu", vm->opt->name, (unsigned long long)vm->resets);
-	vcpus_resume(&vm->vcpus);
-	return 0;
-}
-
-/* True: too many of them in too short a time. */
-static bool vm_count_fault(struct vm *vm)
-{
-	uint64_t now = clock_now_ns(), *oldest = &vm->fault_ns[vm->n_faults % VM_FAULTS_MAX];
-	bool many = vm->n_faults >= VM_FAULTS_MAX && now - *oldest < VM_FAULTS_WITHIN_NS;
-
-	*oldest = now;
-	vm->n_faults++;
-	return many;
-}
-
-static void vm_events(void *arg, uint32_t unused)
-{
-	struct vm *vm = arg;
-	unsigned events;
-	struct err e = { 0 };
-
-	fd_event_take(vm->event_fd);
-	events = atomic_exchange(&vm->events, 0);
-	if (events & VM_EVENT_STOP)
-		vm_end(vm, 0, "it was told to stop");
-	else if (events & VM_EVENT_BROKEN)
-		vm_end(vm, 1, "KVM could not run the guest any further");
-	else if (events & VM_EVENT_POWER_OFF)
-		vm_end(vm, 0, "the guest powered itself off");
-	else if ((events & VM_EVENT_TRIPLE_FAULT) && vm_count_fault(vm))
-		vm_end(vm, 1, "the guest crashed (triple fault) more than 5 times in 10 s");
-	else if (events & (VM_EVENT_RESET | VM_EVENT_TRIPLE_FAULT)) {
-		if (vm_log_reset(vm))
-			log_info("%s: %s", vm->opt->name,
-				events & VM_EVENT_TRIPLE_FAULT ? "the guest crashed (triple fault)"
-							       : "the guest asked for a reset");
-		if (vm_reset(vm, &e)) {
-			log_error("%s", e.text);
-			vm_end(vm, 1, "the reset failed");
-		}
-	}
 }
 
 static void vm_signal(void *arg, uint32_t signo)
@@ -366,7 +276,7 @@ int vm_start(struct vm *vm, const struct vmm_options *opt, struct err *e)
 	for (unsigned i = 0; i < vm->n_devices; i++)
 		if (vm->devices[i]->ops->wait_first)
 			vm->devices[i]->ops->wait_first(vm->devices[i], FIRST_CONNECT_MS);
-	return vcpus_start(&vm->vcpus, e);
+	return vm_begin(vm, e);
 }
 
 int vm_run(struct vm *vm)
@@ -375,7 +285,7 @@ int vm_run(struct vm *vm)
 
 	log_info("%s runs %s: %u vCPUs, %u devices, control %s", vm->opt->name, vm->opt->kernel,
 		vm->opt->vcpus, vm->n_devices, vm->opt->control);
-	if (loop_run(vm->loop) < 0 && !vm->stop_reason) {
+	if (loop_run(vm->loop) < 0 && vm->state != VM_STOPPED) {
 		err_set(&e, -EIO, "the event loop failed");
 		vm->status = 1;
 	}
@@ -395,6 +305,7 @@ void vm_free(struct vm *vm)
 		loop_del(vm->loop, vm->term_handler);
 		loop_del(vm->loop, vm->int_handler);
 		loop_del(vm->loop, vm->hup_handler);
+		loop_del(vm->loop, vm->stop_timer);
 		loop_free(vm->loop);
 	}
 	fd_close(&vm->event_fd);

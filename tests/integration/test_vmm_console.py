@@ -14,6 +14,7 @@ import tty
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness
+import test_vmm
 import tinyguest as tiny
 from harness import Case, Rpc, wait_until
 
@@ -87,7 +88,6 @@ class Pty(Consoles):
         d = self.start(self.argv(tiny.ECHO[:9] + tiny.PRINT_1_MIB, "--agent", self.path("v.agent"),
                                  "--console-pty", path, "--console-log", self.path("v.con")), "v")
         fd = self.open_link()
-        import test_vmm
         a = test_vmm.connect(self.path("v.agent"), 30)
         a.sendall(b"go")
         self.assertEqual(b"done\n", test_vmm.recv_line(a))

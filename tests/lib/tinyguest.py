@@ -113,6 +113,23 @@ def nic_negotiate(slot=1):
         (20, 1, 0), (20, 1, 1), (20, 1, 3), (8, 4, 1), (12, 4, 1), (20, 1, 11)))
 
 
+PVPANIC = 0xE0000000 + (31 << 15)  # its configuration space
+
+
+def panic(events):
+    """Moves pvpanic's BAR to where 32-bit code can reach it, and says that the kernel panicked."""
+    return (store32(PVPANIC + 0x10, 0xD0000000) + store32(PVPANIC + 0x14, 0)
+            + store32(PVPANIC + 4, 2)
+            + b"\xc6\x05" + struct.pack("<IB", 0xD0000000, events))
+
+
+# Writes "." to COM1 for ever.
+DOTS = b"\x66\xba\xf8\x03\xb0." b"\xee\xeb\xfd"
+
+# Waits until the power button's line was raised (IRQ 9: bit 1 of the second PIC's request register):
+# mov al,0x0a; out 0xa0,al; in al,0xa0; test al,2; jz to the beginning.
+POWER_BUTTON = bytes.fromhex("b00a" "e6a0" "e4a0" "a802" "74f6")
+
 # Writes the TSC to COM1 in binary, low byte first, and halts.
 TSC = bytes.fromhex("0f31" "89d3" "66baf803" + "eec1e808" * 4 + "89d8" + "eec1e808" * 4) + HLT
 
