@@ -12,42 +12,23 @@
 
 #define RESUME_TRIES 100 /* at a ring whose driver is in the middle of adding a chain */
 
-/* The back end must have these, or the guest is not offered them. */
-#define FEATURES_BACKEND                                                       \
-	(VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) | \
-		VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC) | VIRTIO_BIT(VIRTIO_F_EVENT_IDX))
-
-/* Features that concern the driver and us; passed on where the back end knows them too. */
-#define FEATURES_OURS                                                        \
-	(VIRTIO_BIT(VIRTIO_NET_F_MAC) | VIRTIO_BIT(VIRTIO_NET_F_STATUS) |    \
-		VIRTIO_BIT(VIRTIO_NET_F_MTU) | VIRTIO_BIT(VIRTIO_NET_F_MQ) | \
-		VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ))
-
-/* Of a back end never seen the best is assumed: one that has less is refused later. */
-static bool nic_backend_has_pairs(const struct nic *n)
-{
-	return !n->link.backend_seen || n->link.backend_queues >= n->setup.pairs;
-}
-
 static uint64_t nic_features(void *arg)
 {
-	struct nic *n = arg;
-	uint64_t f = FEATURES_BACKEND;
+	const struct nic *n = arg;
+	const struct nic_offer o = { .seen = n->link.backend_seen,
+		.backend = n->link.backend_features,
+		.backend_pairs = n->link.backend_queues,
+		.pairs = n->setup.pairs,
+		.mtu = n->setup.mtu,
+		.packed = n->setup.packed,
+		.offloads = n->setup.offloads };
 
-	if (n->link.backend_seen)
-		f &= n->link.backend_features;
-	f |= VIRTIO_BIT(VIRTIO_NET_F_MAC) | VIRTIO_BIT(VIRTIO_NET_F_STATUS);
-	if (n->setup.mtu)
-		f |= VIRTIO_BIT(VIRTIO_NET_F_MTU);
-	if (n->setup.pairs > 1 && nic_backend_has_pairs(n))
-		f |= VIRTIO_BIT(VIRTIO_NET_F_MQ) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ);
-	return f;
+	return nic_features_offer(&o);
 }
 
-/* 5.1.3.1: MQ needs the control queue. */
 static bool nic_features_ok(void *arg, uint64_t acked)
 {
-	return !(acked & VIRTIO_BIT(VIRTIO_NET_F_MQ)) || (acked & VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ));
+	return nic_features_fit(acked);
 }
 
 int nic_ctrl_index(const struct nic *n)
@@ -69,7 +50,10 @@ static bool nic_device_reset(void *arg)
 	struct nic *n = arg;
 
 	n->pairs_wanted = 1;
-	n->ctrl_next = 0;
+	n->offloads_off = 0;
+	n->ctrl_ready = false;
+	n->config[6] &= (uint8_t)~VIRTIO_NET_S_ANNOUNCE;
+	memcpy(n->config, n->setup.mac.b, 6);
 	return vhost_link_device_reset(&n->link);
 }
 
@@ -135,6 +119,13 @@ static int nic_resume(
 	return 0;
 }
 
+static uint64_t nic_backend_features(void *arg, uint64_t acked)
+{
+	const struct nic *n = arg;
+
+	return acked & ~n->offloads_off;
+}
+
 static int nic_ctrl_queue(void *arg)
 {
 	return nic_ctrl_index(arg);
@@ -158,14 +149,19 @@ static int nic_connected(void *arg, struct vu_frontend *f, struct err *e)
 	return 0;
 }
 
+/* A guest whose back end is a new one tells its neighbours where it is (5.1.5.1). */
 static void nic_set_link(void *arg, bool up)
 {
 	struct nic *n = arg;
+	uint16_t status = up ? VIRTIO_NET_S_LINK_UP : 0;
 
 	if (n->link_up == up)
 		return;
 	n->link_up = up;
-	pci_put16(n->config + 6, up ? VIRTIO_NET_S_LINK_UP : 0);
+	if (up && virtio_pci_is_started(&n->d.v) &&
+		(n->d.v.acked & VIRTIO_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE)))
+		status |= VIRTIO_NET_S_ANNOUNCE;
+	pci_put16(n->config + 6, status);
 	virtio_pci_config_changed(&n->d.v);
 	if (!n->link.quiet)
 		log_info("%s: link %s", n->d.name, up ? "up" : "down");
@@ -174,9 +170,10 @@ static void nic_set_link(void *arg, bool up)
 static const struct vhost_link_ops nic_link_ops = {
 	.protocol = 1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK | 1ull << VU_PF_CONFIG |
 		1ull << VU_PF_NET_MTU,
-	.own = FEATURES_OURS,
+	.own = NIC_FEATURES_OURS,
 	.feature_name = vu_net_feature_name,
 	.suits = nic_suits,
+	.features = nic_backend_features,
 	.rings = nic_rings,
 	.rings_on = nic_rings_on,
 	.resume = nic_resume,
@@ -242,7 +239,8 @@ int nic_new(unsigned index, const struct nic_setup *setup, uint64_t bar,
 	struct nic *n = calloc(1, sizeof(*n));
 	struct virtio_pci_setup vs = { .device_type = 1,
 		.class_code = 0x020000,
-		.n_queues = (uint16_t)(2 * setup->pairs + (setup->pairs > 1)),
+		.n_queues = (uint16_t)(2 * setup->pairs + 1),
+		.queue_size = (uint16_t)setup->ring,
 		.bar_addr = bar,
 		.config_len = sizeof(n->config) };
 	int err;
@@ -260,5 +258,7 @@ int nic_new(unsigned index, const struct nic_setup *setup, uint64_t bar,
 	err = vdev_init(&n->d, "nic", index, &vs, host, &nic_vdev_ops, n, e);
 	if (err)
 		return err;
-	return vhost_link_init(&n->link, &n->d, n->setup.socket, &nic_link_ops, n, e);
+	err = vhost_link_init(&n->link, &n->d, n->setup.socket, &nic_link_ops, n, e);
+	n->link.listen = setup->listen;
+	return err;
 }

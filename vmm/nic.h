@@ -2,9 +2,10 @@
 /*
  * A virtio-net device whose queues are served by a vhost-user back end.
  *
- * nic.c      what is a NIC's own on a vdev with a vhost_link: features, configuration, queue pairs
- * nic_ctrl.c the control queue's commands: pure; served by the link's thread
- * nic_ring.c where a new back end begins in a ring
+ * nic.c          what is a NIC's own on a vdev with a vhost_link: configuration, queue pairs
+ * nic_features.c which features a guest is offered
+ * nic_ctrl.c     the control queue's commands: pure; served by the link's thread
+ * nic_ring*.c    where a new back end begins in a ring
  *
  * Nothing of it is on the data path: kicks and calls go between the guest and the back end through
  * the kernel.
@@ -18,24 +19,25 @@
 #include "base/err.h"
 #include "base/ether.h"
 #include "vmm/device.h"
+#include "vmm/nic_features.h"
 #include "vmm/vdev.h"
 #include "vmm/vhost_link.h"
+#include "vmm/vring.h"
 
 #define NIC_QUEUES_MAX 16 /* pairs */
 
-#define VIRTIO_NET_F_MTU       3
-#define VIRTIO_NET_F_MAC       5
-#define VIRTIO_NET_F_MRG_RXBUF 15
-#define VIRTIO_NET_F_STATUS    16
-#define VIRTIO_NET_F_CTRL_VQ   17
-#define VIRTIO_NET_F_MQ        22
-#define VIRTIO_NET_S_LINK_UP   1
+/* Device configuration's status (5.1.4). */
+#define VIRTIO_NET_S_LINK_UP  1
+#define VIRTIO_NET_S_ANNOUNCE 2
 
 struct nic_setup {
 	char *socket; /* the back end's */
 	struct ether_mac mac;
-	unsigned pairs; /* at most NIC_QUEUES_MAX */
-	unsigned mtu;   /* 0: not told to the guest */
+	unsigned pairs;        /* at most NIC_QUEUES_MAX */
+	unsigned mtu;          /* 0: not told to the guest */
+	unsigned ring;         /* descriptors of a queue, at most; 0: the default */
+	bool packed, offloads; /* offered, if the back end has them */
+	bool listen;           /* the back end connects to the socket, which is ours */
 };
 
 struct nic {
@@ -48,11 +50,13 @@ struct nic {
 	uint8_t config[12];    /* mac, status, pairs, mtu (5.1.4) */
 	bool link_up;          /* link: w */
 	uint16_t pairs_wanted; /* pairs in use, 1 unless the driver said more */
-	uint16_t ctrl_next;    /* next available entry of the control queue */
+	uint64_t offloads_off; /* of those agreed on: the driver doesn't want them for now */
+	struct vring_dev ctrl; /* the control queue, since ctrl_ready */
+	bool ctrl_ready;
 };
 
-/* setup's socket is borrowed for the NIC's life. *out is there after a failure, too: to be freed.
- */
+/* setup's socket is borrowed for the NIC's life. *out is there after a failure, too: to be
+ * freed. */
 int nic_new(unsigned index, const struct nic_setup *setup, uint64_t bar,
 	const struct vdev_host *host, struct nic **out, struct err *e);
 

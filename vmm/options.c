@@ -17,7 +17,8 @@ const char vmm_usage[] =
 	"                   [--console-log FILE] --kernel FILE [--initrd FILE] [--cmdline TEXT]\n"
 	"                   --memory SIZE [--vcpus N[,sockets=N][,cores=N][,threads=N]]\n"
 	"                   [--cpus LIST] [--cpu-without NAME[,NAME]...] [--hugepages auto|2M|1G|none]\n"
-	"                   [--nic socket=PATH,mac=MAC[,queues=N][,mtu=N]]...\n"
+	"                   [--nic socket=PATH,mac=MAC[,queues=N][,mtu=N][,ring=N][,packed=on|off]\n"
+	"                    [,offloads=on|off][,listen=on|off]]...\n"
 	"                   [--disk socket=PATH[,queues=N]]...\n"
 	"                   [--fs socket=PATH,tag=TAG[,queues=N]]... [--log-level LEVEL]\n"
 	"Runs one virtual machine. docs/control.md says what each is and what --control speaks.\n";
@@ -103,6 +104,25 @@ static int parse_hugepages(struct vmm_options *o, const char *s, struct err *e)
 		e, -EINVAL, "hugepages", "--hugepages is \"%s\", expected auto, 2M, 1G or none", s);
 }
 
+static int parse_switch(const char *what, const char *s, bool *out, struct err *e)
+{
+	*out = !strcmp(s, "on");
+	if (*out || !strcmp(s, "off"))
+		return 0;
+	return err_request(e, -EINVAL, "%s is \"%s\", expected on or off", what, s);
+}
+
+static int parse_nic_ring(const char *s, unsigned *out, struct err *e)
+{
+	int err = parse_number("--nic: ring", s, 64, VIRTIO_QUEUE_SIZE_MAX, out, e);
+
+	if (!err && (*out & (*out - 1)))
+		err = err_request(e, -EINVAL,
+			"--nic: ring is %u, expected a power of two from 64 to %d", *out,
+			VIRTIO_QUEUE_SIZE_MAX);
+	return err;
+}
+
 /* One "key=value" of --nic. */
 static int parse_nic_key(struct nic_setup *n, const char *key, const char *value, struct err *e)
 {
@@ -128,8 +148,18 @@ static int parse_nic_key(struct nic_setup *n, const char *key, const char *value
 		return parse_number("--nic: queues", value, 1, NIC_QUEUES_MAX, &n->pairs, e);
 	if (!strcmp(key, "mtu"))
 		return parse_number("--nic: mtu", value, 68, 65535, &n->mtu, e);
-	return err_request(
-		e, -EINVAL, "--nic: unknown key \"%s\", expected socket, mac, queues or mtu", key);
+	if (!strcmp(key, "ring"))
+		return parse_nic_ring(value, &n->ring, e);
+	if (!strcmp(key, "packed"))
+		return parse_switch("--nic: packed", value, &n->packed, e);
+	if (!strcmp(key, "offloads"))
+		return parse_switch("--nic: offloads", value, &n->offloads, e);
+	if (!strcmp(key, "listen"))
+		return parse_switch("--nic: listen", value, &n->listen, e);
+	return err_request(e, -EINVAL,
+		"--nic: unknown key \"%s\", expected socket, mac, queues, mtu, ring, packed, "
+		"offloads or listen",
+		key);
 }
 
 static int parse_nic(struct vmm_options *o, const char *s, struct err *e)
@@ -145,6 +175,7 @@ static int parse_nic(struct vmm_options *o, const char *s, struct err *e)
 		return err_set(e, -ENOMEM, "out of memory");
 	o->n_nics++;
 	n->pairs = 1;
+	n->packed = n->offloads = true;
 	for (char *p = strtok_r(text, ",", &save); p && !err; p = strtok_r(NULL, ",", &save)) {
 		char *eq = strchr(p, '=');
 

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -31,9 +33,12 @@ struct link {
 	unsigned n_rings;                   /* that are the back end's: queues 0 .. */
 	bool ring_given[VIRTIO_QUEUES_MAX]; /* handed over */
 	bool ring_on[VIRTIO_QUEUES_MAX];    /* and enabled */
-	uint64_t try_at_ns;                 /* when to connect next */
-	int last_error;                     /* logged once each time it changes */
-	bool was_connected;                 /* since the last loss */
+	uint64_t features;                  /* that the back end was told */
+	bool stopped; /* rings were taken back in the middle; they go on at: */
+	uint32_t base[VIRTIO_QUEUES_MAX];
+	uint64_t try_at_ns; /* when to connect next */
+	int last_error;     /* logged once each time it changes */
+	bool was_connected; /* since the last loss */
 	bool ever_connected;
 	uint64_t since_ns; /* when it was connected */
 	unsigned flaps;    /* connections in a row that were lost soon */
@@ -41,7 +46,7 @@ struct link {
 
 /* A start, copied under the lock. */
 struct link_plan {
-	uint64_t acked;
+	uint64_t features;      /* to be told */
 	unsigned n_rings, n_on; /* queues 0 .. n_on - 1 are in use */
 	bool resumed;
 	struct virtio_queue q[VIRTIO_QUEUES_MAX];
@@ -83,7 +88,7 @@ static void link_lost(struct link *l, const struct err *e)
 		fd_event_take(h->cancel_fd);
 	vu_close(l->f);
 	l->f = NULL;
-	l->started = false;
+	l->started = l->stopped = false;
 	if (h->relay)
 		relay_end(h->relay);
 	memset(l->ring_given, 0, sizeof(l->ring_given));
@@ -127,11 +132,24 @@ static bool link_suits(struct link *l, uint64_t features, struct err *e)
 	return !h->ops->suits || h->ops->suits(h->arg, l->f, e);
 }
 
+/* Takes who connected to our socket. */
+static int link_accept(struct link *l, struct err *e)
+{
+	struct vhost_link *h = l->h;
+	int fd = accept4(h->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return err_set(
+			e, -errno, "a back end's connection to %s: %s", h->socket, err_str(errno));
+	return vu_from_fd(fd, h->socket, REPLY_TIMEOUT_MS, h->cancel_fd, &l->f, e);
+}
+
 static int link_open(struct link *l, struct err *e)
 {
 	struct vhost_link *h = l->h;
 	bool suits;
-	int err = vu_connect(h->socket, REPLY_TIMEOUT_MS, h->cancel_fd, &l->f, e);
+	int err = h->listen ? link_accept(l, e)
+			    : vu_connect(h->socket, REPLY_TIMEOUT_MS, h->cancel_fd, &l->f, e);
 
 	if (err)
 		return err;
@@ -212,8 +230,12 @@ static int link_send_ring(struct link *l, const struct link_plan *p, unsigned i,
 		.kick_fd = h->d->kick_fd[i],
 		.call_fd = h->d->irq[i].fd,
 		.err_fd = -1 };
-	int err = p->resumed && !h->relay ? h->ops->resume(h->arg, q, i, &r.base, e) : 0;
+	int err = 0;
 
+	if (l->stopped)
+		r.base = l->base[i];
+	else if (p->resumed && !h->relay)
+		err = h->ops->resume(h->arg, q, i, &r.base, e);
 	if (err)
 		return err;
 	if (h->relay)
@@ -235,10 +257,10 @@ static int link_send_ring(struct link *l, const struct link_plan *p, unsigned i,
 static int link_start(struct link *l, const struct link_plan *p, struct err *e)
 {
 	struct vhost_link *h = l->h;
-	uint64_t features = p->acked & (vu_features(l->f) | ~h->ops->own);
 	int err;
 
-	if ((err = vu_set_features(l->f, features, e)) || (err = link_send_memory(l, p, e)))
+	l->features = p->features;
+	if ((err = vu_set_features(l->f, l->features, e)) || (err = link_send_memory(l, p, e)))
 		return err;
 	l->n_rings = p->n_rings;
 	for (unsigned i = 0; i < l->n_rings; i++) {
@@ -247,12 +269,14 @@ static int link_start(struct link *l, const struct link_plan *p, struct err *e)
 			return err;
 	}
 	l->started = true;
+	l->stopped = false;
 	if (h->relay)
 		relay_run(h->relay);
 	return 0;
 }
 
-/* Takes every ring back. */
+/* Takes every ring back. A back end that says of a packed ring only where it stands on the
+ * available side (DPDK's) has used all that it took. */
 static int link_stop(struct link *l, struct err *e)
 {
 	struct vhost_link *h = l->h;
@@ -262,9 +286,15 @@ static int link_stop(struct link *l, struct err *e)
 	if (h->relay &&
 		(err = relay_recall(h->relay, vu_fd(l->f), h->cancel_fd, REPLY_TIMEOUT_MS, e)))
 		return err;
-	for (unsigned i = 0; i < l->n_rings; i++)
-		if (l->ring_given[i] && (err = vu_stop_ring(l->f, i, NULL, e)))
+	for (unsigned i = 0; i < l->n_rings; i++) {
+		if (!l->ring_given[i])
+			continue;
+		err = vu_stop_ring(l->f, i, &l->base[i], e);
+		if (err)
 			return err;
+		if ((l->features & VIRTIO_BIT(VIRTIO_F_RING_PACKED)) && !(l->base[i] >> 16))
+			l->base[i] |= l->base[i] << 16;
+	}
 	memset(l->ring_given, 0, sizeof(l->ring_given));
 	if (h->relay)
 		relay_end(h->relay);
@@ -331,7 +361,9 @@ static int link_apply(struct link *l, struct err *e)
 		pthread_mutex_unlock(h->d->lock);
 		return e->code;
 	}
-	p = (struct link_plan){ .acked = h->d->v.acked,
+	p = (struct link_plan){ .features = h->ops->features
+			? h->ops->features(h->arg, h->d->v.acked)
+			: h->d->v.acked,
 		.n_rings = h->ops->rings(h->arg, h->d->v.acked),
 		.resumed = h->resumed };
 	p.n_on = h->ops->rings_on ? h->ops->rings_on(h->arg) : p.n_rings;
@@ -341,6 +373,12 @@ static int link_apply(struct link *l, struct err *e)
 	pthread_mutex_unlock(h->d->lock);
 	if (!start)
 		return 0;
+	p.features &= vu_features(l->f) | ~h->ops->own;
+	if (l->started && p.features != l->features) {
+		if ((err = link_stop(l, e)))
+			return err;
+		l->stopped = true;
+	}
 	err = l->started ? link_set_on(l, &p, e) : link_start(l, &p, e);
 	if (err)
 		return err;
@@ -360,14 +398,16 @@ static bool link_wait(struct link *l)
 	own = h->ops->own_queue ? h->ops->own_queue(h->arg) : -1;
 	pthread_mutex_unlock(h->d->lock);
 	uint64_t now = clock_now_ns();
-	int wait_ms = l->f           ? -1
-		: now < l->try_at_ns ? (int)((l->try_at_ns - now) / NS_PER_MS) + 1
-				     : 0;
-	struct pollfd p[3] = { { .fd = h->wake_fd, .events = POLLIN },
+	bool early = now < l->try_at_ns, listens = !l->f && !early && h->listen;
+	int wait_ms = l->f || listens ? -1
+		: early               ? (int)((l->try_at_ns - now) / NS_PER_MS) + 1
+				      : 0;
+	struct pollfd p[4] = { { .fd = h->wake_fd, .events = POLLIN },
 		{ .fd = l->f ? vu_fd(l->f) : -1, .events = POLLIN | POLLRDHUP },
-		{ .fd = own >= 0 ? h->d->kick_fd[own] : -1, .events = POLLIN } };
+		{ .fd = own >= 0 ? h->d->kick_fd[own] : -1, .events = POLLIN },
+		{ .fd = listens ? h->listen_fd : -1, .events = POLLIN } };
 
-	if (poll(p, 3, wait_ms) < 0)
+	if (poll(p, 4, wait_ms) < 0)
 		return true;
 	if (p[0].revents)
 		fd_event_take(h->wake_fd);
@@ -375,6 +415,14 @@ static bool link_wait(struct link *l)
 		fd_event_take(h->d->kick_fd[own]);
 	/* Between calls a back end has nothing to say: it hung up, or talks out of turn. */
 	return !p[1].revents;
+}
+
+/* Whether an attempt to get a connection is due, and not in vain. */
+static bool link_may_open(const struct link *l)
+{
+	struct pollfd p = { .fd = l->h->listen_fd, .events = POLLIN };
+
+	return !l->f && clock_now_ns() >= l->try_at_ns && (!l->h->listen || poll(&p, 1, 0) == 1);
 }
 
 static bool link_quits(struct vhost_link *h)
@@ -392,7 +440,7 @@ static void *link_main(void *arg)
 	struct err e = { 0 };
 
 	while (!link_quits(l.h)) {
-		if (!l.f && clock_now_ns() >= l.try_at_ns)
+		if (link_may_open(&l))
 			link_connect(&l);
 		if (link_apply(&l, &e))
 			link_lost(&l, &e);
@@ -418,7 +466,7 @@ int vhost_link_init(struct vhost_link *h, struct vdev *d, const char *socket,
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&h->changed, &attr);
 	pthread_condattr_destroy(&attr);
-	h->cancel_fd = -1;
+	h->cancel_fd = h->listen_fd = -1;
 	h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (h->wake_fd >= 0)
 		h->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -441,6 +489,9 @@ void vhost_link_fini(struct vhost_link *h)
 	}
 	fd_close(&h->wake_fd);
 	fd_close(&h->cancel_fd);
+	if (h->listen_fd >= 0)
+		unlink(h->socket);
+	fd_close(&h->listen_fd);
 	pthread_cond_destroy(&h->changed);
 }
 
@@ -453,6 +504,13 @@ int vhost_link_start(struct vhost_link *h, struct err *e)
 		if (*p != ' ')
 			*to++ = *p;
 	*to = '\0';
+	if (h->listen) {
+		h->listen_fd = fd_unix_listen(h->socket, e);
+		if (h->listen_fd < 0)
+			return err_prefix(e, "%s", h->d->name);
+		snprintf(h->waiting, sizeof(h->waiting), "no back end has connected to %s",
+			h->socket);
+	}
 	err = thread_start(&h->thread, name, -1, link_main, h, e);
 	h->has_thread = !err;
 	return err;

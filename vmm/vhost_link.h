@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The link of a virtio device to the vhost-user back end that serves its queues: one thread, which
- * owns the connection.
+ * owns the connection. As a rule it connects; where the back end is a client (Open vSwitch's
+ * dpdkvhostuserclient), it listens.
  *
  *	away -> connected -> rings handed over -> away -> ...
  *
@@ -38,6 +39,9 @@ struct vhost_link_ops {
 	bool (*suits)(void *arg, const struct vu_frontend *f, struct err *e);
 	/* Queues 0 to n - 1 are the back end's, now that these features are agreed on. */
 	unsigned (*rings)(void *arg, uint64_t acked);
+	/* What of the features agreed on the back end is told. When it changes, the rings are taken
+	 * back and handed over again where they stand. May be NULL: all. */
+	uint64_t (*features)(void *arg, uint64_t acked);
 	/* How many of them the driver uses: the others are disabled. May be NULL: all. */
 	unsigned (*rings_on)(void *arg);
 	/* The back end is there (or the guest's rings are with it), or is not. May be NULL. */
@@ -62,6 +66,8 @@ struct vhost_link {
 	const struct vhost_link_ops *ops;
 	void *arg;
 	const char *socket;  /* the owner's */
+	bool listen;         /* the back end connects to it; set before vhost_link_start */
+	int listen_fd;       /* or -1 */
 	struct relay *relay; /* the owner's: passes the rings on (relay.h); or NULL */
 
 	/* Under the device lock. */

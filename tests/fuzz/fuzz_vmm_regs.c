@@ -56,8 +56,8 @@ static void check(const struct nic *n)
 		if (!q->enabled)
 			continue;
 		if (!gmem_at(n->d.mem, (gpa_t){ q->desc }, virtio_desc_bytes(q->size)) ||
-			!gmem_at(n->d.mem, (gpa_t){ q->driver }, virtio_driver_bytes(q->size)) ||
-			!gmem_at(n->d.mem, (gpa_t){ q->device }, virtio_device_bytes(q->size)))
+			!gmem_at(n->d.mem, (gpa_t){ q->driver }, virtio_queue_driver_bytes(q)) ||
+			!gmem_at(n->d.mem, (gpa_t){ q->device }, virtio_queue_device_bytes(q)))
 			abort();
 	}
 	if ((n->d.v.status & VIRTIO_S_FEATURES_OK) && (n->d.v.acked & ~n->d.v.offered))
