@@ -34,6 +34,8 @@ PROBE = os.path.join(BUILD, "guest", "probe.elf")
 
 # How many times longer than usual a test may wait: for emulated machines.
 PATIENCE = int(os.environ.get("LANYARD_TEST_PATIENCE", "1"))
+# A test that takes longer fails; 0: there is no limit.
+TEST_DEADLINE_S = int(os.environ.get("LANYARD_TEST_DEADLINE", "0"))
 
 
 def sanitized():
@@ -398,8 +400,10 @@ class _Result(unittest.TextTestResult):
         self.rows.append({"name": _name(test), "outcome": "pass", "detail": "", "seconds": 0.0,
                           "running": True})
         self.write()
+        signal.alarm(TEST_DEADLINE_S)
 
     def stopTest(self, test):
+        signal.alarm(0)
         self.rows[-1]["seconds"] = time.monotonic() - self.began
         del self.rows[-1]["running"]
         self.write()
@@ -460,10 +464,15 @@ def _done_before():
         return json.load(f)
 
 
+def _overdue(signo, frame):
+    raise AssertionError(f"the test took longer than {TEST_DEADLINE_S} s")
+
+
 def main():
     """What a test file ends with: `if __name__ == "__main__": harness.main()`. Names of tests may
     be given as arguments: words that a test's id must hold."""
     word = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LANYARD_TEST_WORD", "")
+    signal.signal(signal.SIGALRM, _overdue)
     quick = bool(os.environ.get("LANYARD_TEST_QUICK"))
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
     runner = unittest.TextTestRunner(resultclass=_Result, verbosity=2, stream=sys.stderr)

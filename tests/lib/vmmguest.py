@@ -19,7 +19,9 @@ Kernels are Debian's: KERNELS names them, kernel_of() gives one. The rig has the
 import hashlib
 import os
 import shutil
+import subprocess
 
+from harness import VMM
 from linuxboot import Kernel, cache_dir
 from linuxguest import INIT, MODULES, ShellGuest, write_initramfs
 
@@ -47,6 +49,11 @@ def prepare_kernels():
         kernel_of(name).vmlinux()
 
 
+def vmm_has(option):
+    """Whether this lanyard-vmm knows it."""
+    return option in subprocess.run([VMM, "--help"], stdout=subprocess.PIPE, text=True).stdout
+
+
 class VmmNic:
     """options: other keys of --nic, {"packed": "on", "mtu": 9000}."""
 
@@ -60,9 +67,9 @@ class VmmNic:
         return ["--nic", text + "".join(f",{k}={v}" for k, v in self.options.items())]
 
 
-def initramfs(kernel, modules=(), programs=()):
-    """One with these besides the usual ones; made once and kept."""
-    modules, programs = (*MODULES, *modules), (*PROGRAMS, *programs)
+def initramfs(kernel, modules=(), programs=(), tools=PROGRAMS):
+    """One with these modules besides the usual ones, tools, and programs; made once and kept."""
+    modules, programs = (*MODULES, *modules), (*tools, *programs)
     found = [(p, os.stat(p).st_mtime_ns) for p in map(shutil.which, programs) if p]
     made_of = hashlib.sha256(repr((INIT, kernel.root, kernel.version, modules, programs,
                                    found)).encode()).hexdigest()[:12]
@@ -75,11 +82,13 @@ def initramfs(kernel, modules=(), programs=()):
 
 class VmmGuest(ShellGuest):
     def __init__(self, case, name, nics=(), vcpus=1, kernel=DEFAULT_KERNEL, image="bzImage",
-                 memory=MEMORY, args=(), modules=(), programs=(), cmdline=""):
+                 memory=MEMORY, args=(), modules=(), programs=(), cmdline="", tools=PROGRAMS):
         """case: a harness.Case, which ends the VMM. kernel: of KERNELS; image: of IMAGES. vcpus:
-        what --vcpus is given. args: further options; cmdline: appended."""
+        what --vcpus is given. args: further options; cmdline: appended. modules, programs: besides
+        MODULES and tools; tools=(): busybox and dash alone, 4 MB."""
         self.kernel = kernel_of(kernel)
-        argv = ["--vcpus", str(vcpus), "--initrd", initramfs(self.kernel, modules, programs), *args]
+        argv = ["--vcpus", str(vcpus), "--initrd",
+                initramfs(self.kernel, modules, programs, tools), *args]
         for nic in nics:
             argv += nic.argv()
         self.vmm = case.vmm(name, *argv, memory=memory, cmdline=f"{CMDLINE} {cmdline}".strip(),
