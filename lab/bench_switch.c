@@ -54,8 +54,8 @@ static bool is_mirror_target(const json_t *ports, const json_t *port)
 
 	json_array_foreach (ports, i, p) {
 		const json_t *policy = json_object_get(p, "policy");
-		const char *to = json_string_value(
-			json_object_get(json_object_get(policy, "mirror"), "to"));
+		const char *to =
+			json_string_value(json_object_get(json_object_get(policy, "mirror"), "to"));
 
 		if (to && name && strcmp(to, name) == 0)
 			return true;

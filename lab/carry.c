@@ -46,11 +46,15 @@ static int died(struct carry *c, const struct step *s, struct err *e)
 	snprintf(text, sizeof text, "%s %s", step_describe_short(s, who, sizeof who), fate);
 	if (word)
 		err_set(e, -ECHILD, "%s: %s", text, word);
+	else if (tail.n > 1 && step_is_server(s)) /* "Failed to get lock", "Is another ... ?" */
+		err_set(e, -ECHILD, "%s; its log ends with: %s / %s", text, tail.v[tail.n - 2],
+			last);
 	else if (tail.n)
 		err_set(e, -ECHILD, "%s; its log ends with: %s", text, daemon_log_text(last));
 	else
 		err_set(e, -ECHILD, "%s; its log is empty", text);
-	if (e && (status == ERR_REQUEST || status == ERR_HOST))
+	/* Another project's program means something else by its status. */
+	if (e && !step_is_server(s) && (status == ERR_REQUEST || status == ERR_HOST))
 		e->class = (enum err_class)status;
 	progress_end(c->progress, PROGRESS_FAILED, text);
 	for (size_t i = 0; i < tail.n; i++)
@@ -87,18 +91,31 @@ int carry_pause(struct carry *c, int ms, struct err *e)
 	return r;
 }
 
-/* What the daemon that the step waited for wrote last: the log goes away with the run folder. */
+static void quote_tail(struct carry *c, const char *log)
+{
+	struct strs tail = { 0 };
+
+	daemon_log_tail(log, QUOTED_LINES, &tail);
+	for (size_t i = 0; i < tail.n; i++)
+		progress_quote(c->progress, tail.v[i]);
+	strs_free(&tail);
+}
+
+/* What the daemon that the step waited for wrote last: the log goes away with the run folder. Of a
+ * guest that boots, what it printed too. */
 static void quote_log(struct carry *c, const struct step *s)
 {
 	const struct step *vm = s->kind == STEP_GUEST ? plan_node(c->plan, s->name) : s;
 	const struct step *of = vm && vm->log ? vm : plan_find(c->plan, STEP_SWITCH, NULL);
-	struct strs tail = { 0 };
+	char *console;
 
 	if (of && of->log)
-		daemon_log_tail(of->log, QUOTED_LINES, &tail);
-	for (size_t i = 0; i < tail.n; i++)
-		progress_quote(c->progress, tail.v[i]);
-	strs_free(&tail);
+		quote_tail(c, of->log);
+	if (s->kind != STEP_GUEST || !s->slow)
+		return;
+	console = lab_asprintf("%s/%s.console.log", c->plan->dir, s->name);
+	quote_tail(c, console);
+	free(console);
 }
 
 int carry_run(struct carry *c, struct step *s, const char *text, struct err *e)
@@ -125,7 +142,7 @@ int carry_run(struct carry *c, struct step *s, const char *text, struct err *e)
 	if (r) {
 		if (r != -ECHILD)
 			progress_end(c->progress, PROGRESS_FAILED, text);
-		if (r == -ETIMEDOUT)
+		if (r == -ETIMEDOUT || s->kind == STEP_GUEST)
 			quote_log(c, s);
 		return r;
 	}

@@ -20,7 +20,7 @@ void change_mark_dead(struct plan *have)
 
 	for (size_t i = 0; i < have->n_steps; i++) {
 		struct step *s = &have->steps[i];
-		bool process = s->kind == STEP_SWITCH || step_is_node(s);
+		bool process = step_is_process(s);
 		bool lives =
 			s->kind == STEP_NETWORK || s->kind == STEP_PORT || s->kind == STEP_PROCESS;
 

@@ -11,8 +11,10 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "lab/check_node.h"
 
-#define NOTE_PHYS32_ENTRY 18 /* XEN_ELFNOTE_PHYS32_ENTRY, of Xen's elfnote.h */
+#define BZ_MAGIC_AT       0x202 /* of "HdrS": Linux, Documentation/arch/x86/boot.rst */
+#define NOTE_PHYS32_ENTRY 18    /* XEN_ELFNOTE_PHYS32_ENTRY, of Xen's elfnote.h */
 
 /* Notes are 4-byte aligned: name size, descriptor size, type, name, descriptor. */
 static bool notes_have_pvh(const uint8_t *notes, size_t len)
@@ -41,10 +43,13 @@ int check_guest_image(const uint8_t *image, size_t len, struct err *e)
 {
 	Elf64_Ehdr eh;
 
+	/* Whether all of it is there, and for 64 bits, the VMM says when it loads it. */
+	if (len > BZ_MAGIC_AT + 4 && memcmp(image + BZ_MAGIC_AT, "HdrS", 4) == 0)
+		return 0;
 	if (len < sizeof eh || memcmp(image, ELFMAG, SELFMAG) != 0)
 		return err_request(e, -ENOEXEC,
-			"is not an ELF file: a guest is \"probe\", or an ELF "
-			"with a PVH entry note");
+			"is neither an ELF file nor a bzImage: a guest is \"probe\", \"linux\", an "
+			"ELF with a PVH entry note, or a bzImage");
 	memcpy(&eh, image, sizeof eh);
 	if (eh.e_ident[EI_CLASS] != ELFCLASS64 || eh.e_machine != EM_X86_64)
 		return err_request(e, -ENOEXEC, "is an ELF, but not one for 64-bit x86");
@@ -76,7 +81,8 @@ int check_guest_file(const char *path, struct err *e)
 		return err_request(e, -errno, "can't be read: %s", err_str(errno));
 	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
 		close(fd);
-		return err_request(e, -EISDIR, "is a folder, not an ELF with a PVH entry note");
+		return err_request(
+			e, -EISDIR, "is a folder, not an ELF with a PVH entry note or a bzImage");
 	}
 	image = st.st_size > 0 ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)
 			       : MAP_FAILED;
@@ -108,21 +114,41 @@ static bool runs(const struct plan *p, const char *node)
 	return s && s->state == STEP_DONE;
 }
 
-static int check_guests(const struct topology *t, const struct plan *p, struct err *e)
+/* An image of the user's is an ELF with a PVH note, or a bzImage. */
+static int check_image(
+	const struct topology *t, const struct plan *p, const struct topo_node *n, struct err *e)
 {
+	const char *path = kernel_of(p, n->name);
+	struct err why = { 0 };
+	int r = check_guest_file(path, &why);
+
+	if (!r)
+		return 0;
+	return topology_error(t, n->guest_place, why.class, r, e, "guest %s of node \"%s\" %s",
+		path, n->name, why.text);
+}
+
+static int check_nodes(const struct topology *t, const struct plan *p, const struct paths *paths,
+	const struct host *h, struct err *e)
+{
+	uint64_t pages_1g = 0;
+
 	for (size_t i = 0; i < t->n_nodes; i++) {
 		const struct topo_node *n = &t->nodes[i];
-		struct err why = { 0 };
-		const char *path;
-		int r;
+		int r = 0;
 
-		if (n->kind != TOPO_VM || strcmp(n->guest, "probe") == 0 || runs(p, n->name))
+		if (n->kind != TOPO_VM || runs(p, n->name))
 			continue;
-		path = kernel_of(p, n->name);
-		r = check_guest_file(path, &why);
+		if (n->guest_kind == TOPO_GUEST_FILE)
+			r = check_image(t, p, n, e);
+		if (!r)
+			r = check_node(t, p, paths, h, n, e);
+		if (!r && n->hugepages == TOPO_HUGE_1G) {
+			pages_1g += n->memory >> 30;
+			r = check_pages_1g(t, h, pages_1g, n, e);
+		}
 		if (r)
-			return topology_error(t, n->guest_place, why.class, r, e,
-				"guest %s of node \"%s\" %s", path, n->name, why.text);
+			return r;
 	}
 	return 0;
 }
@@ -221,11 +247,12 @@ int check_host(const struct topology *t, const struct plan *p, const struct path
 	int r = check_sockets(t, p, e);
 
 	if (!r)
-		r = check_guests(t, p, e);
+		r = check_nodes(t, p, paths, h, e);
 	if (!r)
 		r = check_memory(t, p, h, e);
 	if (!r)
-		r = paths_check(paths, plan_find(p, STEP_PROCESS, NULL), e);
+		r = paths_check(
+			paths, plan_find(p, STEP_PROCESS, NULL), plan_find(p, STEP_IMAGE, NULL), e);
 	if (!r && plan_find(p, STEP_VM, NULL))
 		r = check_kvm(h, e);
 	return r;

@@ -37,6 +37,8 @@ int cmd_up(const struct cmd_args *a);
 int cmd_down(const struct cmd_args *a);
 int cmd_status(const struct cmd_args *a);
 int cmd_capture(int argc, char **argv);
+int cmd_exec(int argc, char **argv);
+int cmd_show_folder(int argc, char **argv);
 int cmd_console(const struct cmd_args *a);
 int cmd_logs(const struct cmd_args *a);
 int cmd_doctor(const struct cmd_args *a);

@@ -22,6 +22,7 @@
 #define ASK_MS    2000 /* for the reply to stop or shutdown */
 #define END_MS    3000 /* from the reply to the end */
 #define TERM_MS   2000
+#define FLUSH_MS  30000 /* for a storage daemon to write out what it holds */
 #define KILL_MS   2000
 #define LAST_WORD "ended: "
 #define STAMP_LEN 24
@@ -120,11 +121,11 @@ int daemon_stop(struct proc_id id, const char *control, const char *method, cons
 	*forced = NULL;
 	if (fd < 0)
 		return 0;
-	if (ask(control, method) == 0 && wait_end(fd, END_MS) == 0)
+	if (method && ask(control, method) == 0 && wait_end(fd, END_MS) == 0)
 		goto out;
-	*forced = "SIGTERM";
+	*forced = method ? "SIGTERM" : NULL;
 	pidfd_send_signal(fd, SIGTERM, NULL, 0);
-	if (wait_end(fd, TERM_MS) == 0)
+	if (wait_end(fd, method ? TERM_MS : FLUSH_MS) == 0)
 		goto out;
 	*forced = "SIGKILL";
 	pidfd_send_signal(fd, SIGKILL, NULL, 0);
@@ -162,17 +163,42 @@ int daemon_find(const char *control, struct proc_id *id)
 	return f.id.pid ? 0 : -ESRCH;
 }
 
-/* The argument after --control in a NUL-separated command line of one of our programs, or NULL. */
+/* How each program is told the file that we know it by: --control PATH, --socket-path=PATH. */
+static const struct known {
+	const char *name; /* of the program; ends with '-': all that begin so */
+	const char *option;
+} knowns[] = {
+	{ "lanyard-", "--control" },
+	{ "lanyard", "--socket-path=" }, /* on its way to be a virtiofsd */
+	{ "virtiofsd", "--socket-path=" },
+	{ "qemu-storage-daemon", "--pidfile" },
+};
+
+static bool is_named(const char *base, const char *name)
+{
+	size_t n = strlen(name);
+
+	return name[n - 1] == '-' ? strncmp(base, name, n) == 0 : strcmp(base, name) == 0;
+}
+
+/* That file in a NUL-separated command line of one of our programs, or NULL. */
 static const char *our_control(const char *cmd, size_t len)
 {
 	const char *base = memrchr(cmd, '/', strlen(cmd)), *end = cmd + len;
 
 	base = base ? base + 1 : cmd;
-	if (strncmp(base, "lanyard-", 8) != 0)
-		return NULL;
-	for (const char *a = cmd; a < end; a += strlen(a) + 1) {
-		if (strcmp(a, "--control") == 0 && a + strlen(a) + 1 < end)
-			return a + strlen(a) + 1;
+	for (size_t i = 0; i < sizeof knowns / sizeof knowns[0]; i++) {
+		const char *option = knowns[i].option;
+		size_t n = strlen(option);
+
+		if (!is_named(base, knowns[i].name))
+			continue;
+		for (const char *a = cmd; a < end; a += strlen(a) + 1) {
+			if (option[n - 1] == '=' && strncmp(a, option, n) == 0)
+				return a + n;
+			if (strcmp(a, option) == 0 && a + strlen(a) + 1 < end)
+				return a + strlen(a) + 1;
+		}
 	}
 	return NULL;
 }

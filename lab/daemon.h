@@ -21,14 +21,15 @@ int daemon_start(
 int daemon_open(struct proc_id id);
 
 /*
- * Ends the process: asks (JSON-RPC `method` on `control`), then SIGTERM, then SIGKILL, each with
- * a deadline; forced (NULL or a word such as "SIGKILL") tells what it took. No such process is
- * success. -ETIMEDOUT: it lives even so.
+ * Ends the process: asks (JSON-RPC `method` on `control`; NULL: not), then SIGTERM, then SIGKILL,
+ * each with a deadline; forced (NULL or a word such as "SIGKILL") tells what it took. No such
+ * process is success. -ETIMEDOUT: it lives even so.
  */
 int daemon_stop(struct proc_id id, const char *control, const char *method, const char **forced,
 	struct err *e);
 
-/* The process that was started with `--control control`, as after a crash before its pid was
+/* The process that was started with `--control control`, or as another's program is told its
+ * socket, as after a crash before its pid was
  * written down. -ESRCH if there is none. */
 int daemon_find(const char *control, struct proc_id *id);
 

@@ -7,11 +7,6 @@
 #include "lab/diff_work.h"
 #include "lab/policy.h"
 
-static bool is_process(const struct step *s)
-{
-	return s->kind == STEP_SWITCH || step_is_node(s);
-}
-
 /* The step of that kind and name; one that exists rather than one that doesn't: an `up` that was
  * cut off leaves both the old one and the new. */
 static size_t find(const struct plan *p, const struct step *like)
@@ -59,6 +54,20 @@ static bool same_policy(const struct step *a, const struct step *b)
 	return !diff;
 }
 
+/* But for where our init lies. */
+static bool same_image(const struct step *a, const struct step *b)
+{
+	json_t *x = json_copy(a->policy), *y = json_copy(b->policy);
+	bool same;
+
+	json_object_del(x, "init");
+	json_object_del(y, "init");
+	same = json_equal(x, y);
+	json_decref(x);
+	json_decref(y);
+	return same;
+}
+
 static enum fate fate_of(const struct diff_work *w, const struct step *s, const struct step *old)
 {
 	switch (s->kind) {
@@ -78,8 +87,14 @@ static enum fate fate_of(const struct diff_work *w, const struct step *s, const 
 		if (!same_port(s, old))
 			return REPLACE;
 		return !same_policy(old, s) || w->unsure ? CHANGE : KEEP;
+	case STEP_IMAGE:
+		if (!diff_exists(old))
+			return REPAIR;
+		return same_image(s, old) ? KEEP : REPLACE;
 	case STEP_VM:
 	case STEP_PROCESS:
+	case STEP_DISKS:
+	case STEP_SHARE:
 		if (!diff_exists(old))
 			return same_args(s, old) ? REPAIR : ADD;
 		return same_args(s, old) ? KEEP : REPLACE;
@@ -164,6 +179,47 @@ static void replace_mirrored(struct diff_work *w)
 	}
 }
 
+/* A wanted step that there is comes back otherwise. */
+static void replace(struct diff_work *w, size_t i)
+{
+	struct step *s = &w->d->merged.steps[i];
+	size_t at = w->d->have[i];
+
+	if (at == DIFF_NONE || !diff_exists(s))
+		return;
+	w->fate[i] = REPLACE;
+	w->goes[at] = w->early[at] = true;
+	w->d->have[i] = DIFF_NONE;
+	s->state = STEP_PLANNED;
+	s->proc = (struct proc_id){ 0 };
+}
+
+/* A VM starts anew with its image, its storage daemon and its shares; these end with it, but for
+ * the storage daemon. */
+static void replace_helped(struct diff_work *w)
+{
+	struct plan *m = &w->d->merged;
+
+	for (size_t i = 0; i < m->n_steps; i++) {
+		const struct step *vm = &m->steps[i];
+
+		if (vm->kind != STEP_VM)
+			continue;
+		for (size_t k = 0; k < m->n_steps; k++)
+			if (step_helps(&m->steps[k], vm->name) &&
+				(w->fate[k] == REPLACE || w->fate[k] == ADD))
+				replace(w, i);
+		for (size_t k = 0; k < m->n_steps && !diff_exists(vm); k++)
+			if (m->steps[k].kind == STEP_SHARE && step_helps(&m->steps[k], vm->name))
+				replace(w, k);
+		/* One that is wanted no more must not be found dead in between. */
+		for (size_t k = 0; k < w->have->n_steps && !diff_exists(vm); k++)
+			if (w->have->steps[k].kind == STEP_SHARE &&
+				step_helps(&w->have->steps[k], vm->name))
+				w->early[k] |= w->goes[k];
+	}
+}
+
 /* A process has one connection to each of its ports, for as long as it lives. */
 static void replace_attached(struct diff_work *w)
 {
@@ -178,13 +234,8 @@ static void replace_attached(struct diff_work *w)
 			again |= m->steps[k].kind == STEP_PORT && !diff_exists(&m->steps[k]) &&
 				strncmp(m->steps[k].name, s->name, len) == 0 &&
 				m->steps[k].name[len] == '.';
-		if (!again || !diff_exists(s))
-			continue;
-		w->fate[i] = REPLACE;
-		w->goes[w->d->have[i]] = w->early[w->d->have[i]] = true;
-		w->d->have[i] = DIFF_NONE;
-		s->state = STEP_PLANNED;
-		s->proc = (struct proc_id){ 0 };
+		if (again)
+			replace(w, i);
 	}
 }
 
@@ -206,7 +257,8 @@ static void settle_leftovers(struct diff_work *w)
 		const struct step *old = &w->have->steps[i];
 		bool wanted = false;
 
-		if (!is_process(old) && old->kind != STEP_NETWORK && old->kind != STEP_PORT)
+		if (!step_is_process(old) && old->kind != STEP_IMAGE && old->kind != STEP_NETWORK &&
+			old->kind != STEP_PORT)
 			continue;
 		for (size_t k = 0; k < m->n_steps; k++)
 			wanted |= w->d->have[k] == i;
@@ -274,6 +326,7 @@ int diff_plans(const struct plan *have, struct plan *want, struct diff *d, struc
 		settle_leftovers(&w);
 		replace_mirrored(&w);
 		replace_attached(&w);
+		replace_helped(&w);
 		settle_waits(&w);
 		diff_merge(&w);
 	}

@@ -39,6 +39,7 @@ static size_t append_copy(struct diff_work *w, size_t at)
 	s->queues = old->queues;
 	s->external = old->external;
 	s->unmergeable = old->unmergeable;
+	s->slow = old->slow;
 	s->proc = old->proc;
 	w->d->have = lab_realloc(w->d->have, w->d->merged.n_steps, sizeof *w->d->have);
 	w->d->have[w->d->merged.n_steps - 1] = at;
@@ -171,8 +172,11 @@ static size_t configure(struct diff_work *w)
 
 /* ---- the order ---- */
 
+/* What serves a VM changes with it: the VM's own line says so. */
 static void add(struct diff *d, enum change_what what, bool undo, size_t step)
 {
+	if (step_is_helper(&d->merged.steps[step]) && what != CHANGE_REPAIRED)
+		what = CHANGE_WAITED;
 	d->changes = lab_realloc(d->changes, d->n + 1, sizeof *d->changes);
 	d->changes[d->n++] = (struct change){ what, undo, step };
 	d->n_shaping += what != CHANGE_REPAIRED && what != CHANGE_WAITED;

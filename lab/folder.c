@@ -106,7 +106,34 @@ void folder_close(struct folder *f)
 }
 
 /* What a node has in its lab's folder, after its name. */
-static const char *const of_node[] = { ".sock", ".log", ".agent", ".console", ".console.log" };
+static const char *const of_node[] = { ".sock", ".log", ".agent", ".console", ".console.log",
+	".initrd", ".disks.pid", ".disks.log" };
+
+/* ... and of each disk and share of its, by number: ".fs0.vhost". */
+static bool is_numbered(const char *end)
+{
+	static const char *const parts[] = { ".fs", ".disk" },
+				 *const kinds[] = { ".vhost", ".log", ".dir" };
+
+	for (size_t i = 0; i < 2; i++) {
+		size_t n = strlen(parts[i]), digits = 0;
+
+		if (strncmp(end, parts[i], n) == 0)
+			digits = strspn(end + n, "0123456789");
+		for (size_t k = 0; digits && k < 3; k++)
+			if (strcmp(end + n + digits, kinds[k]) == 0)
+				return true;
+	}
+	return false;
+}
+
+static bool is_of_node(const char *end)
+{
+	for (size_t j = 0; j < sizeof of_node / sizeof of_node[0]; j++)
+		if (strcmp(end, of_node[j]) == 0)
+			return true;
+	return is_numbered(end);
+}
 
 #define N_OF_NODE (sizeof of_node / sizeof of_node[0])
 
@@ -134,7 +161,8 @@ bool folder_is_ours(const struct plan *p, const char *name)
 			return true;
 	}
 	if (!p)
-		return ends_in(name, ".vhost");
+		return ends_in(name, ".vhost") ||
+			(strchr(name, '.') && is_numbered(strchr(name, '.')));
 	for (size_t i = 0; i < p->n_steps; i++) {
 		const struct step *s = &p->steps[i];
 		const char *slash =
@@ -143,10 +171,8 @@ bool folder_is_ours(const struct plan *p, const char *name)
 
 		if (slash && strcmp(slash + 1, name) == 0)
 			return true;
-		for (size_t j = 0; n && j < N_OF_NODE; j++) {
-			if (strncmp(name, s->name, n) == 0 && strcmp(name + n, of_node[j]) == 0)
-				return true;
-		}
+		if (n && strncmp(name, s->name, n) == 0 && is_of_node(name + n))
+			return true;
 	}
 	return false;
 }
@@ -164,17 +190,23 @@ static int remove_ours(const struct folder *f, const char *name)
 		snprintf(path, sizeof path, "%s/%s", f->dir, name);
 		return fd_unix_clear_stale(path, NULL);
 	}
+	if (ends_in(name, ".dir")) /* where a folder was shown read-only: empty to us */
+		return unlinkat(f->fd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 	return unlinkat(f->fd, name, 0) < 0 ? -errno : 0;
 }
 
 void folder_forget_node(const struct folder *f, const char *node)
 {
-	for (size_t i = 0; i < N_OF_NODE; i++) {
-		char name[TOPO_NAME_MAX + 16];
+	DIR *d = f->fd >= 0 ? fdopendir(openat(f->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC))
+			    : NULL;
+	size_t n = strlen(node);
+	struct dirent *de;
 
-		snprintf(name, sizeof name, "%s%s", node, of_node[i]);
-		remove_ours(f, name);
-	}
+	while (d && (de = readdir(d)))
+		if (strncmp(de->d_name, node, n) == 0 && is_of_node(de->d_name + n))
+			remove_ours(f, de->d_name);
+	if (d)
+		closedir(d);
 }
 
 void folder_remove(struct folder *f, const struct plan *p, struct strs *foreign)

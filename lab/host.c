@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "image/image.h"
 
 int host_read_u64(const char *path, uint64_t *out)
 {
@@ -136,6 +137,23 @@ static int try_kvm(const char *root)
 	return 0;
 }
 
+const char *host_boot(void)
+{
+	const char *boot = getenv("LANYARD_BOOT");
+
+	return boot && *boot ? boot : "/boot";
+}
+
+/* Its modules are looked for where it is used: a guest may name others, or need none. */
+static void find_kernel(struct host *h)
+{
+	struct image_kernel k;
+
+	if (image_kernel_find(host_boot(), NULL, &k, &h->kernel_why))
+		return;
+	snprintf(h->kernel, sizeof h->kernel, "%.*s", (int)sizeof h->kernel - 1, k.path);
+}
+
 void host_read(const char *root, struct host *h)
 {
 	char path[PATH_MAX], free_path[PATH_MAX];
@@ -148,9 +166,13 @@ void host_read(const char *root, struct host *h)
 	snprintf(free_path, sizeof free_path, "%.*s/free_hugepages",
 		(int)(strrchr(path, '/') - path), path);
 	h->huge_free = read_or_0(root, free_path);
+	h->huge_1g_free =
+		read_or_0(root, "/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages");
 	h->n_nodes = count_nodes(root);
 	h->root = geteuid() == 0;
 	h->kvm = try_kvm(root);
+	if (!root[0])
+		find_kernel(h);
 }
 
 const struct host_cpu *host_find_cpu(const struct host *h, int cpu)

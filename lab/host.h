@@ -29,12 +29,18 @@ struct host {
 	uint64_t huge_total, huge_free;    /* hugepages of 2 MiB */
 	int n_nodes;                       /* NUMA nodes with memory, at least 1 */
 	bool root;
-	int kvm; /* 0: /dev/kvm opens; -ENOENT, -EACCES...: why not */
+	int kvm;               /* 0: /dev/kvm opens; -ENOENT, -EACCES...: why not */
+	uint64_t huge_1g_free; /* hugepages of 1 GiB */
+	char kernel[512];      /* that a Linux guest boots unless it names one; "": none */
+	struct err kernel_why; /* why there is none */
 };
 
 /* root: "" for this host, or a folder that has proc/, sys/ and dev/ like it (tests); then all
  * CPUs found there are allowed. What can't be read is 0. */
 void host_read(const char *root, struct host *h);
+
+/* The folder of this host's kernels: /boot, or LANYARD_BOOT. */
+const char *host_boot(void);
 
 /* The CPU's entry, or NULL if it is not there or not allowed. */
 const struct host_cpu *host_find_cpu(const struct host *h, int cpu);

@@ -32,12 +32,15 @@ static const struct cmd cmds[] = {
 		.raw = lab_cmd_bench },
 	{ "capture", "LAB/PORT", "Show a port's frames as they pass, or write them as pcapng.",
 		.raw = cmd_capture },
+	{ "exec", "LAB/NODE [--] COMMAND", "Run a command in a Linux guest.", .raw = cmd_exec },
 	{ "console", "LAB/NODE", "Talk to a guest's console; Ctrl-] ends.", 0, 1, 1,
 		.fn = cmd_console },
 	{ "logs", "LAB[/PART]", "Print logs: all, or those of PART: switch, NODE, or NODE.console.",
 		CMD_FOLLOW, 1, 1, .fn = cmd_logs },
 	{ "doctor", "", "Say what this host lacks, and what mends it.", CMD_JSON, 0, 0,
 		.fn = cmd_doctor },
+	/* No words on it: not for people. */
+	{ "show-folder", NULL, NULL, .raw = cmd_show_folder },
 	{ "version", "", "Print the version.", CMD_JSON, 0, 0, .fn = cmd_version },
 };
 
@@ -106,6 +109,8 @@ static void usage(FILE *to)
 	for (size_t i = 0; i < N_CMDS; i++) {
 		char left[40];
 
+		if (!cmds[i].doc)
+			continue;
 		snprintf(left, sizeof left, "%s %s", cmds[i].name, cmds[i].args_doc);
 		fprintf(to, "  %-24s %.*s\n", left, (int)strcspn(cmds[i].doc, ".:;"), cmds[i].doc);
 	}

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+
 /* One row a program: candidates are relative to the folder of the `lanyard` that runs. */
 static const struct program {
 	const char *env, *name;
@@ -23,16 +25,41 @@ static const struct program {
 	{ "LANYARD_TRAFFIC", "lanyard-traffic", offsetof(struct paths, traffic),
 		{ "../traffic/lanyard-traffic", "lanyard-traffic",
 			"../libexec/lanyard/lanyard-traffic" } },
+	{ "LANYARD_INIT", "lanyard-init", offsetof(struct paths, init),
+		{ "../guest/linux/lanyard-init", "lanyard-init", "../share/lanyard/lanyard-init" } },
+};
+
+/* Others' programs, where Debian puts them. */
+static const struct tool {
+	const char *env, *what;
+	size_t offset;
+	const char *at[3];
+	const char *package_12, *package; /* of Debian 12, of later ones */
+} tools[] = {
+	{ "LANYARD_VIRTIOFSD", "virtiofsd, which shows a guest folders of this host,",
+		offsetof(struct paths, virtiofsd),
+		{ "/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd" }, "qemu-system-common",
+		"virtiofsd" },
+	{ "LANYARD_STORAGE_DAEMON", "qemu-storage-daemon, which serves disks that aren't raw,",
+		offsetof(struct paths, storage), { "/usr/bin/qemu-storage-daemon" },
+		"qemu-system-common", "qemu-system-common" },
 };
 
 #define N_PROGRAMS (sizeof programs / sizeof programs[0])
+#define N_TOOLS    (sizeof tools / sizeof tools[0])
+
+static void exe_path(char *out)
+{
+	ssize_t n = readlink("/proc/self/exe", out, LAB_PATH_MAX - 1);
+
+	out[n < 0 ? 0 : n] = '\0';
+}
 
 static void exe_folder(char *out)
 {
-	ssize_t n = readlink("/proc/self/exe", out, LAB_PATH_MAX - 1);
 	char *slash;
 
-	out[n < 0 ? 0 : n] = '\0';
+	exe_path(out);
 	slash = strrchr(out, '/');
 	if (slash)
 		*slash = '\0';
@@ -63,6 +90,21 @@ static void find_program(const struct program *p, const char *folder, char *out)
 	}
 }
 
+static void find_tool(const struct tool *t, char *out)
+{
+	const char *given = getenv(t->env);
+	char *real = given && *given ? realpath(given, NULL) : NULL;
+
+	snprintf(out, LAB_PATH_MAX, "%s", real ? real : given && *given ? given : t->at[0]);
+	free(real);
+	for (size_t i = 0; !(given && *given) && t->at[i]; i++) {
+		if (access(t->at[i], X_OK) < 0)
+			continue;
+		snprintf(out, LAB_PATH_MAX, "%s", t->at[i]);
+		return;
+	}
+}
+
 void paths_read(struct paths *p)
 {
 	const char *run = getenv("LANYARD_RUN");
@@ -81,15 +123,53 @@ void paths_read(struct paths *p)
 	exe_folder(folder);
 	for (size_t i = 0; i < N_PROGRAMS; i++)
 		find_program(&programs[i], folder, (char *)p + programs[i].offset);
+	for (size_t i = 0; i < N_TOOLS; i++)
+		find_tool(&tools[i], (char *)p + tools[i].offset);
+	exe_path(p->self);
 }
 
-int paths_check(const struct paths *p, bool processes, struct err *e)
+/* Debian's release number, or 0. */
+static int debian_release(void)
+{
+	char *text, *at;
+	int release = 0;
+
+	if (fd_read_file("/etc/os-release", 64 << 10, &text, NULL, NULL))
+		return 0;
+	at = strstr(text, "\nVERSION_ID=\"");
+	if (at)
+		release = atoi(at + strlen("\nVERSION_ID=\""));
+	free(text);
+	return release;
+}
+
+static int check_tool(const struct paths *p, const struct tool *t, struct err *e)
+{
+	const char *path = (const char *)p + t->offset;
+
+	if (access(path, X_OK) == 0)
+		return 0;
+	return err_host(e, -errno, "%s can't be run (%s: %s): sudo apt-get install %s", t->what,
+		path, err_str(errno), debian_release() == 12 ? t->package_12 : t->package);
+}
+
+int paths_check_virtiofsd(const struct paths *p, struct err *e)
+{
+	return check_tool(p, &tools[0], e);
+}
+
+int paths_check_storage(const struct paths *p, struct err *e)
+{
+	return check_tool(p, &tools[1], e);
+}
+
+int paths_check(const struct paths *p, bool processes, bool linux_guests, struct err *e)
 {
 	for (size_t i = 0; i < N_PROGRAMS; i++) {
 		const char *path = (const char *)p + programs[i].offset;
 		char folder[LAB_PATH_MAX];
 
-		if (path == p->traffic && !processes)
+		if ((path == p->traffic && !processes) || (path == p->init && !linux_guests))
 			continue;
 		exe_folder(folder);
 		if (!path[0])

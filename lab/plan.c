@@ -11,8 +11,7 @@
 #include "base/fd.h"
 #include "lab/policy.h"
 
-#define SWITCH_MEMORY_MB 32   /* its heap: rings and tables; frames stay in the guests */
-#define PROCESS_RING     1024 /* descriptors: 0.1 s of 10,000 frames a second, if it has no CPU */
+#define SWITCH_MEMORY_MB 32 /* its heap: rings and tables; frames stay in the guests */
 
 const char *step_kind_name(enum step_kind kind)
 {
@@ -46,12 +45,20 @@ struct step *plan_find(const struct plan *p, enum step_kind kind, const char *na
 	return NULL;
 }
 
+/* Pages of 1 GiB are for whoever set the host up: they are hardly ever to be had later. */
+static bool takes_pages(const struct topo_node *n)
+{
+	return n->kind == TOPO_PROCESS ||
+		(n->kind == TOPO_VM && n->hugepages != TOPO_HUGE_NONE &&
+			n->hugepages != TOPO_HUGE_1G);
+}
+
 static void add_hugepages(struct plan *p, const struct topology *t)
 {
 	uint64_t pages = SWITCH_MEMORY_MB / 2;
 
 	for (size_t i = 0; i < t->n_nodes; i++) {
-		if (t->nodes[i].kind != TOPO_EXTERNAL)
+		if (takes_pages(&t->nodes[i]))
 			pages += (t->nodes[i].memory + HOST_HUGE_SIZE - 1) / HOST_HUGE_SIZE;
 	}
 	plan_add(p, STEP_HUGEPAGES)->pages = pages;
@@ -151,115 +158,6 @@ static void add_ports(struct plan *p, const struct topology *t)
 	}
 }
 
-/* The guest's file: the probe of ours, or a path relative to the topology's folder. */
-static char *guest_path(
-	const struct plan *p, const struct topo_node *node, const struct paths *paths)
-{
-	const char *slash = strrchr(p->file, '/');
-
-	if (strcmp(node->guest, "probe") == 0)
-		return lab_strdup(paths->probe);
-	if (node->guest[0] == '/' || !slash)
-		return lab_strdup(node->guest);
-	return lab_asprintf("%.*s/%s", (int)(slash - p->file), p->file, node->guest);
-}
-
-/* An option and its value, to the arguments `a`. */
-#define OPT(option, ...) (strs_add(a, "--" option), strs_add(a, __VA_ARGS__))
-
-static void add_vm(struct plan *p, const struct topology *t, size_t i, const struct paths *paths)
-{
-	const struct topo_node *node = &t->nodes[i];
-	struct step *s = plan_add(p, STEP_VM);
-	char *guest = guest_path(p, node, paths), cpus[1024];
-	struct strs *a = &s->args;
-
-	s->name = lab_strdup(node->name);
-	s->socket = lab_asprintf("%s/%s.sock", p->dir, node->name);
-	s->log = lab_asprintf("%s/%s.log", p->dir, node->name);
-	strs_add(a, "%s", paths->vmm);
-	OPT("name", "%s", node->name);
-	OPT("control", "%s", s->socket);
-	OPT("agent", "%s/%s.agent", p->dir, node->name);
-	OPT("console", "%s/%s.console", p->dir, node->name);
-	OPT("console-log", "%s/%s.console.log", p->dir, node->name);
-	OPT("kernel", "%s", guest);
-	if (strcmp(node->guest, "probe") == 0)
-		OPT("cmdline", "tsc_hz=" PLAN_TSC_HZ " node=%s", node->name);
-	OPT("memory", "%" PRIu64 "M", node->memory >> 20);
-	OPT("vcpus", "%u", node->vcpus);
-	OPT("cpus", "%s", place_list(&p->place, (int)i, cpus, sizeof cpus));
-	for (size_t j = 0; j < node->n_nics; j++) {
-		const struct topo_nic *nic = &node->nics[j];
-		char mac[ETHER_MAC_STR];
-
-		OPT("nic", "socket=%s/%s.%zu.vhost,mac=%s,queues=%u,mtu=%u", p->dir, node->name, j,
-			ether_mac_str(nic->mac, mac), nic->queues, t->networks[nic->network].mtu);
-	}
-	free(guest);
-}
-
-static void add_process(
-	struct plan *p, const struct topology *t, size_t i, const struct paths *paths)
-{
-	const struct topo_node *node = &t->nodes[i];
-	struct step *s = plan_add(p, STEP_PROCESS);
-	struct strs *a = &s->args;
-	char cpu[16];
-
-	s->name = lab_strdup(node->name);
-	s->socket = lab_asprintf("%s/%s.sock", p->dir, node->name);
-	s->log = lab_asprintf("%s/%s.log", p->dir, node->name);
-	strs_add(a, "%s", paths->traffic);
-	OPT("name", "%s", node->name);
-	OPT("control", "%s", s->socket);
-	OPT("agent", "%s/%s.agent", p->dir, node->name);
-	OPT("tsc-hz", "%s", PLAN_TSC_HZ);
-	OPT("memory", "%" PRIu64, node->memory >> 20);
-	OPT("queue-size", "%d", PROCESS_RING);
-	OPT("cpu", "%s", place_list(&p->place, (int)i, cpu, sizeof cpu));
-	for (size_t j = 0; j < node->n_nics; j++) {
-		const struct topo_nic *nic = &node->nics[j];
-		char mac[ETHER_MAC_STR];
-
-		OPT("port", "%s/%s.%zu.vhost,mac=%s,mtu=%u,ring=%s,mergeable=%s", p->dir,
-			node->name, j, ether_mac_str(nic->mac, mac), t->networks[nic->network].mtu,
-			nic->packed ? "packed" : "split", nic->mergeable ? "on" : "off");
-	}
-}
-
-/* How the node is known to be there; the NICs that it drives for sure, to *links. */
-static void add_guest(struct plan *p, const struct topo_node *node, struct strs *links)
-{
-	struct step *s = plan_add(p, STEP_GUEST);
-
-	s->name = lab_strdup(node->name);
-	if (node->kind == TOPO_VM && strcmp(node->guest, "probe") != 0)
-		return;
-	s->socket = lab_asprintf("%s/%s.agent", p->dir, node->name);
-	for (size_t j = 0; j < node->n_nics; j++)
-		if (!node->nics[j].policy.admin)
-			strs_add(links, "%s.%zu", node->name, j);
-}
-
-static void add_nodes(struct plan *p, const struct topology *t, const struct paths *paths)
-{
-	struct strs links = { 0 };
-
-	for (size_t i = 0; i < t->n_nodes; i++) {
-		if (t->nodes[i].kind == TOPO_VM)
-			add_vm(p, t, i, paths);
-		else if (t->nodes[i].kind == TOPO_PROCESS)
-			add_process(p, t, i, paths);
-	}
-	for (size_t i = 0; i < t->n_nodes; i++) {
-		if (t->nodes[i].kind != TOPO_EXTERNAL)
-			add_guest(p, &t->nodes[i], &links);
-	}
-	if (links.n)
-		plan_add(p, STEP_LINKS)->args = links;
-}
-
 int plan_make(const struct topology *t, const struct host *h, const struct paths *paths,
 	struct plan *p, struct err *e)
 {
@@ -287,7 +185,7 @@ int plan_make_beside(const struct topology *t, const struct host *h, const struc
 	add_switch(p, t, paths);
 	add_networks(p, t);
 	add_ports(p, t);
-	add_nodes(p, t, paths);
+	plan_add_nodes(p, t, h, paths);
 	return 0;
 }
 
@@ -348,9 +246,27 @@ const char *step_option(const struct step *s, const char *name)
 	return "";
 }
 
-static const char *cpus_word(const char *list)
+bool step_is_helper(const struct step *s)
 {
-	return strchr(list, ',') ? "CPUs" : "CPU";
+	return s->kind == STEP_IMAGE || step_is_server(s);
+}
+
+bool step_is_server(const struct step *s)
+{
+	return s->kind == STEP_DISKS || s->kind == STEP_SHARE;
+}
+
+bool step_is_process(const struct step *s)
+{
+	return s->kind == STEP_SWITCH || step_is_node(s) || step_is_server(s);
+}
+
+bool step_helps(const struct step *s, const char *node)
+{
+	size_t n = strlen(node);
+
+	return step_is_helper(s) && strncmp(s->name, node, n) == 0 &&
+		(!s->name[n] || s->name[n] == '.');
 }
 
 bool step_is_node(const struct step *s)
@@ -363,117 +279,4 @@ struct step *plan_node(const struct plan *p, const char *name)
 	struct step *vm = plan_find(p, STEP_VM, name);
 
 	return vm ? vm : plan_find(p, STEP_PROCESS, name);
-}
-
-char *step_describe_short(const struct step *s, char *out, size_t size)
-{
-	const char *what = s->kind == STEP_VM ? "VM"
-		: s->kind == STEP_SWITCH      ? "the switch"
-					      : step_kind_name(s->kind);
-
-	snprintf(out, size, "%s%s%s", what, s->name ? " " : "", s->name ? s->name : "");
-	return out;
-}
-
-static void describe_configure(const struct step *s, char *out, size_t size)
-{
-	size_t networks = json_object_size(json_object_get(s->policy, "networks"));
-	size_t ports = json_object_size(json_object_get(s->policy, "ports"));
-	const char *name = json_object_iter_key(
-		json_object_iter(json_object_get(s->policy, ports ? "ports" : "networks")));
-
-	if (networks + ports == 1)
-		snprintf(out, size, "%s %s", ports ? "port" : "network", name);
-	else if (!networks)
-		snprintf(out, size, "%zu ports, at once", ports);
-	else
-		snprintf(out, size, "%zu port%s, %zu network%s, at once", ports,
-			ports == 1 ? "" : "s", networks, networks == 1 ? "" : "s");
-}
-
-char *step_describe(const struct step *s, char *out, size_t size)
-{
-	const char *cpus = step_option(s, "--cpus");
-	char policy[256];
-
-	switch (s->kind) {
-	case STEP_FOLDER:
-		snprintf(out, size, "run folder %s, locked", s->path);
-		break;
-	case STEP_HUGEPAGES:
-		snprintf(out, size, "%" PRIu64 " hugepages of 2 MiB free", s->pages);
-		break;
-	case STEP_SWITCH:
-		snprintf(out, size, "switch, %s on %s %s", strchr(cpus, ',') ? "workers" : "worker",
-			cpus_word(cpus), cpus);
-		break;
-	case STEP_NETWORK:
-		snprintf(out, size, "network %s, MTU %" PRIu64, s->name, s->mtu);
-		break;
-	case STEP_PORT:
-		policy_brief(s->policy, policy, sizeof policy);
-		snprintf(out, size, "port %s on %s%s%s%s%s%s%s%s%s", s->name, s->network,
-			s->leads_to ? ", " : "", s->leads_to ? s->leads_to : "",
-			s->leads_to ? " " : "", s->leads_to ? s->device : "", policy[0] ? ", " : "",
-			policy, s->external ? ", for a client at " : "",
-			s->external ? s->socket : "");
-		break;
-	case STEP_VM:
-		snprintf(out, size, "VM %s, %s, %s %s", s->name, step_option(s, "--memory"),
-			cpus_word(cpus), cpus);
-		break;
-	case STEP_PROCESS:
-		snprintf(out, size, "process %s, CPU %s", s->name, step_option(s, "--cpu"));
-		break;
-	case STEP_CONFIGURE:
-		describe_configure(s, out, size);
-		break;
-	case STEP_GUEST:
-		snprintf(out, size, "%s %s", s->name, s->socket ? "answers" : "runs");
-		break;
-	case STEP_LINKS:
-		snprintf(out, size, "%zu link%s up", s->args.n, s->args.n == 1 ? "" : "s");
-		break;
-	case STEP_KIND_N:
-		break;
-	}
-	return out;
-}
-
-char *step_describe_undo(const struct step *s, char *out, size_t size)
-{
-	out[0] = '\0';
-	switch (s->kind) {
-	case STEP_FOLDER:
-		snprintf(out, size, "run folder removed, with the files that we made");
-		break;
-	case STEP_HUGEPAGES:
-		if (s->state == STEP_PLANNED)
-			snprintf(out, size, "number of hugepages put back");
-		else if (s->pages_raised)
-			snprintf(out, size, "number of hugepages put back (%" PRIu64 " fewer)",
-				s->pages_raised);
-		break;
-	case STEP_SWITCH:
-		snprintf(out, size, "switch stopped");
-		break;
-	case STEP_NETWORK:
-		snprintf(out, size, "network %s deleted", s->name);
-		break;
-	case STEP_PORT:
-		snprintf(out, size, "port %s deleted", s->name);
-		break;
-	case STEP_VM:
-		snprintf(out, size, "VM %s stopped", s->name);
-		break;
-	case STEP_PROCESS:
-		snprintf(out, size, "process %s stopped", s->name);
-		break;
-	case STEP_CONFIGURE:
-	case STEP_GUEST:
-	case STEP_LINKS:
-	case STEP_KIND_N:
-		break;
-	}
-	return out;
 }

@@ -28,6 +28,9 @@
 	X(NETWORK, "network")                                                                      \
 	X(PORT, "port")                                                                            \
 	X(PROCESS, "process")     /* a node of kind process; else as a VM */                       \
+	X(IMAGE, "image")         /* a Linux guest's initramfs: a file */                          \
+	X(DISKS, "disks")         /* qemu-storage-daemon for a VM's disks that aren't raw */       \
+	X(SHARE, "share")         /* virtiofsd for one folder that a VM is shown */                \
 	X(CONFIGURE, "configure") /* of what is there: only while `up` changes a lab */            \
 	X(VM, "vm")               /* the process only: all are started before any is waited for */ \
 	X(GUEST, "guest")         /* until its agent answers, or if it has none the VMM does */    \
@@ -50,23 +53,27 @@ enum step_state {
 struct step {
 	enum step_kind kind;
 	enum step_state state;
-	char *name;        /* network; port: "a.0"; vm, guest: node */
-	char *network;     /* port */
+	char *name;        /* network; port: "a.0"; image, disks, vm, guest: node; share: "a.fs0" */
+	char *network;     /* port; share: the folder */
 	char *mac;         /* port; NULL: a host port */
-	char *socket;      /* switch, vm: control; port: vhost-user; guest: agent, NULL if none */
+	char *socket;      /* switch, vm: control; port, share: vhost-user; guest: agent, NULL if
+	                    * none; disks: the file that says that it is ready */
 	char *leads_to;    /* port: "tap", "pci", "vdev" of a host port; NULL: vhost-user */
 	char *device;      /* port: which one of that kind */
-	json_t *policy;    /* port: the policy keys of port_add; NULL: none; configure: request */
+	json_t *policy;    /* port: the policy keys of port_add; NULL: none; configure: request;
+	                    * image: what it is made of */
 	json_t *back;      /* configure: the request that undoes it */
-	char *log;         /* switch, vm */
-	char *path;        /* folder: its path; hugepages: the file that was changed (result) */
-	struct strs args;  /* switch, vm: argv; links: ports that must come up */
+	char *log;         /* switch, vm, disks, share */
+	char *path;        /* folder: its path; hugepages: the file that was changed (result);
+	                    * image: the file; share: the folder's read-only twin, or NULL */
+	struct strs args;  /* switch, vm, disks, share: argv; links: ports that must come up */
 	uint64_t mtu;      /* network */
 	uint64_t ageing_s; /* network */
 	uint64_t queues;   /* port: queue pairs */
 	uint64_t pages;    /* hugepages: how many must be free */
 	bool external;     /* port: the client is not ours */
 	bool unmergeable;  /* port: MRG_RXBUF is not offered */
+	bool slow;         /* guest: it boots for seconds */
 	/* results */
 	uint64_t pages_raised; /* hugepages: by how many the host's number was raised */
 	struct proc_id proc;   /* switch, vm; pid 0: not started */
@@ -109,6 +116,19 @@ void lab_mark_taken(struct host *h, const char *except);
 
 /* The first step of that kind and name (NULL: any name), or NULL. */
 struct step *plan_find(const struct plan *p, enum step_kind kind, const char *name);
+
+/* A step that is a process; one that serves a VM; that and the image; whether it is that node's. */
+bool step_is_process(const struct step *s);
+bool step_is_server(const struct step *s);
+bool step_is_helper(const struct step *s);
+bool step_helps(const struct step *s, const char *node);
+
+/* A path of the topology file: relative to the folder that this lies in. malloc'd. */
+char *plan_path(const struct plan *p, const char *given);
+
+/* The steps of all nodes (plan_node.c); for plan_make only. */
+void plan_add_nodes(
+	struct plan *p, const struct topology *t, const struct host *h, const struct paths *paths);
 
 /* A step that is a node's process, VM or not; the node's of that name, or NULL. */
 bool step_is_node(const struct step *s);

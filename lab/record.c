@@ -32,6 +32,7 @@ static const struct field {
 	{ "queues", F_NUMBER, offsetof(struct step, queues) },
 	{ "external", F_BOOL, offsetof(struct step, external) },
 	{ "unmergeable", F_BOOL, offsetof(struct step, unmergeable) },
+	{ "slow", F_BOOL, offsetof(struct step, slow) },
 	{ "leads_to", F_TEXT, offsetof(struct step, leads_to) },
 	{ "device", F_TEXT, offsetof(struct step, device) },
 	{ "policy", F_OBJECT, offsetof(struct step, policy) },
@@ -187,6 +188,12 @@ static bool step_is_whole(const struct step *s)
 	case STEP_VM:
 	case STEP_PROCESS:
 		return s->name && s->socket && s->log && s->args.n;
+	case STEP_IMAGE:
+		return s->name && s->path && s->policy;
+	case STEP_DISKS:
+		return s->name && s->socket && s->log && s->args.n;
+	case STEP_SHARE:
+		return s->name && s->socket && s->log && s->args.n && s->network;
 	case STEP_GUEST:
 		return s->name;
 	case STEP_HUGEPAGES:

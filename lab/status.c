@@ -180,10 +180,88 @@ static json_t *nics_status(const struct plan *p, const char *node, const json_t 
 	return a;
 }
 
-static json_t *node_status(const struct plan *p, const struct step *s)
+/* Who serves the node: each a process, and what for. */
+static json_t *helpers_status(const struct plan *p, const char *node)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < p->n_steps; i++) {
+		const struct step *s = &p->steps[i];
+		json_t *j;
+
+		if (!step_is_server(s) || !step_helps(s, node))
+			continue;
+		j = process_status(s);
+		json_object_set_new(j, "name", json_string(s->name));
+		json_object_set_new(j, "kind", json_string(step_kind_name(s->kind)));
+		json_object_set_new(j, "folder", text_or_null(s->network));
+		json_array_append_new(a, j);
+	}
+	return a;
+}
+
+static json_t *disks_status(const struct topo_node *n)
+{
+	static const char *const formats[] = { "raw", "qcow2", "vmdk", "vhd" };
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n->n_disks; i++)
+		json_array_append_new(a,
+			json_pack("{s:s, s:s, s:b, s:o}", "file", n->disks[i].file, "format",
+				formats[n->disks[i].format], "readonly", n->disks[i].readonly,
+				"serial", text_or_null(n->disks[i].serial)));
+	return a;
+}
+
+static json_t *shares_status(const struct topo_node *n)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n->n_shares; i++)
+		json_array_append_new(a,
+			json_pack("{s:s, s:s, s:b}", "tag", n->shares[i].tag, "path",
+				n->shares[i].path, "readonly", n->shares[i].readonly));
+	return a;
+}
+
+/* "answers", "in use" (its channel, by another client) or "silent"; what it tells goes to *hello. */
+static const char *agent_state(const struct plan *p, const char *node, json_t **hello)
+{
+	const struct step *s = plan_find(p, STEP_GUEST, node);
+	struct err e = { 0 };
+	struct rpc *r = s && s->socket ? rpc_connect(s->socket, ASK_MS, &e) : NULL;
+
+	*hello = r ? rpc_call(r, "hello", NULL, ASK_MS, &e) : NULL;
+	rpc_close(r);
+	return *hello ? "answers" : e.code == -EBUSY || e.code == -EPIPE ? "in use" : "silent";
+}
+
+/* What is a VM's alone: its guest, and what serves it. */
+static void add_guest(json_t *j, const struct plan *p, const struct topo_node *n, bool up)
+{
+	static const char *const roots[] = { "none", "host", "disk" };
+	bool is_linux = n->guest_kind == TOPO_GUEST_LINUX;
+	const char *agent = NULL;
+	json_t *hello = NULL;
+
+	/* The traffic engine's agent is left to whoever measures. */
+	if (is_linux && up)
+		agent = agent_state(p, n->name, &hello);
+	json_object_set_new(j, "guest", json_string(n->guest));
+	json_object_set_new(j, "root", is_linux ? json_string(roots[n->root]) : json_null());
+	json_object_set_new(j, "agent", text_or_null(agent));
+	copy(j, hello, "kernel");
+	copy(j, hello, "problems");
+	json_object_set_new(j, "disks", disks_status(n));
+	json_object_set_new(j, "shares", shares_status(n));
+	json_object_set_new(j, "helpers", helpers_status(p, n->name));
+	json_decref(hello);
+}
+
+static json_t *node_status(const struct plan *p, const struct step *s, const struct topo_node *node)
 {
 	static const char *const keys[] = { "memory_bytes", "huge", "vcpus", "exits", "resets",
-		"uptime_s" };
+		"panics", "uptime_s" };
 	json_t *j = process_status(s), *info = NULL;
 	const char *state;
 	char why[1200];
@@ -203,6 +281,8 @@ static json_t *node_status(const struct plan *p, const struct step *s)
 	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
 		copy(j, info, keys[i]);
 	json_object_set_new(j, "nics", nics_status(p, s->name, info));
+	if (s->kind == STEP_VM)
+		add_guest(j, p, node, runs(j));
 	json_decref(info);
 	return j;
 }
@@ -216,7 +296,7 @@ static json_t *nodes_status(const struct lab *l)
 		const struct step *s = plan_node(l->plan, n->name);
 
 		if (s)
-			json_array_append_new(a, node_status(l->plan, s));
+			json_array_append_new(a, node_status(l->plan, s, n));
 		else
 			json_array_append_new(a,
 				json_pack("{s:s, s:s, s:s, s:n, s:o}", "name", n->name, "kind",
@@ -231,11 +311,9 @@ static const char *lab_state(const struct plan *p, struct strs *dead)
 {
 	for (size_t i = 0; i < p->n_steps; i++) {
 		const struct step *s = &p->steps[i];
-		char who[TOPO_NAME_MAX + 16];
+		char who[TOPO_NAME_MAX + 32];
 
-		if (s->kind == STEP_SWITCH && !proc_is_alive(s->proc))
-			strs_add(dead, "the switch");
-		else if (step_is_node(s) && !proc_is_alive(s->proc))
+		if (step_is_process(s) && !proc_is_alive(s->proc))
 			strs_add(dead, "%s", step_describe_short(s, who, sizeof who));
 	}
 	return !p->up_since_s ? "half made" : dead->n ? "degraded" : "up";

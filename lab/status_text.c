@@ -309,6 +309,47 @@ static void print_nic_notes(const json_t *node, FILE *out)
 	}
 }
 
+/* "VM a: Linux 6.1.0-18-amd64, root host; disk raw.img; shares srv" and what is wrong with it. */
+static void print_guest_notes(const json_t *n, FILE *out)
+{
+	static const struct {
+		const char *key, *one, *many, *name;
+	} lists[] = { { "disks", "disk", "disks", "file" },
+		{ "shares", "share", "shares", "tag" } };
+	const json_t *p, *v;
+	bool is_linux = strcmp(str(n, "guest"), "linux") == 0;
+	char agent[64] = "";
+	size_t i;
+
+	if (is_linux && strcmp(str(n, "agent"), "answers") != 0)
+		snprintf(agent, sizeof agent, ", agent %s",
+			strcmp(str(n, "agent"), "-") == 0 ? "not there" : str(n, "agent"));
+	if (is_linux)
+		fprintf(out, "VM %s: Linux %s, root %s%s", str(n, "name"), str(n, "kernel"),
+			str(n, "root"), agent);
+	for (size_t k = 0; is_linux && k < 2; k++) {
+		const json_t *list = json_object_get(n, lists[k].key);
+
+		json_array_foreach (list, i, v)
+			fprintf(out, "%s%s %s", i ? "," : "; ",
+				i                                   ? ""
+					: json_array_size(list) > 1 ? lists[k].many
+								    : lists[k].one,
+				str(v, lists[k].name));
+	}
+	if (is_linux)
+		fputc('\n', out);
+	json_array_foreach (json_object_get(n, "problems"), i, p)
+		fprintf(out, "VM %s: its guest says: %s\n", str(n, "name"), json_string_value(p));
+	if (num(n, "panics") > 0)
+		fprintf(out, "VM %s: its guest panicked (lanyard logs LAB/%s.console shows it)\n",
+			str(n, "name"), str(n, "name"));
+	json_array_foreach (json_object_get(n, "helpers"), i, p)
+		print_process_note(
+			strcmp(str(p, "kind"), "share") == 0 ? "share " : "storage daemon of ",
+			str(p, "name"), p, out);
+}
+
 static void print_notes(const json_t *doc, FILE *out)
 {
 	const json_t *n, *w, *sw = json_object_get(doc, "switch");
@@ -318,6 +359,7 @@ static void print_notes(const json_t *doc, FILE *out)
 	json_array_foreach (json_object_get(doc, "nodes"), i, n) {
 		print_process_note(strcmp(str(n, "kind"), "process") == 0 ? "process " : "VM ",
 			str(n, "name"), n, out);
+		print_guest_notes(n, out);
 		print_nic_notes(n, out);
 	}
 	print_port_notes(doc, out);

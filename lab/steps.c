@@ -17,13 +17,9 @@
 #include "base/fd.h"
 #include "lab/daemon.h"
 #include "lab/host.h"
+#include "lab/steps_own.h"
 
 #define READY_MS 20000 /* from a daemon's start to its first answer */
-#define GUEST_MS 20000 /* to the agent's first answer: 0.1 s as a rule */
-#define LINKS_MS 10000
-#define CALL_MS  5000
-#define TRY_MS   500 /* one try */
-#define PAUSE_MS 2   /* between tries */
 
 /* --- the run folder --- */
 
@@ -50,6 +46,16 @@ struct sweep {
 	struct err *e;
 };
 
+/* How the daemon with that control socket is asked to end; NULL: by a signal. */
+static const char *stop_method(const char *name)
+{
+	const char *end = strrchr(name, '.');
+
+	if (!end || strcmp(end, ".sock") != 0)
+		return NULL;
+	return strcmp(name, "switch.sock") == 0 ? "shutdown" : "stop";
+}
+
 static void sweep_one(struct proc_id id, const char *control, void *arg)
 {
 	const char *name = strrchr(control, '/') + 1, *forced;
@@ -59,8 +65,7 @@ static void sweep_one(struct proc_id id, const char *control, void *arg)
 
 	snprintf(text, sizeof text, "process %d (%s) stopped", (int)id.pid, name);
 	progress_begin(w->c->progress, text);
-	r = daemon_stop(
-		id, control, strcmp(name, "switch.sock") == 0 ? "shutdown" : "stop", &forced, w->e);
+	r = daemon_stop(id, control, stop_method(name), &forced, w->e);
 	progress_end(w->c->progress, r ? PROGRESS_FAILED : PROGRESS_UNDONE, text);
 	if (r)
 		w->failed = r;
@@ -193,25 +198,25 @@ static int hugepages_undo(struct carry *c, struct step *s, struct err *e)
 
 /* --- the switch --- */
 
-static struct rpc *switch_rpc(struct carry *c, struct err *e)
+struct rpc *steps_switch_rpc(struct carry *c, struct err *e)
 {
 	struct step *s = plan_find(c->plan, STEP_SWITCH, NULL);
 
 	if (!c->sw && !c->sw_silent && s)
-		c->sw = rpc_connect(s->socket, CALL_MS, e);
+		c->sw = rpc_connect(s->socket, STEPS_CALL_MS, e);
 	return c->sw;
 }
 
 static int switch_call(struct carry *c, const char *method, json_t *params, struct err *e)
 {
-	struct rpc *r = switch_rpc(c, e);
+	struct rpc *r = steps_switch_rpc(c, e);
 	json_t *reply;
 
 	if (!r) {
 		json_decref(params);
 		return e ? e->code : -ECONNREFUSED;
 	}
-	reply = rpc_call(r, method, params, CALL_MS, e);
+	reply = rpc_call(r, method, params, STEPS_CALL_MS, e);
 	json_decref(reply);
 	return reply ? 0 : e->code;
 }
@@ -224,20 +229,20 @@ static void switch_forget(struct carry *c)
 }
 
 /* Until `info` on the control socket gets an answer from that very process, which is returned. */
-static json_t *wait_info(struct carry *c, const struct step *s, const char *who, struct err *e)
+json_t *steps_wait_info(struct carry *c, const struct step *s, const char *who, struct err *e)
 {
 	uint64_t deadline = clock_now_ns() + READY_MS * NS_PER_MS;
 
 	for (;;) {
-		struct rpc *r = rpc_connect(s->socket, TRY_MS, NULL);
-		json_t *info = r ? rpc_call(r, "info", NULL, TRY_MS, NULL) : NULL;
+		struct rpc *r = rpc_connect(s->socket, STEPS_TRY_MS, NULL);
+		json_t *info = r ? rpc_call(r, "info", NULL, STEPS_TRY_MS, NULL) : NULL;
 
 		rpc_close(r);
 		/* Another's answer: ours is about to say that its socket is taken. */
 		if (json_integer_value(json_object_get(info, "pid")) == s->proc.pid)
 			return info;
 		json_decref(info);
-		if (carry_pause(c, PAUSE_MS, e))
+		if (carry_pause(c, STEPS_PAUSE_MS, e))
 			return NULL;
 		if (clock_now_ns() > deadline) {
 			err_set(e, -ETIMEDOUT, "%s does not answer on %s after %d s", who,
@@ -247,7 +252,7 @@ static json_t *wait_info(struct carry *c, const struct step *s, const char *who,
 	}
 }
 
-static int start(struct carry *c, struct step *s, char *const *argv, struct err *e)
+int steps_start(struct carry *c, struct step *s, char *const *argv, struct err *e)
 {
 	int r;
 
@@ -263,10 +268,10 @@ static int switch_run(struct carry *c, struct step *s, struct err *e)
 
 	switch_forget(c);
 	c->sw_silent = false;
-	r = start(c, s, s->args.v, e);
+	r = steps_start(c, s, s->args.v, e);
 	if (r)
 		return r;
-	info = wait_info(c, s, "the switch", e);
+	info = steps_wait_info(c, s, "the switch", e);
 	if (!info)
 		return e->code;
 	c->tsc_hz = json_integer_value(json_object_get(info, "tsc_hz"));
@@ -274,7 +279,7 @@ static int switch_run(struct carry *c, struct step *s, struct err *e)
 	return 0;
 }
 
-static int stop(struct carry *c, struct step *s, const char *method, const char *who, struct err *e)
+int steps_stop(struct carry *c, struct step *s, const char *method, const char *who, struct err *e)
 {
 	const char *forced;
 	int r;
@@ -294,7 +299,7 @@ static int stop(struct carry *c, struct step *s, const char *method, const char 
 static int switch_undo(struct carry *c, struct step *s, struct err *e)
 {
 	switch_forget(c);
-	return stop(c, s, "shutdown", "the switch", e);
+	return steps_stop(c, s, "shutdown", "the switch", e);
 }
 
 /* --- networks and ports --- */
@@ -368,153 +373,6 @@ static int port_undo(struct carry *c, struct step *s, struct err *e)
 	return 0;
 }
 
-/* --- VMs --- */
-
-/* The argument with PLAN_TSC_HZ replaced, malloc'd. */
-static char *fill_tsc_hz(const char *arg, int64_t tsc_hz)
-{
-	const char *at = strstr(arg, PLAN_TSC_HZ);
-
-	if (!at)
-		return lab_strdup(arg);
-	return lab_asprintf(
-		"%.*s%" PRId64 "%s", (int)(at - arg), arg, tsc_hz, at + strlen(PLAN_TSC_HZ));
-}
-
-static int ask_tsc_hz(struct carry *c, struct err *e)
-{
-	const struct step *sw = plan_find(c->plan, STEP_SWITCH, NULL);
-	json_t *info;
-
-	if (c->tsc_hz)
-		return 0;
-	info = wait_info(c, sw, "the switch", e);
-	if (!info)
-		return e->code;
-	c->tsc_hz = json_integer_value(json_object_get(info, "tsc_hz"));
-	json_decref(info);
-	return 0;
-}
-
-static int vm_run(struct carry *c, struct step *s, struct err *e)
-{
-	struct strs argv = { 0 };
-	int r = ask_tsc_hz(c, e);
-
-	if (r)
-		return r;
-	for (size_t i = 0; i < s->args.n; i++) {
-		char *arg = fill_tsc_hz(s->args.v[i], c->tsc_hz);
-
-		strs_add(&argv, "%s", arg);
-		free(arg);
-	}
-	r = start(c, s, argv.v, e);
-	strs_free(&argv);
-	return r;
-}
-
-static int vm_undo(struct carry *c, struct step *s, struct err *e)
-{
-	static const char *const ends[] = { "agent", "console" };
-	char who[TOPO_NAME_MAX + 16];
-	size_t base = strlen(s->socket) - strlen(".sock");
-	int r;
-
-	step_describe_short(s, who, sizeof who);
-	r = stop(c, s, "stop", who, e);
-	for (size_t i = 0; !r && i < 2; i++) {
-		char *path = lab_asprintf("%.*s.%s", (int)base, s->socket, ends[i]);
-
-		fd_unix_clear_stale(path, NULL);
-		free(path);
-	}
-	return r;
-}
-
-/* --- guests and links --- */
-
-static int guest_run(struct carry *c, struct step *s, struct err *e)
-{
-	const struct step *vm = plan_node(c->plan, s->name);
-	uint64_t deadline = clock_now_ns() + GUEST_MS * NS_PER_MS;
-	char who[TOPO_NAME_MAX + 16];
-	json_t *info;
-
-	step_describe_short(vm, who, sizeof who);
-	if (!s->socket) {
-		info = wait_info(c, vm, who, e);
-		json_decref(info);
-		return info ? 0 : e->code;
-	}
-	for (;;) {
-		struct rpc *r = rpc_connect(s->socket, TRY_MS, NULL);
-		json_t *hello = r ? rpc_call(r, "hello", NULL, TRY_MS, NULL) : NULL;
-
-		rpc_close(r);
-		json_decref(hello);
-		if (hello)
-			return 0;
-		if (carry_pause(c, PAUSE_MS, e))
-			return e->code;
-		if (clock_now_ns() > deadline)
-			return err_set(e, -ETIMEDOUT,
-				"the agent of %s does not answer on %s after "
-				"%d s",
-				s->name, s->socket, GUEST_MS / 1000);
-	}
-}
-
-/* The name of the first port in s->args whose state isn't "up", or NULL; *e on failure. */
-static const char *first_down(struct carry *c, const struct step *s, struct err *e)
-{
-	struct rpc *r = switch_rpc(c, e);
-	json_t *stats = r ? rpc_call(r, "stats", NULL, CALL_MS, e) : NULL;
-	const char *down = NULL;
-	const json_t *port;
-	size_t i;
-
-	for (size_t k = 0; stats && k < s->args.n && !down; k++) {
-		const char *state = NULL;
-
-		json_array_foreach (json_object_get(stats, "ports"), i, port) {
-			const char *name = json_string_value(json_object_get(port, "name"));
-
-			if (name && strcmp(name, s->args.v[k]) == 0)
-				state = json_string_value(json_object_get(port, "state"));
-		}
-		if (!state || strcmp(state, "up") != 0)
-			down = s->args.v[k];
-	}
-	json_decref(stats);
-	return down;
-}
-
-static int links_run(struct carry *c, struct step *s, struct err *e)
-{
-	uint64_t deadline = clock_now_ns() + LINKS_MS * NS_PER_MS;
-
-	for (;;) {
-		struct err why = { 0 };
-		const char *down = first_down(c, s, &why);
-		int r;
-
-		if (!down && !why.code)
-			return 0;
-		r = carry_pause(c, PAUSE_MS, e);
-		if (r)
-			return r;
-		if (why.code) {
-			if (e)
-				*e = why;
-			return why.code;
-		}
-		if (clock_now_ns() > deadline)
-			return err_set(e, -ETIMEDOUT, "the link of %s is not up after %d s", down,
-				LINKS_MS / 1000);
-	}
-}
-
 static int nothing_undo(struct carry *c, struct step *s, struct err *e)
 {
 	return 0;
@@ -526,9 +384,12 @@ const struct step_ops steps_ops[STEP_KIND_N] = {
 	[STEP_SWITCH] = { switch_run, switch_undo },
 	[STEP_NETWORK] = { network_run, network_undo },
 	[STEP_PORT] = { port_run, port_undo },
-	[STEP_VM] = { vm_run, vm_undo },
-	[STEP_PROCESS] = { vm_run, vm_undo },
+	[STEP_IMAGE] = { steps_image_run, steps_image_undo },
+	[STEP_DISKS] = { steps_server_run, steps_server_undo },
+	[STEP_SHARE] = { steps_server_run, steps_server_undo },
+	[STEP_VM] = { steps_vm_run, steps_vm_undo },
+	[STEP_PROCESS] = { steps_vm_run, steps_vm_undo },
 	[STEP_CONFIGURE] = { configure_run, nothing_undo },
-	[STEP_GUEST] = { guest_run, nothing_undo },
-	[STEP_LINKS] = { links_run, nothing_undo },
+	[STEP_GUEST] = { steps_guest_run, nothing_undo },
+	[STEP_LINKS] = { steps_links_run, nothing_undo },
 };

@@ -109,6 +109,28 @@ static bool repair_process(struct session *s, struct step *st)
 	return true;
 }
 
+static bool lives(const struct step *s)
+{
+	return s->state == STEP_PLANNED || proc_is_alive(s->proc);
+}
+
+/* A VM and those that show it folders live and die together: what is left of them is ended. */
+static void end_broken(struct session *s, struct plan *p, const struct step *vm)
+{
+	bool broken = !lives(vm);
+
+	for (size_t i = 0; i < p->n_steps; i++)
+		if (p->steps[i].kind == STEP_SHARE && step_helps(&p->steps[i], vm->name))
+			broken |= !lives(&p->steps[i]);
+	for (size_t i = p->n_steps; broken && i-- > 0;) {
+		struct step *st = &p->steps[i];
+
+		if ((st == vm || (st->kind == STEP_SHARE && step_helps(st, vm->name))) &&
+			st->state != STEP_PLANNED && lives(st))
+			carry_undo_one(&s->carry, st, NULL, NULL);
+	}
+}
+
 /*
  * Makes PLANNED again what has died, what lived in it, and what has to be looked at again; the
  * number of steps to run. The agent of a guest that lives is left alone: it has one client at a
@@ -119,6 +141,9 @@ static size_t plan_repair(struct session *s, struct plan *p)
 	bool switch_died = false;
 	size_t n = 0;
 
+	for (size_t i = 0; i < p->n_steps; i++)
+		if (p->steps[i].kind == STEP_VM)
+			end_broken(s, p, &p->steps[i]);
 	for (size_t i = 0; i < p->n_steps; i++) {
 		struct step *st = &p->steps[i];
 		const struct step *vm;
@@ -134,7 +159,13 @@ static size_t plan_repair(struct session *s, struct plan *p)
 			repair_process(s, st);
 			break;
 		case STEP_VM:
+		case STEP_DISKS:
+		case STEP_SHARE:
 			repair_process(s, st);
+			break;
+		case STEP_IMAGE:
+			if (st->state == STEP_BEGUN)
+				st->state = STEP_PLANNED;
 			break;
 		case STEP_NETWORK:
 		case STEP_PORT:

@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "guest/linux/agent.h"
-#include "guest/linux/base64.h"
+#include "base/base64.h"
 #include "guest/linux/nics.h"
 
 #define WAIT_MS_MAX 1000

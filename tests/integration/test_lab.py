@@ -487,7 +487,7 @@ class Commands(LabCase):
             self.assertIn(sentence, self.lanyard("up", path, status=status).stderr)
             self.expect_nothing()
         expect({"guest": "./none.elf"}, "can't be read: No such file or directory")
-        expect({"guest": "./pair.json"}, "is not an ELF file")
+        expect({"guest": "./pair.json"}, "is neither an ELF file")
         expect({"guest": shutil.which("true")}, "without a PVH entry note")
         expect({"memory": "900G"}, 'node "a" asks for 900G, but this host has ')
         expect({"cpus": "999"}, "a/vcpu0 is to run on CPU 999, but the CPUs that may be used")

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stand-ins for lanyard-switch and lanyard-vmm that speak docs/control.md and can be told to fail.
+"""Stand-ins for lanyard-switch and lanyard-vmm that speak docs/control.md and can be told to fail;
+and for virtiofsd and qemu-storage-daemon, which only listen. The agent of a VM that has an
+initramfs is a Linux guest's: it runs commands, on this host.
 
-    python3 fake_daemons.py install FOLDER     makes FOLDER/lanyard-switch and FOLDER/lanyard-vmm
+    python3 fake_daemons.py install FOLDER     makes FOLDER/lanyard-switch and the others
     LANYARD_SWITCH=FOLDER/lanyard-switch LANYARD_VMM=FOLDER/lanyard-vmm lanyard up ...
 
 FAKE_FAIL in their environment, a list with commas of WHO:METHOD=HOW:
@@ -12,18 +14,21 @@ FAKE_FAIL in their environment, a list with commas of WHO:METHOD=HOW:
 FAKE_FAIL_FILE names a file of such rules, which is read anew at each call.
 Every call is appended to FAKE_TRACE, a line each: "switch port_add a.0".
 """
+import base64
 import json
 import os
+import select
 import selectors
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import time
 
 
 def install(folder):
-    for name in ("lanyard-switch", "lanyard-vmm"):
+    for name in ("lanyard-switch", "lanyard-vmm", "virtiofsd", "qemu-storage-daemon"):
         path = os.path.join(folder, name)
         with open(path, "w") as f:
             # argv[0] must be the program's name: `lanyard` knows its daemons by it.
@@ -112,14 +117,28 @@ class Fake:
                 kind, handler = key.data[:2]
                 if kind == "accept":
                     conn, _ = key.fileobj.accept()
+                    if getattr(handler, "alone", False) and not self.admit(conn, handler):
+                        continue
                     self.selector.register(conn, selectors.EVENT_READ, ("data", handler, [b""]))
                     continue
                 got = key.fileobj.recv(65536)
                 if not got:
                     self.selector.unregister(key.fileobj)
                     key.fileobj.close()
+                    self.gone()
                     continue
                 handler(key.fileobj, key.data[2], got)
+
+    def admit(self, conn, handler):
+        """As the agent channel: one client at a time."""
+        if getattr(handler, "client", None) and handler.client.fileno() >= 0:
+            conn.sendall(b'{"jsonrpc": "2.0", "id": null, "error": {"code": -32000, "message": '
+                         b'"the agent channel is taken by another client", "data": '
+                         b'{"class": 1, "errno": 16}}}\n')
+            conn.close()
+            return False
+        handler.client = conn
+        return True
 
     def rpc(self, methods):
         def handler(conn, buf, got):
@@ -136,10 +155,16 @@ class Fake:
                     reply["result"] = methods[name](**params)
                 except Refused as e:
                     reply["error"] = {"code": -32000, "message": str(e), "data": {"class": 1}}
+                except OSError as e:
+                    reply["error"] = {"code": -32000, "message": str(e),
+                                      "data": {"class": 2, "errno": e.errno}}
                 conn.sendall(json.dumps(reply).encode() + b"\n")
                 if self.done:
                     self.end(f"asked by {name}")
         return handler
+
+    def gone(self):
+        """A client has."""
 
     def finish(self):
         self.done = True
@@ -244,13 +269,29 @@ class Vmm(Fake):
         super().__init__(f"vmm/{self.name}", options)
         self.fail("start")
         self.fail("memory", options["memory"][0])
+        self.back_ends()
         self.listen(options["control"][0], self.rpc({
             "info": self.info, "stop": self.finish, "reset": dict}))
-        self.listen(options["agent"][0], self.rpc({"hello": self.hello}))
+        agent = self.rpc({"hello": self.hello, **(Commands(self).methods() if "initrd" in options
+                                                  else {})})
+        agent.alone = True
+        self.listen(options["agent"][0], agent)
         self.listen(options["console"][0], self.echo)
         with open(options["console-log"][0], "w") as f:
             f.write("fake guest\n")
-        log(f"started, kernel command line {options['cmdline'][0]}")
+        log(f"started, kernel command line {options.get('cmdline', [''])[0]}")
+
+    def back_ends(self):
+        """Disks and shares that other programs serve: connected to for as long as we live."""
+        self.connections = []
+        for text in self.options.get("disk", []) + self.options.get("fs", []):
+            given = dict(kv.split("=") for kv in text.split(","))
+            if "socket" in given:
+                sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                sock.connect(given["socket"])
+                self.connections.append(sock)
+            elif not os.path.exists(given["file"]):
+                sys.exit(f"no file {given['file']}")
 
     def echo(self, conn, buf, got):
         conn.sendall(got.upper())
@@ -259,23 +300,131 @@ class Vmm(Fake):
         nics = [dict(kv.split("=") for kv in nic.split(",")) for nic in self.options["nic"]]
         return {"name": "lanyard-vmm", "version": "0", "pid": os.getpid(), "node": self.name,
                 "state": "running", "reason": None, "memory_bytes": 64 << 20, "huge": True,
-                "vcpus": [{"cpu": int(self.options["cpus"][0]), "tid": os.getpid()}],
+                "vcpus": [{"cpu": int(cpu), "tid": os.getpid()}
+                          for cpu in self.options["cpus"][0].split(",")],
                 "exits": {"hlt": 1}, "resets": 0, "uptime_s": time.monotonic() - self.began,
                 "nics": [{"mac": n["mac"], "socket": n["socket"], "mtu": int(n["mtu"]),
                           "link": "up", "connected": True, "reconnects": 0, "features": [],
                           "queues": 1, "needs_reset": False} for n in nics]}
 
     def hello(self):
+        if "initrd" in self.options:
+            return {"guest": "linux", "version": "0", "kernel": "6.1.0-fake", "hostname": self.name,
+                    "problems": []}
         return {"guest": "probe", "version": "0", "tsc": 1, "tsc_hz": 1, "nics": []}
+
+
+class Commands:
+    """exec and its kin of a Linux guest's agent."""
+    def __init__(self, vmm):
+        self.vmm, self.commands = vmm, {}
+
+    def methods(self):
+        return {"exec": self.start, "exec_poll": self.poll, "exec_write": self.write,
+                "exec_kill": self.kill, "stop_guest": self.stop}
+
+    def start(self, argv, env, cwd):
+        proc = subprocess.Popen(argv, env={"PATH": "/usr/bin:/bin", **env}, cwd=cwd,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, start_new_session=True)
+        for pipe in (proc.stdin, proc.stdout, proc.stderr):
+            os.set_blocking(pipe.fileno(), False)
+        self.commands[proc.pid] = proc
+        return {"id": proc.pid}
+
+    def command(self, id):
+        if id not in self.commands:
+            raise Refused(f"no command has the id {id}")
+        return self.commands[id]
+
+    def take(self, pipe):
+        try:
+            return os.read(pipe.fileno(), 20000)
+        except BlockingIOError:
+            return b""
+
+    def poll(self, id, wait_ms=0):
+        proc = self.command(id)
+        select.select([proc.stdout, proc.stderr], [], [], wait_ms / 1000)
+        ended = proc.poll() is not None
+        out, err = self.take(proc.stdout), self.take(proc.stderr)
+        ended &= not out and not err
+        if ended:
+            del self.commands[id]
+        return {"out": base64.b64encode(out).decode(), "err": base64.b64encode(err).decode(),
+                "ended": ended, "status": proc.returncode if ended and proc.returncode >= 0
+                else None, "signal": -proc.returncode if ended and proc.returncode < 0 else None}
+
+    def write(self, id, data, eof=False):
+        proc, data = self.command(id), base64.b64decode(data)
+        try:
+            taken = os.write(proc.stdin.fileno(), data) if data else 0
+        except BlockingIOError:
+            taken = 0
+        if eof and taken == len(data):
+            proc.stdin.close()
+        return {"taken": taken}
+
+    def stop(self, how):
+        return self.vmm.finish()
+
+    def kill(self, id, signal):
+        os.killpg(self.command(id).pid, signal)
+        return {}
+
+
+class BackEnd(Fake):
+    """virtiofsd: ends with its client. qemu-storage-daemon: one socket for each export."""
+    def __init__(self, who, options):
+        super().__init__(who, options)
+        if os.environ.get("FAKE_ARGS"):
+            with open(os.environ["FAKE_ARGS"], "a") as f:
+                f.write(json.dumps(sys.argv) + "\n")
+        self.fail("start")
+        if who == "virtiofsd":
+            self.listen(options["socket-path"], self.ignore)
+        for text in options.get("export", []):
+            self.listen(json.loads(text)["addr"]["path"], self.ignore)
+        if "pidfile" in options:
+            self.listening[options["pidfile"]] = None
+            with open(options["pidfile"], "w") as f:
+                f.write(f"{os.getpid()}\n")
+
+    def ignore(self, conn, buf, got):
+        pass
+
+    def gone(self):
+        if self.who == "virtiofsd":
+            self.end("its client has gone")
+
+
+def back_end(name, argv):
+    options, exports = {}, []
+    for i, arg in enumerate(argv):
+        if arg.startswith("--socket-path="):
+            options["socket-path"] = arg.partition("=")[2]
+        if arg == "--pidfile":
+            options["pidfile"] = argv[i + 1]
+        if arg == "--export":
+            exports.append(argv[i + 1])
+    options["export"] = exports
+    BackEnd("storage" if name == "qemu-storage-daemon" else name, options).run()
 
 
 def main():
     if sys.argv[1] == "install":
         install(sys.argv[2])
         return
-    options, argv = {}, sys.argv[2:]
-    for key, value in zip(argv[::2], argv[1::2]):
-        options.setdefault(key[2:], []).append(value)
+    if not sys.argv[1].startswith("lanyard-"):
+        back_end(sys.argv[1], sys.argv[2:])
+        return
+    options, key = {}, None
+    for arg in sys.argv[2:]:
+        if arg.startswith("--"):
+            key = arg[2:]
+            options.setdefault(key, [])
+        else:
+            options[key].append(arg)
     (Switch if sys.argv[1] == "lanyard-switch" else Vmm)(options).run()
 
 

@@ -133,8 +133,8 @@ static void test_guest_image(void **state)
 	struct image i = good;
 
 	expect_image(&good, sizeof good, NULL);
-	expect_image(&good, 10, "is not an ELF file");
-	expect_image(NULL, 0, "is not an ELF file");
+	expect_image(&good, 10, "is neither an ELF file");
+	expect_image(NULL, 0, "is neither an ELF file");
 	i.eh.e_machine = EM_AARCH64;
 	expect_image(&i, sizeof i, "not one for 64-bit x86");
 	i = good;
@@ -225,7 +225,7 @@ static void test_checks(void **state)
 	expect_host_check(TOPOLOGY(VM("a", "\"guest\": \"none.elf\",")), &h, "/run/x", ERR_REQUEST,
 		"can't be read: No such file");
 	expect_host_check(TOPOLOGY(VM("a", "\"guest\": \"/etc/passwd\",")), &h, "/run/x",
-		ERR_REQUEST, "is not an ELF file");
+		ERR_REQUEST, "is neither an ELF file");
 	expect_host_check(TOPOLOGY(VM("a", "\"guest\": \"/bin/true\",")), &h, "/run/x", ERR_REQUEST,
 		"without a PVH entry note");
 	expect_host_check(

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Base 64 as RFC 4648 has it, with padding. Pure. */
-#ifndef LANYARD_GUEST_LINUX_BASE64_H
-#define LANYARD_GUEST_LINUX_BASE64_H
+#ifndef LANYARD_BASE_BASE64_H
+#define LANYARD_BASE_BASE64_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a VM needs besides itself: the initramfs of a Linux guest, which is a file in the run
+ * folder, and the programs of other projects that serve its disks and folders over vhost-user
+ * (qemu-storage-daemon, virtiofsd). Those speak no JSON-RPC: they are there when their socket is,
+ * and end by SIGTERM; a virtiofsd ends by itself when its VM has gone.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "image/image.h"
+#include "lab/steps_own.h"
+
+#define READY_MS 20000 /* from a server's start to its socket */
+
+/* ---- the initramfs ---- */
+
+static const char *text_of(const json_t *j, const char *key)
+{
+	return json_string_value(json_object_get(j, key));
+}
+
+static int write_image(const struct step *s, const char *modules, struct err *e)
+{
+	const json_t *spec = s->policy, *list = json_object_get(spec, "files"), *f;
+	struct image_file *files = lab_calloc(json_array_size(list) + 1, sizeof *files);
+	char *config = json_dumps(json_object_get(spec, "config"), JSON_COMPACT);
+	struct image_spec image = {
+		.init = text_of(spec, "init"),
+		.config = config,
+		.modules = modules,
+		.root = (enum image_root)json_integer_value(json_object_get(spec, "root")),
+		.disks = json_is_true(json_object_get(spec, "disks")),
+		.shares = json_is_true(json_object_get(spec, "shares")),
+		.files = files,
+	};
+	size_t i;
+	int r;
+
+	json_array_foreach (list, i, f)
+		files[image.n_files++] =
+			(struct image_file){ text_of(f, "from"), text_of(f, "to") };
+	r = image_write(&image, s->path, e);
+	free(files);
+	free(config);
+	return r;
+}
+
+int steps_image_run(struct carry *c, struct step *s, struct err *e)
+{
+	struct image_kernel k;
+	int r;
+
+	if (json_is_true(json_object_get(s->policy, "no_modules")))
+		return write_image(s, NULL, e);
+	r = image_kernel_open(text_of(s->policy, "kernel"), text_of(s->policy, "modules"), &k, e);
+	return r ? r : write_image(s, k.modules, e);
+}
+
+int steps_image_undo(struct carry *c, struct step *s, struct err *e)
+{
+	if (unlink(s->path) == 0 || errno == ENOENT)
+		return 0;
+	return err_set(e, -errno, "%s can't be removed: %s", s->path, err_str(errno));
+}
+
+/* ---- servers ---- */
+
+/* What a crash left; a socket that somebody listens on stays, and the server says so. */
+static void clear(const struct step *s)
+{
+	if (s->kind == STEP_DISKS)
+		unlink(s->socket);
+	else
+		fd_unix_clear_stale(s->socket, NULL);
+}
+
+int steps_server_run(struct carry *c, struct step *s, struct err *e)
+{
+	clear(s);
+	if (s->path && mkdir(s->path, 0700) < 0 && errno != EEXIST)
+		return err_set(e, -errno, "%s can't be made: %s", s->path, err_str(errno));
+	return steps_start(c, s, s->args.v, e);
+}
+
+int steps_server_undo(struct carry *c, struct step *s, struct err *e)
+{
+	char who[TOPO_NAME_MAX + 32];
+	int r = steps_stop(c, s, NULL, step_describe_short(s, who, sizeof who), e);
+
+	if (r)
+		return r;
+	clear(s);
+	for (size_t k = 0; s->kind == STEP_DISKS && k < TOPO_DISKS_MAX; k++) {
+		char *path = lab_asprintf("%s/%s.disk%zu.vhost", c->plan->dir, s->name, k);
+
+		fd_unix_clear_stale(path, NULL);
+		free(path);
+	}
+	if (s->path)
+		rmdir(s->path);
+	return 0;
+}
+
+static int wait_server(struct carry *c, const struct step *s, struct err *e)
+{
+	uint64_t deadline = clock_now_ns() + READY_MS * NS_PER_MS;
+	char who[TOPO_NAME_MAX + 32];
+
+	while (access(s->socket, F_OK) < 0) {
+		if (carry_pause(c, STEPS_PAUSE_MS, e))
+			return e->code;
+		if (clock_now_ns() > deadline)
+			return err_set(e, -ETIMEDOUT,
+				"%s is not ready after %d s: there is no %s (see %s)",
+				step_describe_short(s, who, sizeof who), READY_MS / 1000, s->socket,
+				s->log);
+	}
+	return 0;
+}
+
+int steps_wait_servers(struct carry *c, const char *node, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < c->plan->n_steps && !r; i++) {
+		const struct step *s = &c->plan->steps[i];
+
+		if (step_is_server(s) && step_helps(s, node) && s->state != STEP_PLANNED)
+			r = wait_server(c, s, e);
+	}
+	return r;
+}
