@@ -85,6 +85,11 @@ int storage_disks(struct dec *d, const struct jtree *v, const struct dec_field *
 		disk->place = c->place;
 		d->field = NULL;
 		rc = dec_object(d, c, disk_keys, 0, disk);
+		if (!rc && disk->serial && disk->format != TOPO_RAW)
+			rc = dec_error(d, jtree_get(c, "serial")->place,
+				"only raw disks have a serial number: qemu-storage-daemon, which serves "
+				"\"format\": \"%s\", tells none",
+				format_names[disk->format]);
 		for (size_t i = 0; !rc && disk->serial && i + 1 < node->n_disks; i++)
 			if (node->disks[i].serial &&
 				strcmp(node->disks[i].serial, disk->serial) == 0)
@@ -174,6 +179,11 @@ int storage_root(struct dec *d, const struct jtree *v, const struct dec_field *f
 		return dec_error(d, v->place,
 			"\"root\": \"disk\" is the node's first disk, and it has none: say \"disks\": [ "
 			"{ \"file\": .. } ], or another \"root\" (none, host)");
+	if (root == TOPO_ROOT_DISK && node->n_files)
+		return dec_error(d, v->place,
+			"with \"root\": \"disk\" there is no place for \"files\" (the first in line "
+			"%d): put them on the disk",
+			node->files[0].place.line);
 	return 0;
 }
 

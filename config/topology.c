@@ -166,7 +166,7 @@ static const struct dec_field nic_keys[] = {
 	{ "ring", dec_enum, offsetof(struct topo_nic, packed), .def = "\"split\"",
 		.arg = ring_names, .kinds = ONLY_PROCESS,
 		.only = "nodes of kind process (a VM has \"packed\")" },
-	{ "packed", decode_packed, 0, .kinds = IMAGES, .only = SAY_IMAGES },
+	{ "packed", decode_packed, 0, .def = "true", .kinds = IMAGES, .only = SAY_IMAGES },
 	{ "addresses", address_list, 0, .kinds = ONLY_LINUX, .only = SAY_LINUX },
 	{ "mergeable", dec_bool, offsetof(struct topo_nic, mergeable), .def = "true" },
 	POLICY_KEYS(struct topo_nic),

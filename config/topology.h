@@ -192,7 +192,7 @@ struct topo_nic {
 	bool mac_given;
 	uint32_t queues; /* queue pairs offered; 1 unless given */
 	bool mergeable;  /* receive buffers may be merged; true unless given */
-	int packed;      /* its rings are 0 split, 1 packed */
+	int packed;      /* its rings are 0 split, 1 packed (VM: if its guest can) */
 	size_t n_addresses;
 	struct topo_address *addresses; /* Linux guests */
 	struct topo_policy policy;

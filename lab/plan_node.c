@@ -337,7 +337,7 @@ static void add_vm(struct plan *p, const struct topology *t, size_t i, const str
 
 		OPT("nic", "socket=%s/%s.%zu.vhost,mac=%s,queues=%u,mtu=%u%s", p->dir, node->name,
 			j, ether_mac_str(nic->mac, mac), nic->queues, t->networks[nic->network].mtu,
-			nic->packed ? ",packed=on" : "");
+			node->guest_kind != TOPO_GUEST_PROBE && !nic->packed ? ",packed=off" : "");
 	}
 	disk_options(a, p, node);
 	share_options(a, p, node);

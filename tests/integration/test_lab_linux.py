@@ -176,7 +176,7 @@ class UpDown(LinuxCase):
             f.write("x")
         own = {"kind": "vm", "guest": f"{boot}/vmlinuz-{fakekernel.VERSION}", "memory": "64M",
                "initramfs": "initramfs", "cmdline": "quiet", "disks": [{"file": "raw.img"}],
-               "nics": [{"network": "lan", "packed": True}]}
+               "nics": [{"network": "lan", "packed": False}]}
         topology = self.lab()
         topology["nodes"]["c"] = own
         topology["nodes"]["a"]["disks"] = []
@@ -185,7 +185,7 @@ class UpDown(LinuxCase):
         self.assertEqual([f"{self.run_dir}/initramfs"], self.options("c", "initrd"))
         self.assertEqual(["quiet"], self.options("c", "cmdline"))
         self.assertEqual([f"file={self.run_dir}/raw.img,queues=1"], self.options("c", "disk"))
-        self.assertTrue(self.options("c", "nic")[0].endswith(",packed=on"))
+        self.assertTrue(self.options("c", "nic")[0].endswith(",packed=off"))
         self.lanyard("down", "pair")
 
     def test_cpus_and_pages(self):

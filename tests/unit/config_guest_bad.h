@@ -200,6 +200,12 @@
 	{ LINUX("'disks': [{'file': 'a', 'serial': 'x'}, {'file': 'b', 'serial': 'x'}]"),
 		"t.json:2:103: node \"a\", disk 1: serial number \"x\" is disk 0's already (line "
 		"2)" },
+	{ LINUX("'disks': [{'file': 'a', 'format': 'qcow2', 'serial': 'x'}]"),
+		"t.json:2:92: node \"a\", disk 0: only raw disks have a serial number: "
+		"qemu-storage-daemon, which serves \"format\": \"qcow2\", tells none" },
+	{ LINUX("'root': 'disk', 'disks': [{'file': 'a'}], 'files': ['/bin/ls']"),
+		"t.json:2:47: node \"a\": with \"root\": \"disk\" there is no place for "
+		"\"files\" (the first in line 2): put them on the disk" },
 	{ LINUX("'disks': [{},{},{},{},{},{},{},{},{}]"),
 		"t.json:2:48: node \"a\": a node has at most 8 disks; found 9" },
 	/* shares */

@@ -79,7 +79,7 @@ static void test_defaults(void **state)
 	assert_int_equal(n->hugepages, TOPO_HUGE_AUTO);
 	assert_int_equal(n->n_disks + n->n_shares + n->n_files + n->n_routes, 0);
 	assert_false(n->forward);
-	assert_false(n->nics[0].packed);
+	assert_true(n->nics[0].packed);
 	topology_free(t);
 	t = good(NODE("'vcpus': 1"));
 	assert_int_equal(t->nodes[0].guest_kind, TOPO_GUEST_PROBE);
@@ -96,11 +96,11 @@ static void test_values(void **state)
 	struct topology *t = good(
 		"'a': {'kind': 'vm', 'guest': 'linux', 'kernel': '/k', 'modules': 'm', 'memory': '1G', "
 		"'hugepages': '1G', 'vcpus': 8, 'cpu': {'without': ['cx16', 'avx2'], 'sockets': 2, "
-		"'threads': 2}, 'cmdline': 'quiet x=1,2', 'root': 'disk', 'forward': true, 'files': "
-		"['/bin/ls', {'from': 'x', 'to': '/y/z'}], 'disks': [{'file': 'a.img'}, {'file': 'b', "
-		"'format': 'vhd', 'readonly': true, 'serial': 'S-1', 'queues': 4}], 'shares': "
+		"'threads': 2}, 'cmdline': 'quiet x=1,2', 'root': 'none', 'forward': true, 'files': "
+		"['/bin/ls', {'from': 'x', 'to': '/y/z'}], 'disks': [{'file': 'a.img', 'serial': 'S-1'}, {'file': 'b', "
+		"'format': 'vhd', 'readonly': true, 'queues': 4}], 'shares': "
 		"[{'path': '/srv', 'tag': 'srv', 'readonly': true}], 'nics': [{'network': 'lan', "
-		"'packed': true, 'addresses': ['10.0.0.1/24', 'FD00:0::1/64']}], 'routes': [{'to': "
+		"'packed': false, 'addresses': ['10.0.0.1/24', 'FD00:0::1/64']}], 'routes': [{'to': "
 		"'default', 'via': '10.0.0.254'}, {'to': 'fd01::/16', 'via': 'fd00::2'}]}");
 	const struct topo_node *n = &t->nodes[0];
 
@@ -111,7 +111,7 @@ static void test_values(void **state)
 	assert_string_equal(n->cpu.without[1], "avx2");
 	assert_int_equal(n->cpu.cores, 2); /* what is left of 8 */
 	assert_string_equal(n->cmdline, "quiet x=1,2");
-	assert_int_equal(n->root, TOPO_ROOT_DISK);
+	assert_int_equal(n->root, TOPO_ROOT_NONE);
 	assert_true(n->forward);
 	assert_string_equal(n->files[0].to, "/bin/ls");
 	assert_string_equal(n->files[1].from, "x");
@@ -120,7 +120,8 @@ static void test_values(void **state)
 	assert_true(n->disks[1].readonly);
 	assert_int_equal(n->disks[1].queues, 4);
 	assert_string_equal(n->shares[0].tag, "srv");
-	assert_int_equal(n->nics[0].packed, 1);
+	assert_int_equal(n->nics[0].packed, 0);
+	assert_string_equal(n->disks[0].serial, "S-1");
 	assert_string_equal(n->nics[0].addresses[1].text, "fd00::1/64");
 	assert_int_equal(n->nics[0].addresses[1].family, AF_INET6);
 	assert_int_equal(n->nics[0].addresses[0].prefix, 24);
