@@ -19,7 +19,8 @@ const char vmm_usage[] =
 	"                   [--cpus LIST] [--cpu-without NAME[,NAME]...] [--hugepages auto|2M|1G|none]\n"
 	"                   [--nic socket=PATH,mac=MAC[,queues=N][,mtu=N][,ring=N][,packed=on|off]\n"
 	"                    [,offloads=on|off][,listen=on|off]]...\n"
-	"                   [--disk socket=PATH[,queues=N]]...\n"
+	"                   [--disk file=PATH[,readonly=on][,serial=TEXT][,queues=N]]...\n"
+	"                   [--disk socket=PATH[,queues=N]]... [--rng]\n"
 	"                   [--fs socket=PATH,tag=TAG[,queues=N]]... [--log-level LEVEL]\n"
 	"Runs one virtual machine. docs/control.md says what each is and what --control speaks.\n";
 
@@ -42,6 +43,7 @@ enum option_id {
 	OPT_NIC,
 	OPT_DISK,
 	OPT_FS,
+	OPT_RNG,
 	OPT_LOG_LEVEL,
 	OPT_HELP,
 	OPT_VERSION,
@@ -66,6 +68,7 @@ static const struct option long_options[] = {
 	{ "nic", required_argument, NULL, OPT_NIC },
 	{ "disk", required_argument, NULL, OPT_DISK },
 	{ "fs", required_argument, NULL, OPT_FS },
+	{ "rng", no_argument, NULL, OPT_RNG },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -262,6 +265,9 @@ static int parse_one(struct vmm_options *o, int id, char *arg, struct err *e)
 		return parse_disk(o, arg, e);
 	case OPT_FS:
 		return parse_fs(o, arg, e);
+	case OPT_RNG:
+		o->rng = true;
+		return 0;
 	case OPT_LOG_LEVEL:
 		return log_level_parse(arg, &o->log_level)
 			? err_request(e, -EINVAL,

@@ -36,6 +36,7 @@ struct vmm_options {
 	struct disk_setup disks[OPTIONS_DISKS_MAX];
 	unsigned n_fs;
 	struct fs_setup fs[OPTIONS_FS_MAX];
+	bool rng;
 	bool help, version;
 };
 

@@ -16,7 +16,9 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "vmm/acpi.h"
+#include "vmm/blk.h"
 #include "vmm/layout.h"
+#include "vmm/rng.h"
 #include "vmm/vublk.h"
 #include "vmm/vufs.h"
 
@@ -98,14 +100,16 @@ static int vm_make_disks(struct vm *vm, const struct vdev_host *host, struct err
 	int err = 0;
 
 	for (unsigned i = 0; i < vm->opt->n_disks && !err; i++) {
-		struct vublk *b = NULL;
+		const struct disk_setup *setup = &vm->opt->disks[i];
+		struct vublk *vu = NULL;
+		struct blk *b = NULL;
 
-		if (vm->opt->disks[i].file)
-			return err_request(e, -EOPNOTSUPP, "--disk file=: not there yet");
 		err = vm_next_bar(vm, &bar, e);
-		if (!err)
-			err = vublk_new(i, &vm->opt->disks[i], bar, host, &b, e);
-		err = vm_add_device(vm, b ? &b->dev : NULL, err);
+		if (!err && setup->file)
+			err = blk_new(i, setup, bar, host, &b, e);
+		else if (!err)
+			err = vublk_new(i, setup, bar, host, &vu, e);
+		err = vm_add_device(vm, b ? &b->dev : vu ? &vu->dev : NULL, err);
 	}
 	return err;
 }
@@ -126,6 +130,20 @@ static int vm_make_fs(struct vm *vm, const struct vdev_host *host, struct err *e
 	return err;
 }
 
+static int vm_make_rng(struct vm *vm, const struct vdev_host *host, struct err *e)
+{
+	struct rng *r = NULL;
+	uint64_t bar = 0;
+	int err;
+
+	if (!vm->opt->rng)
+		return 0;
+	err = vm_next_bar(vm, &bar, e);
+	if (!err)
+		err = rng_new(bar, host, &r, e);
+	return vm_add_device(vm, r ? &r->dev : NULL, err);
+}
+
 static int vm_make_devices(struct vm *vm, struct err *e)
 {
 	struct vdev_host host = { .kvm = &vm->kvm,
@@ -142,6 +160,8 @@ static int vm_make_devices(struct vm *vm, struct err *e)
 		err = vm_make_disks(vm, &host, e);
 	if (!err)
 		err = vm_make_fs(vm, &host, e);
+	if (!err)
+		err = vm_make_rng(vm, &host, e);
 	for (unsigned i = 0; i < vm->n_devices && !err; i++)
 		if (vm->devices[i]->ops->start)
 			err = vm->devices[i]->ops->start(vm->devices[i], e);

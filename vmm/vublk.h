@@ -22,23 +22,12 @@
 #include "vmm/options_disk.h"
 #include "vmm/vdev.h"
 #include "vmm/vhost_link.h"
+#include "vmm/virtio_blk.h"
 
 #define VUBLK_WAIT_MS      5000
 #define VUBLK_CONFIG_BYTES 60 /* 5.2.4, up to what WRITE_ZEROES needs */
 
 #define VUBLK_QUEUE_SIZE 256
-
-#define VIRTIO_BLK_F_SIZE_MAX     1
-#define VIRTIO_BLK_F_SEG_MAX      2
-#define VIRTIO_BLK_F_GEOMETRY     4
-#define VIRTIO_BLK_F_RO           5
-#define VIRTIO_BLK_F_BLK_SIZE     6
-#define VIRTIO_BLK_F_FLUSH        9
-#define VIRTIO_BLK_F_TOPOLOGY     10
-#define VIRTIO_BLK_F_CONFIG_WCE   11
-#define VIRTIO_BLK_F_MQ           12
-#define VIRTIO_BLK_F_DISCARD      13
-#define VIRTIO_BLK_F_WRITE_ZEROES 14
 
 struct vublk {
 	struct device dev;
