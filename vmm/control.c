@@ -117,6 +117,7 @@ static int method_info(void *ctx, const json_t *params, json_t **result, struct 
 	json_object_set_new(o, "reason", string_or_null(vm->stop_reason));
 	json_object_set_new(o, "memory_bytes", json_integer((json_int_t)vm->mem.size));
 	json_object_set_new(o, "huge", json_boolean(vm->mem.page_size > 4096));
+	json_object_set_new(o, "page_bytes", json_integer((json_int_t)vm->mem.page_size));
 	json_object_set_new(o, "vcpus", vcpus_info(vm));
 	json_object_set_new(o, "exits", exits_info(vm, 0, vm->vcpus.n));
 	json_object_set_new(o, "guest", json_string(vm->panicked ? "panicked" : "running"));

@@ -14,16 +14,42 @@
 
 /* The MSRs a guest of ours may have changed. One that this KVM does not have is left out. */
 static const uint32_t saved_msrs[] = {
-	0x174, 0x175, 0x176,                                        /* SYSENTER */
-	0x277,                                                      /* PAT */
-	0xc0000080,                                                 /* EFER, after CR0 in sregs */
-	0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084,             /* STAR, LSTAR, CSTAR, SFMASK */
-	0xc0000102, 0xc0000103,                                     /* KERNEL_GS_BASE, TSC_AUX */
-	0x6e0,                                                      /* TSC_DEADLINE */
-	0x1a0,                                                      /* MISC_ENABLE */
-	0x4b564d00, 0x4b564d01, 0x4b564d02, 0x4b564d03, 0x4b564d04, /* kvmclock, async PF, ... */
+	0x174,
+	0x175,
+	0x176,      /* SYSENTER */
+	0x277,      /* PAT */
+	0xc0000080, /* EFER, after CR0 in sregs */
+	0xc0000081,
+	0xc0000082,
+	0xc0000083,
+	0xc0000084, /* STAR, LSTAR, CSTAR, SFMASK */
+	0xc0000102,
+	0xc0000103, /* KERNEL_GS_BASE, TSC_AUX */
+	0x6e0,      /* TSC_DEADLINE */
+	0x1a0,      /* MISC_ENABLE */
+	0x2ff,      /* MTRRdefType */
+	0x48,
+	0xda0,
+	0x38f, /* SPEC_CTRL, XSS, PERF_GLOBAL_CTRL */
+	0x4b564d00,
+	0x4b564d01,
+	0x4b564d02,
+	0x4b564d03,
+	0x4b564d04, /* kvmclock, async PF, ... */
+	0x4b564d05,
+	0x4b564d06,
 };
 #define N_MSRS (sizeof(saved_msrs) / sizeof(saved_msrs[0]))
+
+/* What firmware would have set, else bits are as KVM makes them: memory is cached (a guest that
+ * finds MTRRs off has no write-combining either), strings are fast. */
+static const struct {
+	uint32_t index;
+	uint64_t bits;
+} firmware_msrs[] = {
+	{ 0x2ff, 0x806 },
+	{ 0x1a0, 1 },
+};
 
 struct vcpu_state {
 	struct kvm_regs regs;
@@ -102,6 +128,10 @@ int vcpu_state_save(int fd, unsigned index, struct vcpu_state **out, struct err 
 	for (unsigned i = 0; i < N_MSRS; i++)
 		if (msr_ioctl(fd, KVM_GET_MSRS, saved_msrs[i], &s->msr[i]))
 			s->msr_mask |= 1ull << i;
+	for (unsigned i = 0; i < N_MSRS; i++)
+		for (unsigned j = 0; j < sizeof(firmware_msrs) / sizeof(firmware_msrs[0]); j++)
+			if (firmware_msrs[j].index == saved_msrs[i])
+				s->msr[i] |= firmware_msrs[j].bits;
 	return 0;
 }
 
