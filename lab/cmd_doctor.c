@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "image/image.h"
 #include "lab/cmd.h"
 #include "lab/host.h"
 #include "lab/paths.h"
@@ -199,6 +200,56 @@ static void examine_dpdk(const struct patient *p, struct finding *f)
 			"lanyard-switch does not run: %s", line);
 }
 
+/* A Linux guest boots the host's kernel; without one it has to name its own. */
+static void examine_kernel(const struct patient *p, struct finding *f)
+{
+	struct image_kernel k;
+	struct err e = { 0 };
+
+	if (image_kernel_find(host_boot(), NULL, &k, &e) == 0)
+		say(f, GOOD, "", "%.120s, modules in %.100s", k.path, k.modules);
+	else
+		say(f, POORER,
+			e.code == -EACCES ? "use sudo" : "sudo apt-get install linux-image-amd64",
+			"%.200s", e.text);
+}
+
+static void examine_init(const struct patient *p, struct finding *f)
+{
+	struct err e = { 0 };
+
+	if (paths_check(&p->paths, false, true, &e) == 0)
+		say(f, GOOD, "", "lanyard-init is there");
+	else
+		say(f, POORER, "meson setup build; ninja -C build", "%.200s", e.text);
+}
+
+/* The sentence ends with the command that mends it. */
+static void examine_tool(int r, const char *path, const struct err *e, struct finding *f)
+{
+	const char *colon = strrchr(e->text, ':');
+
+	if (r == 0)
+		say(f, GOOD, "", "%s", path);
+	else
+		say(f, POORER, colon ? colon + 2 : "", "%.*s",
+			colon ? (int)(colon - e->text) : (int)strlen(e->text), e->text);
+}
+
+static void examine_virtiofsd(const struct patient *p, struct finding *f)
+{
+	struct err e = { 0 };
+
+	examine_tool(paths_check_virtiofsd(&p->paths, &e), p->paths.virtiofsd, &e, f);
+}
+
+static void examine_storage(const struct patient *p, struct finding *f)
+{
+	struct err e = { 0 };
+
+	examine_tool(paths_check_storage(&p->paths, &e), p->paths.storage, &e, f);
+}
+
 static const struct examination {
 	const char *name;
 	void (*fn)(const struct patient *p, struct finding *f);
@@ -212,6 +263,11 @@ static const struct examination {
 	{ "memory", examine_memory },
 	{ "hugepages", examine_hugepages },
 	{ "TSC", examine_tsc },
+	/* For Linux guests: nobody else misses them. */
+	{ "guest kernel", examine_kernel },
+	{ "guest init", examine_init },
+	{ "virtiofsd", examine_virtiofsd },
+	{ "storage", examine_storage },
 };
 
 int cmd_doctor(const struct cmd_args *a)
