@@ -50,6 +50,7 @@ static const struct wanted {
 	{ "virtio_blk", DISKS | ROOT_DISK, true },
 	{ "virtiofs", SHARES | ROOT_HOST, true },
 	{ "overlay", ROOT_HOST, true },
+	{ "overlay", ROOT_DISK, false }, /* over one that is read-only */
 	{ "ext4", DISKS | ROOT_DISK, false },
 	{ "xfs", ROOT_DISK, false },
 	{ "btrfs", ROOT_DISK, false },

@@ -30,7 +30,12 @@ static int write_image(const struct step *s, const char *modules, struct err *e)
 {
 	const json_t *spec = s->policy, *list = json_object_get(spec, "files"), *f;
 	struct image_file *files = lab_calloc(json_array_size(list) + 1, sizeof *files);
-	char *config = json_dumps(json_object_get(spec, "config"), JSON_COMPACT);
+	json_t *told = json_copy(json_object_get(spec, "config"));
+
+	/* For modprobe in a guest whose root is the host's. */
+	if (modules)
+		json_object_set_new(told, "modules", json_string(modules));
+	char *config = json_dumps(told, JSON_COMPACT);
 	struct image_spec image = {
 		.init = text_of(spec, "init"),
 		.config = config,
@@ -47,6 +52,7 @@ static int write_image(const struct step *s, const char *modules, struct err *e)
 		files[image.n_files++] =
 			(struct image_file){ text_of(f, "from"), text_of(f, "to") };
 	r = image_write(&image, s->path, e);
+	json_decref(told);
 	free(files);
 	free(config);
 	return r;

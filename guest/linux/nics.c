@@ -18,7 +18,7 @@
 #include "guest/linux/say.h"
 
 #define NICS    "/sys/class/net"
-#define WAIT_MS 10000 /* for a NIC to appear: its driver may still be at it */
+#define WAIT_MS 5000 /* for a NIC to appear: its driver may still be at it */
 
 /* A file of /sys below an interface's folder, without the newline; "" if it can't be read. */
 static void read_attribute(const char *nic, const char *name, char *out, size_t size)
