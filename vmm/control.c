@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "vmm/sandbox.h"
 #include "vmm/vm.h"
 
 static json_t *string_or_null(const char *s)
@@ -106,6 +107,7 @@ static void devices_info(const struct vm *vm, json_t *o)
 
 static int method_info(void *ctx, const json_t *params, json_t **result, struct err *e)
 {
+	const struct sandbox_state *sandbox = sandbox_state();
 	struct vm *vm = ctx;
 	json_t *o = json_object();
 
@@ -126,6 +128,9 @@ static int method_info(void *ctx, const json_t *params, json_t **result, struct 
 	set_number(o, "panics", vm->panics);
 	json_object_set_new(
 		o, "uptime_s", json_real((double)(clock_now_ns() - vm->started_ns) / NS_PER_S));
+	json_object_set_new(o, "sandbox",
+		json_pack("{s:b, s:i, s:b, s:b}", "on", sandbox->on, "uid", (int)sandbox->uid,
+			"landlock", sandbox->landlock, "namespaces", sandbox->namespaces));
 	devices_info(vm, o);
 	*result = o;
 	return 0;

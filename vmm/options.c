@@ -21,7 +21,8 @@ const char vmm_usage[] =
 	"                    [,offloads=on|off][,listen=on|off]]...\n"
 	"                   [--disk file=PATH[,readonly=on][,serial=TEXT][,queues=N]]...\n"
 	"                   [--disk socket=PATH[,queues=N]]... [--rng]\n"
-	"                   [--fs socket=PATH,tag=TAG[,queues=N]]... [--log-level LEVEL]\n"
+	"                   [--fs socket=PATH,tag=TAG[,queues=N]]...\n"
+	"                   [--user NAME] [--sandbox on|off] [--log-level LEVEL]\n"
 	"Runs one virtual machine. docs/control.md says what each is and what --control speaks.\n";
 
 enum option_id {
@@ -32,6 +33,8 @@ enum option_id {
 	OPT_CONSOLE_LOG,
 	OPT_CONSOLE_PTY,
 	OPT_CONSOLE_STDIO,
+	OPT_USER,
+	OPT_SANDBOX,
 	OPT_KERNEL,
 	OPT_INITRD,
 	OPT_CMDLINE,
@@ -56,6 +59,8 @@ static const struct option long_options[] = {
 	{ "console", required_argument, NULL, OPT_CONSOLE },
 	{ "console-log", required_argument, NULL, OPT_CONSOLE_LOG },
 	{ "console-pty", required_argument, NULL, OPT_CONSOLE_PTY },
+	{ "user", required_argument, NULL, OPT_USER },
+	{ "sandbox", required_argument, NULL, OPT_SANDBOX },
 	{ "console-stdio", no_argument, NULL, OPT_CONSOLE_STDIO },
 	{ "kernel", required_argument, NULL, OPT_KERNEL },
 	{ "initrd", required_argument, NULL, OPT_INITRD },
@@ -234,6 +239,14 @@ static int parse_one(struct vmm_options *o, int id, char *arg, struct err *e)
 	case OPT_CONSOLE_PTY:
 		o->console_pty = arg;
 		return 0;
+	case OPT_USER:
+		o->user = arg;
+		return 0;
+	case OPT_SANDBOX:
+		o->sandbox = !strcmp(arg, "on");
+		return o->sandbox || !strcmp(arg, "off")
+			? 0
+			: err_request(e, -EINVAL, "--sandbox is \"%s\", expected on or off", arg);
 	case OPT_CONSOLE_STDIO:
 		o->console_stdio = true;
 		return 0;
@@ -294,7 +307,8 @@ int vmm_options_parse(struct vmm_options *o, int argc, char **argv, struct err *
 		.vcpus = 1,
 		.topology = { 1, 1, 1 },
 
-		.log_level = LOG_INFO };
+		.log_level = LOG_INFO,
+		.sandbox = true };
 	optind = 0; /* getopt's state: start anew */
 	opterr = 0;
 	while ((id = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
@@ -325,6 +339,8 @@ int vmm_options_parse(struct vmm_options *o, int argc, char **argv, struct err *
 		return err_request(e, -EINVAL,
 			"--console, --console-pty and --console-stdio: one of them at most; "
 			"--console-log goes with each");
+	if (o->user && !o->sandbox)
+		return err_request(e, -EINVAL, "--user and --sandbox off: one of them at most");
 	if (!o->memory)
 		return err_request(e, -EINVAL,
 			"--memory is missing or 0: a guest needs some, say --memory 64M");

@@ -22,6 +22,8 @@ struct vmm_options {
 	const char *name, *control, *agent, *console, *console_log, *kernel, *initrd, *cmdline;
 	const char *console_pty; /* path of the link to the slave */
 	bool console_stdio;
+	const char *user; /* to become, or NULL */
+	bool sandbox;
 	uint64_t memory; /* bytes */
 	unsigned vcpus;
 	struct cpu_topology topology; /* of that many */

@@ -129,6 +129,7 @@ static void *vcpu_main(void *arg)
 
 	v->times = vcpu_times_open(v->all->task_fd);
 	atomic_store(&v->times_open, true);
+	sandbox_enter(SANDBOX_VCPU);
 	atomic_store(&v->tid, (pid_t)syscall(SYS_gettid));
 	for (;;) {
 		/* With immediate_exit set this finishes what the last exit began, and returns. */
@@ -196,7 +197,7 @@ int vcpus_start(struct vcpus *all, struct err *e)
 		int err;
 
 		snprintf(name, sizeof(name), "vcpu%u", i);
-		err = thread_start(&v->thread, name, v->cpu, vcpu_main, v, e);
+		err = thread_start_as(SANDBOX_KINDS, &v->thread, name, v->cpu, vcpu_main, v, e);
 		if (err)
 			return err;
 		v->has_thread = true;

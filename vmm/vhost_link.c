@@ -511,7 +511,7 @@ int vhost_link_start(struct vhost_link *h, struct err *e)
 		snprintf(h->waiting, sizeof(h->waiting), "no back end has connected to %s",
 			h->socket);
 	}
-	err = thread_start(&h->thread, name, -1, link_main, h, e);
+	err = thread_start_as(SANDBOX_LINK, &h->thread, name, -1, link_main, h, e);
 	h->has_thread = !err;
 	return err;
 }

@@ -19,6 +19,7 @@
 #include "vmm/blk.h"
 #include "vmm/layout.h"
 #include "vmm/rng.h"
+#include "vmm/sandbox.h"
 #include "vmm/vublk.h"
 #include "vmm/vufs.h"
 
@@ -162,10 +163,42 @@ static int vm_make_devices(struct vm *vm, struct err *e)
 		err = vm_make_fs(vm, &host, e);
 	if (!err)
 		err = vm_make_rng(vm, &host, e);
+	return err;
+}
+
+static int vm_start_devices(struct vm *vm, struct err *e)
+{
+	int err = 0;
+
 	for (unsigned i = 0; i < vm->n_devices && !err; i++)
 		if (vm->devices[i]->ops->start)
 			err = vm->devices[i]->ops->start(vm->devices[i], e);
+	for (unsigned i = 0; i < vm->n_devices && !err; i++)
+		if (vm->devices[i]->ops->wait_first)
+			vm->devices[i]->ops->wait_first(vm->devices[i], FIRST_CONNECT_MS);
 	return err;
+}
+
+/* All that is to be opened is open, but for back ends' sockets; there is no thread yet. */
+static int vm_confine(struct vm *vm, struct err *e)
+{
+	const struct vmm_options *o = vm->opt;
+	struct sandbox_setup s = { .user = o->user };
+	const char *more[] = { o->control, o->agent, o->console, o->console_pty };
+
+	if (!o->sandbox)
+		return 0;
+	for (unsigned i = 0; i < sizeof(more) / sizeof(more[0]); i++)
+		if (more[i])
+			s.paths[s.n_paths++] = more[i];
+	for (unsigned i = 0; i < o->n_nics; i++)
+		s.paths[s.n_paths++] = o->nics[i].socket;
+	for (unsigned i = 0; i < o->n_disks; i++)
+		if (o->disks[i].socket)
+			s.paths[s.n_paths++] = o->disks[i].socket;
+	for (unsigned i = 0; i < o->n_fs; i++)
+		s.paths[s.n_paths++] = o->fs[i].socket;
+	return sandbox_prepare(&s, e);
 }
 
 static int vm_make_memory(struct vm *vm, struct err *e)
@@ -291,12 +324,12 @@ int vm_start(struct vm *vm, const struct vmm_options *opt, struct err *e)
 		(err = vm_make_memory(vm, e)) || (err = vm_make_devices(vm, e)) ||
 		(err = vcpus_new(&vm->vcpus, &vm->kvm, &opt->topology, opt->cpus, opt->n_cpus,
 			 &vm_vcpu_ops, vm, e)) ||
-		(err = vm_load(vm, e)) || (err = vm_make_control(vm, e)))
+		(err = vm_load(vm, e)) || (err = vm_make_control(vm, e)) ||
+		(err = vm_confine(vm, e)) || (err = vm_start_devices(vm, e)) ||
+		(err = vm_begin(vm, e)))
 		return err;
-	for (unsigned i = 0; i < vm->n_devices; i++)
-		if (vm->devices[i]->ops->wait_first)
-			vm->devices[i]->ops->wait_first(vm->devices[i], FIRST_CONNECT_MS);
-	return vm_begin(vm, e);
+	sandbox_enter(SANDBOX_MAIN);
+	return 0;
 }
 
 int vm_run(struct vm *vm)

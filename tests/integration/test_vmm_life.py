@@ -33,7 +33,7 @@ class Events(Rpc):
 class LifeCase(Case):
     def tiny_vmm(self, code, *more):
         kernel = tiny.write_elf(self.path("v.elf"), code)
-        return self.vmm("v", "--no-huge", *more, kernel=kernel, memory="4M")
+        return self.vmm("v", "--hugepages", "none", *more, kernel=kernel, memory="4M")
 
     def events(self):
         e = Events(self.path("v.sock"))
