@@ -30,17 +30,18 @@ static int write_image(const struct step *s, const char *modules, struct err *e)
 {
 	const json_t *spec = s->policy, *list = json_object_get(spec, "files"), *f;
 	struct image_file *files = lab_calloc(json_array_size(list) + 1, sizeof *files);
+	enum image_root root = (enum image_root)json_integer_value(json_object_get(spec, "root"));
 	json_t *told = json_copy(json_object_get(spec, "config"));
 
-	/* For modprobe in a guest whose root is the host's. */
-	if (modules)
+	/* For modprobe. */
+	if (modules && root == IMAGE_ROOT_HOST)
 		json_object_set_new(told, "modules", json_string(modules));
 	char *config = json_dumps(told, JSON_COMPACT);
 	struct image_spec image = {
 		.init = text_of(spec, "init"),
 		.config = config,
 		.modules = modules,
-		.root = (enum image_root)json_integer_value(json_object_get(spec, "root")),
+		.root = root,
 		.disks = json_is_true(json_object_get(spec, "disks")),
 		.shares = json_is_true(json_object_get(spec, "shares")),
 		.files = files,
