@@ -200,27 +200,58 @@ static json_t *helpers_status(const struct plan *p, const char *node)
 	return a;
 }
 
-static json_t *disks_status(const struct topo_node *n)
+/* What the VMM says of the device now, beside what the topology asks for. */
+static void add_device(json_t *j, const json_t *now)
+{
+	static const char *const keys[] = { "bytes", "connected", "reconnects", "waiting",
+		"needs_reset" };
+
+	for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
+		copy(j, now, keys[k]);
+}
+
+/* Of the VMM's list of shared folders. Borrowed. */
+static const json_t *fs_of(const json_t *info, const char *tag)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach (json_object_get(info, "fs"), i, v) {
+		const char *t = json_string_value(json_object_get(v, "tag"));
+
+		if (t && strcmp(t, tag) == 0)
+			return v;
+	}
+	return NULL;
+}
+
+static json_t *disks_status(const struct topo_node *n, const json_t *info)
 {
 	static const char *const formats[] = { "raw", "qcow2", "vmdk", "vhd" };
 	json_t *a = json_array();
 
-	for (size_t i = 0; i < n->n_disks; i++)
-		json_array_append_new(a,
-			json_pack("{s:s, s:s, s:b, s:o}", "file", n->disks[i].file, "format",
-				formats[n->disks[i].format], "readonly", n->disks[i].readonly,
-				"serial", text_or_null(n->disks[i].serial)));
+	for (size_t i = 0; i < n->n_disks; i++) {
+		json_t *j = json_pack("{s:s, s:s, s:b, s:o}", "file", n->disks[i].file, "format",
+			formats[n->disks[i].format], "readonly", n->disks[i].readonly, "serial",
+			text_or_null(n->disks[i].serial));
+
+		add_device(j, json_array_get(json_object_get(info, "disks"), i));
+		json_array_append_new(a, j);
+	}
 	return a;
 }
 
-static json_t *shares_status(const struct topo_node *n)
+static json_t *shares_status(const struct topo_node *n, const json_t *info)
 {
 	json_t *a = json_array();
 
-	for (size_t i = 0; i < n->n_shares; i++)
-		json_array_append_new(a,
-			json_pack("{s:s, s:s, s:b}", "tag", n->shares[i].tag, "path",
-				n->shares[i].path, "readonly", n->shares[i].readonly));
+	for (size_t i = 0; i < n->n_shares; i++) {
+		json_t *j = json_pack("{s:s, s:s, s:b}", "tag", n->shares[i].tag, "path",
+			n->shares[i].path, "readonly", n->shares[i].readonly);
+
+		add_device(j, fs_of(info, n->shares[i].tag));
+		json_array_append_new(a, j);
+	}
 	return a;
 }
 
@@ -237,7 +268,8 @@ static const char *agent_state(const struct plan *p, const char *node, json_t **
 }
 
 /* What is a VM's alone: its guest, and what serves it. */
-static void add_guest(json_t *j, const struct plan *p, const struct topo_node *n, bool up)
+static void add_guest(
+	json_t *j, const struct plan *p, const struct topo_node *n, bool up, const json_t *info)
 {
 	static const char *const roots[] = { "none", "host", "disk" };
 	bool is_linux = n->guest_kind == TOPO_GUEST_LINUX;
@@ -252,8 +284,8 @@ static void add_guest(json_t *j, const struct plan *p, const struct topo_node *n
 	json_object_set_new(j, "agent", text_or_null(agent));
 	copy(j, hello, "kernel");
 	copy(j, hello, "problems");
-	json_object_set_new(j, "disks", disks_status(n));
-	json_object_set_new(j, "shares", shares_status(n));
+	json_object_set_new(j, "disks", disks_status(n, info));
+	json_object_set_new(j, "shares", shares_status(n, info));
 	json_object_set_new(j, "helpers", helpers_status(p, n->name));
 	json_decref(hello);
 }
@@ -261,7 +293,7 @@ static void add_guest(json_t *j, const struct plan *p, const struct topo_node *n
 static json_t *node_status(const struct plan *p, const struct step *s, const struct topo_node *node)
 {
 	static const char *const keys[] = { "memory_bytes", "huge", "vcpus", "exits", "resets",
-		"panics", "uptime_s" };
+		"panics", "triple_faults", "uptime_s" };
 	json_t *j = process_status(s), *info = NULL;
 	const char *state;
 	char why[1200];
@@ -282,7 +314,7 @@ static json_t *node_status(const struct plan *p, const struct step *s, const str
 		copy(j, info, keys[i]);
 	json_object_set_new(j, "nics", nics_status(p, s->name, info));
 	if (s->kind == STEP_VM)
-		add_guest(j, p, node, runs(j));
+		add_guest(j, p, node, runs(j), info);
 	json_decref(info);
 	return j;
 }

@@ -310,7 +310,7 @@ static void print_nic_notes(const json_t *node, FILE *out)
 }
 
 /* "VM a: Linux 6.1.0-18-amd64, root host; disk raw.img; shares srv" and what is wrong with it. */
-static void print_guest_notes(const json_t *n, FILE *out)
+static void print_guest_notes(const json_t *doc, const json_t *n, FILE *out)
 {
 	static const struct {
 		const char *key, *one, *many, *name;
@@ -339,11 +339,16 @@ static void print_guest_notes(const json_t *n, FILE *out)
 	}
 	if (is_linux)
 		fputc('\n', out);
+	for (size_t k = 0; k < 2; k++)
+		json_array_foreach (json_object_get(n, lists[k].key), i, v)
+			if (json_is_string(json_object_get(v, "waiting")))
+				fprintf(out, "VM %s, %s %s: %s\n", str(n, "name"), lists[k].one,
+					str(v, lists[k].name), str(v, "waiting"));
 	json_array_foreach (json_object_get(n, "problems"), i, p)
 		fprintf(out, "VM %s: its guest says: %s\n", str(n, "name"), json_string_value(p));
 	if (num(n, "panics") > 0)
-		fprintf(out, "VM %s: its guest panicked (lanyard logs LAB/%s.console shows it)\n",
-			str(n, "name"), str(n, "name"));
+		fprintf(out, "VM %s: its guest panicked (lanyard logs %s/%s.console shows it)\n",
+			str(n, "name"), str(doc, "lab"), str(n, "name"));
 	json_array_foreach (json_object_get(n, "helpers"), i, p)
 		print_process_note(
 			strcmp(str(p, "kind"), "share") == 0 ? "share " : "storage daemon of ",
@@ -359,7 +364,7 @@ static void print_notes(const json_t *doc, FILE *out)
 	json_array_foreach (json_object_get(doc, "nodes"), i, n) {
 		print_process_note(strcmp(str(n, "kind"), "process") == 0 ? "process " : "VM ",
 			str(n, "name"), n, out);
-		print_guest_notes(n, out);
+		print_guest_notes(doc, n, out);
 		print_nic_notes(n, out);
 	}
 	print_port_notes(doc, out);

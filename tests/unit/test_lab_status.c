@@ -36,7 +36,13 @@ static const char sick[] =
 	"   'needs_reset': true}]},"
 	"  {'name': 'b', 'kind': 'vm', 'state': 'died', 'reason': 'killed, or crashed', 'pid': 13,"
 	"   'log_changed_s': 0, 'memory_bytes': null, 'vcpus': null, 'nics': []},"
-	"  {'name': 'c', 'kind': 'external', 'state': 'external', 'reason': null, 'nics': []}]}";
+	"  {'name': 'c', 'kind': 'external', 'state': 'external', 'reason': null, 'nics': []},"
+	"  {'name': 'd', 'kind': 'vm', 'state': 'running', 'reason': null, 'pid': 14, 'nics': [],"
+	"   'guest': 'linux', 'root': 'host', 'agent': 'silent', 'kernel': null, 'panics': 1,"
+	"   'problems': ['no route'], 'disks': [{'file': 'r.img', 'waiting': null},"
+	"   {'file': 'q', 'waiting': 'nobody listens'}], 'shares': [{'tag': 'srv'}],"
+	"   'helpers': [{'name': 'd.fs1', 'kind': 'share', 'state': 'died', 'reason': 'killed',"
+	"   'log_changed_s': 0}, {'name': 'd', 'kind': 'disks', 'state': 'running', 'reason': null}]}]}";
 
 static const char want[] =
 	"lab x: degraded\n"
@@ -46,6 +52,7 @@ static const char want[] =
 	"a     running      64M  1,2  2 min       2   12  no hugepages\n"
 	"b     died           -    -      -       -   13\n"
 	"c     external       -    -      -       -    -\n"
+	"d     running        -    -      -       -   14\n"
 	"\n"
 	"PORT  NETWORK  MAC                STATE     FROM NIC  TO NIC  DROPPED\n"
 	"a.0   lan      02:00:00:00:00:01  disabled    1.23 M       5        3\n"
@@ -59,6 +66,11 @@ static const char want[] =
 	"NIC a.0 needs a reset by its guest's driver\n"
 	"NIC a.0 reconnected 2 times\n"
 	"VM b died (last log line at 1970-01-01 00:00:00): killed, or crashed\n"
+	"VM d: Linux -, root host, agent silent; disks r.img, q; share srv\n"
+	"VM d, disk q: nobody listens\n"
+	"VM d: its guest says: no route\n"
+	"VM d: its guest panicked (lanyard logs x/d.console shows it)\n"
+	"share d.fs1 died (last log line at 1970-01-01 00:00:00): killed\n"
 	"port a.0 is disabled: descriptor loop in queue 0\n"
 	"port a.0 dropped 1, newer\n"
 	"port a.0 dropped 2, tx_ring_full: the receiver has no free buffers\n"
