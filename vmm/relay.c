@@ -217,36 +217,44 @@ static int relay_map(struct relay *r, unsigned n, struct err *e)
 	return 0;
 }
 
-int relay_lend(struct relay *r, const struct virtio_queue *q, unsigned n, bool resumed,
-	struct vu_region *region, struct err *e)
+void relay_forget(struct relay *r)
+{
+	pthread_mutex_lock(&r->lock);
+	for (unsigned i = 0; i < r->n_queues; i++)
+		relay_ring_init(&r->ring[i], 0, NULL, NULL);
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* With the lock held. */
+static int lend_queue(struct relay *r, const struct virtio_queue *q, unsigned i, struct err *e)
+{
+	const struct gmem *mem = r->d->mem;
+	struct relay_ring *ring = &r->ring[i];
+
+	if (q->size > RELAY_SIZE_MAX)
+		return err_set(e, -EINVAL, "%s: queue %u has %u descriptors, at most %d go",
+			r->d->name, i, q->size, RELAY_SIZE_MAX);
+	if (!ring->size)
+		relay_ring_init(ring, q->size,
+			gmem_at(mem, (gpa_t){ q->driver }, virtio_driver_bytes(q->size)),
+			gmem_at(mem, (gpa_t){ q->device }, virtio_device_bytes(q->size)));
+	relay_ring_restart(ring, r->map + (size_t)i * RELAY_RING_BYTES);
+	fd_event_take(r->call[i]);
+	return 0;
+}
+
+int relay_lend(struct relay *r, const struct virtio_queue *q, unsigned n, struct vu_region *region,
+	struct err *e)
 {
 	int err;
 
 	pthread_mutex_lock(&r->lock);
 	r->running = r->recalling = false;
-	r->wrong = (struct err){ 0 };
 	relay_unmap(r);
 	err = relay_map(r, n, e);
 	for (unsigned i = 0; i < n && !err; i++)
-		if (q[i].enabled && q[i].size > RELAY_SIZE_MAX)
-			err = err_set(e, -EINVAL, "%s: queue %u has %u descriptors, at most %d go",
-				r->d->name, i, q[i].size, RELAY_SIZE_MAX);
-	for (unsigned i = 0; i < r->n_queues && !err; i++) {
-		const struct gmem *mem = r->d->mem;
-
-		if (!resumed)
-			relay_ring_init(&r->ring[i], 0, NULL, NULL);
-		if (i >= n || !q[i].enabled)
-			continue;
-		if (!resumed)
-			relay_ring_init(&r->ring[i], q[i].size,
-				gmem_at(mem, (gpa_t){ q[i].driver },
-					virtio_driver_bytes(q[i].size)),
-				gmem_at(mem, (gpa_t){ q[i].device },
-					virtio_device_bytes(q[i].size)));
-		relay_ring_restart(&r->ring[i], r->map + (size_t)i * RELAY_RING_BYTES);
-		fd_event_take(r->call[i]);
-	}
+		if (q[i].enabled)
+			err = lend_queue(r, &q[i], i, e);
 	*region = (struct vu_region){ .gpa = RELAY_GPA,
 		.size = r->map_bytes,
 		.user_addr = (uintptr_t)r->map,
@@ -313,6 +321,7 @@ void relay_end(struct relay *r)
 			vdev_interrupt(r->d, i);
 	}
 	relay_unmap(r);
+	r->wrong = (struct err){ 0 };
 	pthread_mutex_unlock(&r->lock);
 }
 

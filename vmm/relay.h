@@ -32,13 +32,14 @@ int relay_new(struct vdev *d, int link_wake_fd, struct relay **out, struct err *
 int relay_start(struct relay *r, struct err *e); /* the thread */
 void relay_free(struct relay *r);                /* NULL is nothing */
 
+/* The driver has set its queues up anew: what was under way is none of its requests. */
+void relay_forget(struct relay *r);
 /*
- * Rings for a new back end of queues 0 .. n - 1 (those that are enabled). resumed: what an earlier
- * one left uncompleted is in them; else the driver has just set the queues up. region: more memory
- * for the back end to map.
+ * Rings for a new back end of queues 0 .. n - 1 (those that are enabled), with what an earlier one
+ * left uncompleted. region: more memory for the back end to map.
  */
-int relay_lend(struct relay *r, const struct virtio_queue *q, unsigned n, bool resumed,
-	struct vu_region *region, struct err *e);
+int relay_lend(struct relay *r, const struct virtio_queue *q, unsigned n, struct vu_region *region,
+	struct err *e);
 /* What the back end gets instead of the driver's ring i: rings, base, kick and call. */
 void relay_lend_ring(const struct relay *r, unsigned i, struct vu_ring *ring);
 void relay_run(struct relay *r);

@@ -37,7 +37,7 @@ struct link {
 	bool stopped; /* rings were taken back in the middle; they go on at: */
 	uint32_t base[VIRTIO_QUEUES_MAX];
 	uint64_t try_at_ns; /* when to connect next */
-	int last_error;     /* logged once each time it changes */
+	int last_error;     /* logged once each time that it or its text changes */
 	bool was_connected; /* since the last loss */
 	bool ever_connected;
 	uint64_t since_ns; /* when it was connected */
@@ -80,7 +80,8 @@ static void link_lost(struct link *l, const struct err *e)
 	uint64_t retry_ms;
 
 	link_count_flap(l);
-	if (e->code != l->last_error && e->code != -ECANCELED && l->flaps < FLAPS_LOGGED) {
+	if ((e->code != l->last_error || strcmp(h->waiting, e->text)) && e->code != -ECANCELED &&
+		l->flaps < FLAPS_LOGGED) {
 		log_warn("%s: %s", h->d->name, e->text);
 		l->last_error = e->code;
 	}
@@ -212,7 +213,7 @@ static int link_send_memory(struct link *l, const struct link_plan *p, struct er
 			.user_addr = (uintptr_t)g->r[i].host,
 			.mmap_offset = g->r[i].offset,
 			.fd = g->fd };
-	if (h->relay && (err = relay_lend(h->relay, p->q, p->n_rings, p->resumed, &r[n++], e)))
+	if (h->relay && (err = relay_lend(h->relay, p->q, p->n_rings, &r[n++], e)))
 		return err;
 	return vu_set_mem_table(l->f, r, n, e);
 }
@@ -461,7 +462,9 @@ int vhost_link_init(struct vhost_link *h, struct vdev *d, const char *socket,
 {
 	pthread_condattr_t attr;
 
-	*h = (struct vhost_link){ .d = d, .ops = ops, .arg = arg, .socket = socket };
+	*h = (struct vhost_link){
+		.d = d, .made_ns = clock_now_ns(), .ops = ops, .arg = arg, .socket = socket
+	};
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&h->changed, &attr);
@@ -518,6 +521,8 @@ int vhost_link_start(struct vhost_link *h, struct err *e)
 
 void vhost_link_started(struct vhost_link *h)
 {
+	if (h->relay)
+		relay_forget(h->relay);
 	h->resumed = false;
 	fd_event_signal(h->wake_fd);
 }
@@ -531,9 +536,9 @@ bool vhost_link_device_reset(struct vhost_link *h)
 	return false;
 }
 
-static void link_deadline(struct timespec *ts, int timeout_ms)
+static void link_deadline(struct timespec *ts, uint64_t from_ns, int timeout_ms)
 {
-	uint64_t at = clock_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
+	uint64_t at = from_ns + (uint64_t)timeout_ms * NS_PER_MS;
 
 	ts->tv_sec = (time_t)(at / NS_PER_S);
 	ts->tv_nsec = (long)(at % NS_PER_S);
@@ -543,7 +548,7 @@ void vhost_link_wait_first(struct vhost_link *h, int timeout_ms)
 {
 	struct timespec ts;
 
-	link_deadline(&ts, timeout_ms);
+	link_deadline(&ts, clock_now_ns(), timeout_ms);
 	pthread_mutex_lock(h->d->lock);
 	while (!h->tried && pthread_cond_timedwait(&h->changed, h->d->lock, &ts) == 0)
 		;
@@ -555,7 +560,7 @@ bool vhost_link_wait_connected(struct vhost_link *h, int timeout_ms)
 	struct timespec ts;
 	bool connected;
 
-	link_deadline(&ts, timeout_ms);
+	link_deadline(&ts, h->made_ns, timeout_ms);
 	pthread_mutex_lock(h->d->lock);
 	while (!h->connected && pthread_cond_timedwait(&h->changed, h->d->lock, &ts) == 0)
 		;
@@ -590,7 +595,7 @@ void vhost_link_machine_reset(struct vhost_link *h, int timeout_ms)
 	pthread_mutex_lock(h->d->lock);
 	h->d->v.resetting = true;
 	if (!h->d->ops->reset(h->d->arg)) {
-		link_deadline(&ts, timeout_ms);
+		link_deadline(&ts, clock_now_ns(), timeout_ms);
 		while (h->rings_out && pthread_cond_timedwait(&h->changed, h->d->lock, &ts) == 0)
 			;
 		if (h->rings_out) { /* every wait of the link thread ends, and it hangs up */

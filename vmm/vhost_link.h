@@ -63,6 +63,7 @@ struct vhost_link_ops {
 
 struct vhost_link {
 	struct vdev *d;
+	uint64_t made_ns;
 	const struct vhost_link_ops *ops;
 	void *arg;
 	const char *socket;  /* the owner's */
@@ -104,7 +105,8 @@ bool vhost_link_device_reset(struct vhost_link *l);
 
 /* Waits until the first attempt to connect succeeded or failed, at most timeout_ms. */
 void vhost_link_wait_first(struct vhost_link *l, int timeout_ms);
-/* As above, until one is connected that has what is needed. False: there is none. */
+/* As above, until one is connected that has what is needed; timeout_ms from vhost_link_init on, so
+ * that many devices don't wait one after the other. False: there is none. */
 bool vhost_link_wait_connected(struct vhost_link *l, int timeout_ms);
 /* Adds socket, connected, reconnects, features, needs_reset and, if they are so, waiting and reason
  * to a device's info. With the device lock held. */

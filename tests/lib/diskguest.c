@@ -12,7 +12,9 @@
  *	expect FILE	writes what the disk should hold to FILE
  *	overwrite	one write beyond the end, or to a read-only disk: says its status
  *	reset		as the machine's reset button; the driver starts anew
- *	bad		makes a request available twice
+ *	bad		makes a request available that is no descriptor
+ *	lost		a read, and a machine reset at once, which a back end that keeps the read
+ *			delays until it is cut off
  *	quit
  * A request that is completed twice, lost, or fails ends it with a sentence and status 1.
  */
@@ -192,6 +194,12 @@ static void overwrite(struct disk *d, bool beyond)
 	drain(d, 0);
 }
 
+static void buffers(struct disk *d)
+{
+	for (unsigned i = 0; i < DEPTH; i++)
+		d->r[i].gpa = VDG_DATA + i * 2ull * BLOCK;
+}
+
 static void driver(struct disk *d)
 {
 	unsigned n;
@@ -219,6 +227,22 @@ static void bad(struct disk *d)
 		if (clock_now_ns() - begin > VDG_PATIENCE)
 			die("a broken ring goes unnoticed");
 	drain(d, 0);
+	driver(d);
+}
+
+static void lost(struct disk *d)
+{
+	uint64_t begin = clock_now_ns();
+
+	one(d, T_IN, 0);
+	while (!relay_in_flight(d->b->relay)) /* on its way to the back end */
+		if (clock_now_ns() - begin > VDG_PATIENCE)
+			die("the request is not passed on");
+	d->b->dev.ops->reset(&d->b->dev, 200);
+	memset(d->r, 0, sizeof(d->r));
+	d->n_busy = 0;
+	memset(d->block_busy, 0, sizeof(d->block_busy));
+	buffers(d);
 	driver(d);
 }
 
@@ -257,6 +281,8 @@ static bool command(struct disk *d, const char *line)
 		overwrite(d, n);
 	else if (!strncmp(line, "bad", 3))
 		bad(d);
+	else if (!strncmp(line, "lost", 4))
+		lost(d);
 	else if (!strncmp(line, "reset", 5)) {
 		drain(d, 0);
 		d->b->dev.ops->reset(&d->b->dev, 1500);
@@ -281,8 +307,7 @@ int main(int argc, char **argv)
 	vdg_init(&d.g);
 	if (vublk_new(0, &setup, 1ull << 38, &d.g.host, &d.b, &e))
 		die("%s", e.text);
-	for (unsigned i = 0; i < DEPTH; i++)
-		d.r[i].gpa = VDG_DATA + i * 2ull * BLOCK;
+	buffers(&d);
 	vdg_start(&d.g, &d.b->dev, &d.b->d);
 	driver(&d);
 	info(&d);

@@ -25,13 +25,15 @@ NAMES = {1: "GET_FEATURES", 2: "SET_FEATURES", 3: "SET_OWNER", 5: "SET_MEM_TABLE
 
 F_MRG_RXBUF, F_INDIRECT, F_EVENT_IDX, F_PROTOCOL, F_VERSION_1 = 15, 28, 29, 30, 32
 ALL = sum(1 << b for b in (F_MRG_RXBUF, F_INDIRECT, F_EVENT_IDX, F_PROTOCOL, F_VERSION_1))
-PF_MQ, PF_REPLY_ACK, PF_NET_MTU = 0, 3, 4
+PF_MQ, PF_REPLY_ACK, PF_NET_MTU, PF_CONFIG = 0, 3, 4, 9
+BLK_SIZE_MAX, BLK_SEG_MAX, BLK_BLK_SIZE, BLK_FLUSH = 1, 2, 6, 9  # feature bits of a disk
 
 
 class FakeBackend:
     def __init__(self, path, features=ALL, protocol=1 << PF_REPLY_ACK | 1 << PF_MQ, queues=8):
         self.path, self.features, self.protocol, self.queues = path, features, protocol, queues
         self.silent, self.hang_up, self.garbage, self.refuse = set(), set(), set(), set()
+        self.config = bytes(60)  # of the device, for GET_CONFIG
         self.log, self.connects = [], 0
         self.client = None
         self.closing = False
@@ -167,6 +169,10 @@ class FakeBackend:
             return struct.pack("<Q", self.protocol)
         if name == "GET_QUEUE_NUM":
             return struct.pack("<Q", self.queues)
+        if name == "GET_CONFIG":
+            offset, size, flags = struct.unpack_from("<III", p)
+            part = self.config[offset:offset + size]
+            return struct.pack("<III", offset, len(part), flags) + part
         if name == "SET_FEATURES":
             self.acked = u64
         elif name == "SET_MEM_TABLE":

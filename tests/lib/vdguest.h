@@ -154,7 +154,7 @@ static inline void vdg_wait(struct vdguest *g)
 	struct pollfd p[VDG_QUEUES];
 
 	for (unsigned i = 0; i < g->n; i++) {
-		if (vq_has_used(&g->q[i]))
+		if (vq_interrupts(&g->q[i], true, 0))
 			return;
 		p[i] = (struct pollfd){ .fd = g->d->irq[i].fd, .events = POLLIN };
 	}

@@ -147,6 +147,34 @@ static void test_table(void **state)
 	assert_null(vu_net_feature_name(64));
 }
 
+/* As the programs offer them: features, protocol features. */
+static void test_kinds(void **state)
+{
+	static const struct {
+		uint64_t features, protocol;
+		enum vu_kind kind;
+	} cases[] = {
+		{ 0x175007e46, 0x8f2b, VU_KIND_BLK }, /* qemu-storage-daemon 7.2 */
+		{ 0x175000000, 0x8c2b, VU_KIND_FS },  /* virtiofsd 7.2 */
+		{ 0x174000000, 0x8a42b, VU_KIND_FS }, /* virtiofsd 1.13 */
+		{ 0x174000000, 0x8a62b, VU_KIND_FS }, /* with a tag, and so a configuration */
+		{ 0x577c08000, 0x1c3f, VU_KIND_NET }, /* a port of a switch */
+		{ 0x170000003, 0x209, VU_KIND_NET },  /* a bare one, with a configuration */
+		{ 0x170000000, 0x9, VU_KIND_ANY },    /* nothing to go by */
+		{ 0x170000000, 0x1d, VU_KIND_NET },   /* the messages of a NIC */
+		{ 0x170000040, 0x9, VU_KIND_ANY },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(
+			vu_kind_guess(cases[i].features, cases[i].protocol), cases[i].kind);
+	assert_string_equal(vu_blk_feature_name(9), "FLUSH");
+	assert_string_equal(vu_blk_feature_name(32), "VERSION_1");
+	assert_string_equal(vu_net_feature_name(9), "GUEST_ECN");
+	assert_null(vu_fs_feature_name(9));
+	assert_null(vu_blk_feature_name(64));
+}
+
 static void test_whole_life(void **state)
 {
 	static const struct step script[] = {
@@ -322,6 +350,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_whole_life),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_refused),
