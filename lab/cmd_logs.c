@@ -140,7 +140,18 @@ static void follow(struct logs *l, const struct lab *lab)
 	}
 }
 
-/* The parts that LAB[/PART] means; without PART: the switch and every VM. */
+/* Who serves a VM disks or folders: a.disks, a.fs0. What it says has no times. */
+static void choose_server(
+	struct logs *l, const struct lab *lab, const struct step *s, const char *part)
+{
+	char name[TOPO_NAME_MAX + 16];
+
+	snprintf(name, sizeof name, "%s%s", s->name, s->kind == STEP_DISKS ? ".disks" : "");
+	if (!part || strcmp(part, name) == 0)
+		add_part(l, lab, name);
+}
+
+/* The parts that LAB[/PART] means; without PART: the switch and every VM with its servers. */
 static int choose(struct logs *l, const struct lab *lab, const char *part, struct err *e)
 {
 	size_t n = part ? strlen(part) : 0;
@@ -150,6 +161,8 @@ static int choose(struct logs *l, const struct lab *lab, const char *part, struc
 	for (size_t i = 0; i < lab->plan->n_steps; i++) {
 		const struct step *s = &lab->plan->steps[i];
 
+		if (step_is_server(s))
+			choose_server(l, lab, s, part);
 		if (!step_is_node(s))
 			continue;
 		if (!part || strcmp(part, s->name) == 0)
@@ -160,8 +173,8 @@ static int choose(struct logs *l, const struct lab *lab, const char *part, struc
 	}
 	if (!l->n_parts)
 		return err_request(e, -ENOENT,
-			"lab %s has no part \"%s\": it is \"switch\", a VM's "
-			"name, or that and \".console\"",
+			"lab %s has no part \"%s\": it is \"switch\", a VM's name, or that and "
+			"\".console\", \".disks\" or \".fs0\"",
 			lab->name, part);
 	if (l->n_parts == 1 && l->parts[0].fd < 0)
 		return err_set(e, -ENOENT, "%s/%s.log is not there", lab->dir, l->parts[0].name);

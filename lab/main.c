@@ -35,7 +35,7 @@ static const struct cmd cmds[] = {
 	{ "exec", "LAB/NODE [--] COMMAND", "Run a command in a Linux guest.", .raw = cmd_exec },
 	{ "console", "LAB/NODE", "Talk to a guest's console; Ctrl-] ends.", 0, 1, 1,
 		.fn = cmd_console },
-	{ "logs", "LAB[/PART]", "Print logs: all, or those of PART: switch, NODE, or NODE.console.",
+	{ "logs", "LAB[/PART]", "Print logs: all, or those of PART: switch, NODE, NODE.console, NODE.disks, NODE.fs0.",
 		CMD_FOLLOW, 1, 1, .fn = cmd_logs },
 	{ "doctor", "", "Say what this host lacks, and what mends it.", CMD_JSON, 0, 0,
 		.fn = cmd_doctor },

@@ -124,10 +124,28 @@ class UpDown(LinuxCase):
                                       json.loads(storage[5])["writable"]))
         again = self.lanyard("up", self.topology)
         self.assertIn("nothing to do", again.stdout)
+        self.see()
         down = self.lanyard("down", "pair")
         self.assertIn("lab pair is down (", down.stdout)
         self.assertNotIn("did not end when asked", down.stderr)
         self.expect_nothing()
+
+    def see(self):
+        """status, for people and programs; logs."""
+        node = next(n for n in self.status()["nodes"] if n["name"] == "a")
+        self.assertEqual(("linux", "none", "answers", "6.1.0-fake", []), tuple(
+            node[k] for k in ("guest", "root", "agent", "kernel", "problems")))
+        self.assertEqual([("raw.img", "raw", False, "one"), ("q.qcow2", "qcow2", True, None)], [
+            (d["file"], d["format"], d["readonly"], d["serial"]) for d in node["disks"]])
+        self.assertEqual([("here", "shared", False)], [
+            (s["tag"], s["path"], s["readonly"]) for s in node["shares"]])
+        self.assertEqual([("disks", "running"), ("share", "running")], [
+            (h["kind"], h["state"]) for h in node["helpers"]])
+        self.assertIn("VM a: Linux 6.1.0-fake, root none; disks raw.img, q.qcow2; share here\n",
+                      self.lanyard("status", "pair").stdout)
+        for part in ("a.disks", "a.fs0", "a"):
+            self.lanyard("logs", f"pair/{part}")
+        self.lanyard("logs", "pair/a.fs1", status=2)
 
     def test_read_only(self):
         """The guest's root is the host's, and a folder is only to be read: the kernel sees to it."""
