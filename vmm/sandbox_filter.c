@@ -99,7 +99,7 @@ static const struct rule rules[] = {
 	ANY(accept4, M | L),
 	ANY(timerfd_create, M),
 	ANY(timerfd_settime, M),
-	ANY(pread64, M | S), /* statistics, the guest's image at a reset; disks */
+	ANY(pread64, M), /* statistics; the image, at a reset */
 	ANY(ftruncate, M | L),
 	ANY(fstat, M),
 	ANY(newfstatat, M),
@@ -124,12 +124,6 @@ static const struct rule rules[] = {
 
 	/* Disks. What io_uring then does is no system call: it works on files that are open. */
 	ANY(io_uring_enter, S),
-	ANY(pwrite64, S),
-	ANY(preadv, S),
-	ANY(pwritev, S),
-	ANY(fsync, S),
-	ANY(fdatasync, S),
-	ANY(fallocate, S),
 
 	/* Registers that a vCPU wrote, or that a reset puts back, move these. */
 	IOCTL(KVM_IRQFD, ALL),
