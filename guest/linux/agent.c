@@ -146,6 +146,10 @@ static int serve_lines(struct agent *a)
 int agent_run(struct agent *a, struct err *e)
 {
 	for (;;) {
+		/* The guest ends: commands that were told so as well may have something to write,
+		 * and must find their pipes open. */
+		if (a->execs.ending && (!a->stop || !execs_running(&a->execs)))
+			return 0;
 		if (!execs_step(&a->execs, a->fd, -1))
 			continue;
 		ssize_t n = read(a->fd, a->line + a->len, sizeof(a->line) - a->len);

@@ -4,7 +4,8 @@
  * agent channel"). What it can do are the rows of agent_methods. It answers one request at a time;
  * while it waits for a command's output it goes on at once when the next request comes.
  *
- * One process, one thread. Commands are its children, and end with it.
+ * One process, one thread. Commands are its children. SIGTERM ends it when all of them have ended;
+ * outside of a guest at once, with them.
  */
 #ifndef LANYARD_GUEST_LINUX_AGENT_H
 #define LANYARD_GUEST_LINUX_AGENT_H
@@ -43,7 +44,7 @@ int agent_open(const char *path, struct err *e);
 /* fd: taken. The rest of *a is the caller's, zeroes but for what is set before. */
 int agent_init(struct agent *a, int fd, struct err *e);
 
-/* Serves until the channel ends (0) or fails (-errno). */
+/* Serves until the channel ends or SIGTERM (0), or it fails (-errno). */
 int agent_run(struct agent *a, struct err *e);
 void agent_free(struct agent *a);
 

@@ -24,14 +24,15 @@ int execs_init(struct execs *x, struct err *e)
 {
 	sigset_t set;
 
-	*x = (struct execs){ .child_fd = -1 };
+	*x = (struct execs){ .signal_fd = -1 };
 	sigemptyset(&set);
 	sigaddset(&set, SIGPIPE);
 	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	sigdelset(&set, SIGPIPE);
-	x->child_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return x->child_fd < 0 ? err_set(e, -errno, "signalfd: %s", err_str(errno)) : 0;
+	x->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return x->signal_fd < 0 ? err_set(e, -errno, "signalfd: %s", err_str(errno)) : 0;
 }
 
 static void slot_clear(struct exec *c)
@@ -56,7 +57,7 @@ void execs_free(struct execs *x)
 		}
 		slot_clear(c);
 	}
-	fd_close(&x->child_fd);
+	fd_close(&x->signal_fd);
 }
 
 /* A free slot; one that only drains a stray stream gives way. */
@@ -67,7 +68,8 @@ static struct exec *slot_new(struct execs *x)
 	for (int i = 0; i < EXEC_MAX; i++) {
 		if (!x->slots[i].id)
 			return &x->slots[i];
-		if (x->slots[i].forgotten && (!stray || x->slots[i].id < stray->id))
+		if (x->slots[i].forgotten && x->slots[i].reaped &&
+			(!stray || x->slots[i].id < stray->id))
 			stray = &x->slots[i];
 	}
 	if (stray)
@@ -312,20 +314,35 @@ bool exec_ready(const struct exec *c)
 	return c->streams[EXEC_OUT].len || c->streams[EXEC_ERR].len || exec_done(c);
 }
 
+/* Frees the slot of a command that nobody asks for any more, and that holds nothing. */
+static void slot_settle(struct exec *c)
+{
+	if (c->forgotten && c->reaped && c->streams[EXEC_OUT].fd < 0 && c->streams[EXEC_ERR].fd < 0)
+		slot_clear(c);
+}
+
 void exec_forget(struct exec *c)
 {
 	c->forgotten = true;
 	fd_close(&c->streams[EXEC_IN].fd);
-	if (c->streams[EXEC_OUT].fd < 0 && c->streams[EXEC_ERR].fd < 0)
-		slot_clear(c);
+	c->streams[EXEC_OUT].len = c->streams[EXEC_ERR].len = 0;
+	slot_settle(c);
 }
 
-static void reap(struct execs *x)
+bool execs_running(const struct execs *x)
+{
+	for (int i = 0; i < EXEC_MAX; i++)
+		if (x->slots[i].id && !x->slots[i].reaped)
+			return true;
+	return false;
+}
+
+static void look_at_signals(struct execs *x)
 {
 	struct signalfd_siginfo info;
 
-	while (read(x->child_fd, &info, sizeof(info)) > 0)
-		;
+	while (read(x->signal_fd, &info, sizeof(info)) == sizeof(info))
+		x->ending |= info.ssi_signo == SIGTERM;
 	for (int i = 0; i < EXEC_MAX; i++) {
 		struct exec *c = &x->slots[i];
 
@@ -335,7 +352,11 @@ static void reap(struct execs *x)
 		fd_close(&c->streams[EXEC_IN].fd);
 		output_fill(c, &c->streams[EXEC_OUT]);
 		output_fill(c, &c->streams[EXEC_ERR]);
+		slot_settle(c);
 	}
+	for (int i = 0; x->ending && i < EXEC_MAX; i++)
+		if (x->slots[i].id)
+			exec_forget(&x->slots[i]);
 }
 
 /* Fills p with what commands wait for; returns how many. who: slot * EXEC_STREAMS + stream. */
@@ -366,7 +387,7 @@ bool execs_step(struct execs *x, int watch_fd, int timeout_ms)
 	int who[EXEC_MAX * EXEC_STREAMS];
 	size_t n = poll_set(x, p, who);
 
-	p[n] = (struct pollfd){ .fd = x->child_fd, .events = POLLIN };
+	p[n] = (struct pollfd){ .fd = x->signal_fd, .events = POLLIN };
 	p[n + 1] = (struct pollfd){ .fd = watch_fd, .events = POLLIN };
 	if (poll(p, n + 2, timeout_ms) <= 0)
 		return false;
@@ -380,10 +401,9 @@ bool execs_step(struct execs *x, int watch_fd, int timeout_ms)
 			input_flush(s);
 		else
 			output_fill(c, s);
-		if (c->forgotten && c->streams[EXEC_OUT].fd < 0 && c->streams[EXEC_ERR].fd < 0)
-			slot_clear(c);
+		slot_settle(c);
 	}
 	if (p[n].revents)
-		reap(x);
+		look_at_signals(x);
 	return p[n + 1].revents != 0;
 }

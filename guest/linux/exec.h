@@ -42,7 +42,8 @@ struct exec {
 struct execs {
 	struct exec slots[EXEC_MAX];
 	int last_id;
-	int child_fd; /* signalfd of SIGCHLD, which is blocked */
+	int signal_fd; /* of SIGCHLD and SIGTERM, which are blocked */
+	bool ending;   /* SIGTERM came: what commands write is thrown away from now on */
 };
 
 struct exec_command {
@@ -51,7 +52,7 @@ struct exec_command {
 	const char *cwd;
 };
 
-/* Blocks SIGCHLD and SIGPIPE for the process. */
+/* Blocks SIGCHLD, SIGTERM and SIGPIPE for the process. */
 int execs_init(struct execs *x, struct err *e);
 /* Kills what still runs, with SIGKILL. */
 void execs_free(struct execs *x);
@@ -78,8 +79,11 @@ bool exec_done(const struct exec *c);
 /* Something can be taken, or it is done. */
 bool exec_ready(const struct exec *c);
 
-/* The id is free after this; only when it is done. */
+/* The id is free after this, and what it still writes is thrown away. */
 void exec_forget(struct exec *c);
+
+/* One or more have not ended. */
+bool execs_running(const struct execs *x);
 
 /* Moves bytes and collects ended commands; waits for that for timeout_ms (-1: for ever), or until
  * watch_fd (-1: none) can be read. Returns whether it can. */

@@ -18,7 +18,7 @@
 #include "guest/linux/say.h"
 
 #define EVENTS   32   /* /dev/input/event0 ... */
-#define GRACE_MS 3000 /* between SIGTERM and SIGKILL */
+#define GRACE_MS 5000 /* between SIGTERM and SIGKILL */
 
 size_t power_keys_open(int fds[POWER_KEYS_MAX])
 {
