@@ -69,7 +69,7 @@ struct blk_queue {
 	bool kick_polled, wake_polled;
 };
 
-static uint8_t zeroes[ZERO_BYTES]; /* never written to */
+static uint8_t zero_bytes[ZERO_BYTES]; /* never written to */
 
 /* --- io_uring -------------------------------------------------------------------------------- */
 
@@ -197,7 +197,7 @@ static void take_zeroes(struct request *r)
 	for (r->n_data = 0; left && r->n_data < BLK_SEG_MAX; r->n_data++) {
 		size_t n = left < ZERO_BYTES ? (size_t)left : ZERO_BYTES;
 
-		r->iov[r->n_data] = (struct iovec){ .iov_base = zeroes, .iov_len = n };
+		r->iov[r->n_data] = (struct iovec){ .iov_base = zero_bytes, .iov_len = n };
 		left -= n;
 	}
 }
