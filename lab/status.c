@@ -203,7 +203,7 @@ static json_t *helpers_status(const struct plan *p, const char *node)
 /* What the VMM says of the device now, beside what the topology asks for. */
 static void add_device(json_t *j, const json_t *now)
 {
-	static const char *const keys[] = { "bytes", "connected", "reconnects", "waiting",
+	static const char *const keys[] = { "size_bytes", "connected", "reconnects", "waiting",
 		"needs_reset" };
 
 	for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)

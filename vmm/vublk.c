@@ -222,7 +222,7 @@ static json_t *vublk_info(struct device *dev)
 	pthread_mutex_lock(b->d.lock);
 	json_object_set_new(o, "kind", json_string("vhost-user"));
 	json_object_set_new(
-		o, "bytes", json_integer((json_int_t)(config_capacity(b->config) * 512)));
+		o, "size_bytes", json_integer((json_int_t)(config_capacity(b->config) * 512)));
 	json_object_set_new(o, "readonly",
 		json_boolean(b->link.backend_features & VIRTIO_BIT(VIRTIO_BLK_F_RO)));
 	json_object_set_new(o, "queues", json_integer(config_queues(b->config)));

@@ -7,7 +7,6 @@ import os
 import struct
 import subprocess
 import sys
-import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import backends
@@ -103,7 +102,7 @@ class StorageDaemon(VhostCase):
     def formats(self, form):
         disk = backends.Disk(self, "qsd", self.image(form), form, queues=2)
         g, info = self.guest(disk)
-        self.assertGreaterEqual(info["bytes"], 16 << 20)
+        self.assertGreaterEqual(info["size_bytes"], 16 << 20)
         self.assertEqual((2, False, True), (info["queues"], info["readonly"], info["connected"]))
         for f in ("FLUSH", "BLK_SIZE", "SEG_MAX", "DISCARD", "WRITE_ZEROES", "MQ", "TOPOLOGY"):
             self.assertIn(f, info["features"])
@@ -291,7 +290,7 @@ class Wrong(VhostCase):
             d.start()
             wait_until(lambda k=kind: v.call("info")[k][0]["connected"], 20, d.name)
             self.assertNotIn("waiting", v.call("info")[kind][0])
-        self.assertEqual(16 << 20, v.call("info")["disks"][0]["bytes"])
+        self.assertEqual(16 << 20, v.call("info")["disks"][0]["size_bytes"])
 
     def test_wrong_type(self):
         image = backends.create_image(self.path("disk.raw"), "raw", "16M")
@@ -382,4 +381,4 @@ class Wrong(VhostCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    harness.main()
