@@ -81,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct nic *n;
 	struct err e;
 
-	log_set_level(LOG_ERROR - 1);
+	log_set_level(LOG_ERROR);
 	if (!memory && !(memory = calloc(1, MEM_BYTES)))
 		return 0;
 	gmem_wrap(&mem, memory, MEM_BYTES);

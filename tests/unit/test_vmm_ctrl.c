@@ -61,7 +61,7 @@ static void start(struct rig *r, uint64_t acked)
 			.device = USED };
 }
 
-static const uint64_t all = NIC_FEATURES_OURS | NIC_FEATURES_GUEST_OFFLOADS;
+#define all (NIC_FEATURES_OURS | NIC_FEATURES_GUEST_OFFLOADS)
 
 static int setup(void **state)
 {
@@ -278,6 +278,30 @@ static void test_announced(void **state)
 	assert_int_equal(r->n->config[6], VIRTIO_NET_S_LINK_UP);
 }
 
+/* A guest whose link comes back announces itself, if it agreed to; one that starts need not. */
+static void test_announces(void **state)
+{
+	static const struct {
+		uint64_t acked;
+		uint8_t device_status, says;
+	} cases[] = {
+		{ all, 15, VIRTIO_NET_S_LINK_UP | VIRTIO_NET_S_ANNOUNCE },
+		{ all & ~VIRTIO_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE), 15, VIRTIO_NET_S_LINK_UP },
+		{ all, 11, VIRTIO_NET_S_LINK_UP },
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		start(r, cases[i].acked);
+		r->n->d.v.acked = cases[i].acked;
+		r->n->d.v.status = cases[i].device_status;
+		r->n->link.ops->set_up(r->n, true);
+		assert_int_equal(r->n->config[6], cases[i].says);
+		r->n->link.ops->set_up(r->n, false);
+		assert_int_equal(r->n->config[6], 0);
+	}
+}
+
 static void test_indirect(void **state)
 {
 	struct rig *r = *state;
@@ -420,6 +444,7 @@ int main(void)
 		T(test_pairs),
 		T(test_reset_forgets),
 		T(test_announced),
+		T(test_announces),
 		T(test_indirect),
 		T(test_malformed),
 		T(test_not_negotiated),
