@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "lab/daemon.h"
 
 #define TAKE_MS    30000 /* for others to let go */
 #define CONNECT_MS 1000
@@ -39,7 +40,7 @@ static int connect_to(struct agent *a, struct err *e)
 	}
 	if (a->rpc)
 		return 0;
-	a->rpc = rpc_connect(a->path, CONNECT_MS, e);
+	a->rpc = rpc_connect(a->path, daemon_ms(CONNECT_MS), e);
 	a->since_ns = clock_now_ns();
 	if (!a->rpc)
 		err_prefix(e, "the agent of %s (lanyard status says how it is)", a->who);

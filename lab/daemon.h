@@ -13,6 +13,10 @@
 #include "base/proc.h"
 #include "lab/strs.h"
 
+/* A deadline, in ms, as patient as LANYARD_PATIENCE says: how many times slower than usual this
+ * host is (1 unless it is set; an emulated one is ten times slower). */
+int daemon_ms(int ms);
+
 /* argv[0] is the program's path. Output is appended to log. *pidfd is the caller's. */
 int daemon_start(
 	char *const argv[], const char *log, struct proc_id *id, int *pidfd, struct err *e);

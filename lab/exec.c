@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "lab/agent.h"
+#include "lab/daemon.h"
 
 #define CALL_MS     30000
 #define WAIT_MIN_MS 5
@@ -42,7 +43,7 @@ struct exec {
 
 static int start(struct exec *x, struct err *e)
 {
-	json_t *hello = agent_call(&x->agent, "hello", NULL, CALL_MS, e), *reply;
+	json_t *hello = agent_call(&x->agent, "hello", NULL, daemon_ms(CALL_MS), e), *reply;
 	const char *guest = json_string_value(json_object_get(hello, "guest"));
 	bool is_linux = guest && strcmp(guest, "linux") == 0;
 
@@ -57,7 +58,7 @@ static int start(struct exec *x, struct err *e)
 	reply = agent_call(&x->agent, "exec",
 		json_pack(
 			"{s:O, s:O, s:s}", "argv", x->q->argv, "env", x->q->env, "cwd", x->q->cwd),
-		CALL_MS, e);
+		daemon_ms(CALL_MS), e);
 	x->id = json_integer_value(json_object_get(reply, "id"));
 	json_decref(reply);
 	return reply ? 0 : e->code;
@@ -68,7 +69,8 @@ static void send_signal(struct exec *x, int signal)
 	struct err ignored = { 0 }; /* it has ended meanwhile */
 
 	json_decref(agent_call(&x->agent, "exec_kill",
-		json_pack("{s:I, s:i}", "id", x->id, "signal", signal), CALL_MS, &ignored));
+		json_pack("{s:I, s:i}", "id", x->id, "signal", signal), daemon_ms(CALL_MS),
+		&ignored));
 }
 
 /* ---- input ---- */
@@ -100,7 +102,7 @@ static void write_input(struct exec *x)
 	base64_encode(x->input, x->n_input, text);
 	reply = agent_call(&x->agent, "exec_write",
 		json_pack("{s:I, s:s, s:b}", "id", x->id, "data", text, "eof", x->input_ended),
-		CALL_MS, &ignored);
+		daemon_ms(CALL_MS), &ignored);
 	if (!reply) {
 		x->n_input = 0;
 		x->input_ended = x->eof_told = true;
@@ -167,7 +169,7 @@ static int poll_agent(struct exec *x, struct err *e)
 	json_t *reply = agent_call(&x->agent, "exec_poll",
 		json_pack("{s:I, s:i}", "id", x->id, "wait_ms",
 			input_waits ? WAIT_MIN_MS : x->wait_ms),
-		CALL_MS, e);
+		daemon_ms(CALL_MS), e);
 	int r;
 
 	if (!reply)

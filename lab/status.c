@@ -30,8 +30,8 @@ static void copy(json_t *to, const json_t *from, const char *key)
 static json_t *ask(const char *socket, const char *method, char *why, size_t why_size)
 {
 	struct err e = { 0 };
-	struct rpc *r = rpc_connect(socket, ASK_MS, &e);
-	json_t *reply = r ? rpc_call(r, method, NULL, ASK_MS, &e) : NULL;
+	struct rpc *r = rpc_connect(socket, daemon_ms(ASK_MS), &e);
+	json_t *reply = r ? rpc_call(r, method, NULL, daemon_ms(ASK_MS), &e) : NULL;
 
 	if (!reply)
 		snprintf(why, why_size, "does not answer: %s", e.text);
@@ -260,9 +260,9 @@ static const char *agent_state(const struct plan *p, const char *node, json_t **
 {
 	const struct step *s = plan_find(p, STEP_GUEST, node);
 	struct err e = { 0 };
-	struct rpc *r = s && s->socket ? rpc_connect(s->socket, ASK_MS, &e) : NULL;
+	struct rpc *r = s && s->socket ? rpc_connect(s->socket, daemon_ms(ASK_MS), &e) : NULL;
 
-	*hello = r ? rpc_call(r, "hello", NULL, ASK_MS, &e) : NULL;
+	*hello = r ? rpc_call(r, "hello", NULL, daemon_ms(ASK_MS), &e) : NULL;
 	rpc_close(r);
 	return *hello ? "answers" : e.code == -EBUSY || e.code == -EPIPE ? "in use" : "silent";
 }

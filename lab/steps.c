@@ -203,7 +203,7 @@ struct rpc *steps_switch_rpc(struct carry *c, struct err *e)
 	struct step *s = plan_find(c->plan, STEP_SWITCH, NULL);
 
 	if (!c->sw && !c->sw_silent && s)
-		c->sw = rpc_connect(s->socket, STEPS_CALL_MS, e);
+		c->sw = rpc_connect(s->socket, daemon_ms(STEPS_CALL_MS), e);
 	return c->sw;
 }
 
@@ -216,7 +216,7 @@ static int switch_call(struct carry *c, const char *method, json_t *params, stru
 		json_decref(params);
 		return e ? e->code : -ECONNREFUSED;
 	}
-	reply = rpc_call(r, method, params, STEPS_CALL_MS, e);
+	reply = rpc_call(r, method, params, daemon_ms(STEPS_CALL_MS), e);
 	json_decref(reply);
 	return reply ? 0 : e->code;
 }
@@ -231,11 +231,11 @@ static void switch_forget(struct carry *c)
 /* Until `info` on the control socket gets an answer from that very process, which is returned. */
 json_t *steps_wait_info(struct carry *c, const struct step *s, const char *who, struct err *e)
 {
-	uint64_t deadline = clock_now_ns() + READY_MS * NS_PER_MS;
+	uint64_t deadline = clock_now_ns() + (uint64_t)daemon_ms(READY_MS) * NS_PER_MS;
 
 	for (;;) {
-		struct rpc *r = rpc_connect(s->socket, STEPS_TRY_MS, NULL);
-		json_t *info = r ? rpc_call(r, "info", NULL, STEPS_TRY_MS, NULL) : NULL;
+		struct rpc *r = rpc_connect(s->socket, daemon_ms(STEPS_TRY_MS), NULL);
+		json_t *info = r ? rpc_call(r, "info", NULL, daemon_ms(STEPS_TRY_MS), NULL) : NULL;
 
 		rpc_close(r);
 		/* Another's answer: ours is about to say that its socket is taken. */
@@ -246,7 +246,7 @@ json_t *steps_wait_info(struct carry *c, const struct step *s, const char *who, 
 			return NULL;
 		if (clock_now_ns() > deadline) {
 			err_set(e, -ETIMEDOUT, "%s does not answer on %s after %d s", who,
-				s->socket, READY_MS / 1000);
+				s->socket, daemon_ms(READY_MS) / 1000);
 			return NULL;
 		}
 	}

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "image/image.h"
+#include "lab/daemon.h"
 #include "lab/steps_own.h"
 
 #define READY_MS 20000 /* from a server's start to its socket */
@@ -117,7 +118,7 @@ int steps_server_undo(struct carry *c, struct step *s, struct err *e)
 
 static int wait_server(struct carry *c, const struct step *s, struct err *e)
 {
-	uint64_t deadline = clock_now_ns() + READY_MS * NS_PER_MS;
+	uint64_t deadline = clock_now_ns() + (uint64_t)daemon_ms(READY_MS) * NS_PER_MS;
 	char who[TOPO_NAME_MAX + 32];
 
 	while (access(s->socket, F_OK) < 0) {
@@ -126,8 +127,8 @@ static int wait_server(struct carry *c, const struct step *s, struct err *e)
 		if (clock_now_ns() > deadline)
 			return err_set(e, -ETIMEDOUT,
 				"%s is not ready after %d s: there is no %s (see %s)",
-				step_describe_short(s, who, sizeof who), READY_MS / 1000, s->socket,
-				s->log);
+				step_describe_short(s, who, sizeof who), daemon_ms(READY_MS) / 1000,
+				s->socket, s->log);
 	}
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "lab/daemon.h"
+#include "lab/hello.h"
 #include "lab/steps_own.h"
 
 #define GUEST_MS 20000  /* to the agent's first answer: 0.1 s as a rule */
@@ -70,15 +71,15 @@ int steps_vm_run(struct carry *c, struct step *s, struct err *e)
 static void power_off(struct carry *c, const struct step *s)
 {
 	const struct step *guest = plan_find(c->plan, STEP_GUEST, s->name);
-	uint64_t deadline = clock_now_ns() + OFF_MS * NS_PER_MS;
+	uint64_t deadline = clock_now_ns() + (uint64_t)daemon_ms(OFF_MS) * NS_PER_MS;
 	struct rpc *r;
 	json_t *reply;
 
 	if (!guest || !guest->slow || !*step_option(s, "--disk") || !proc_is_alive(s->proc))
 		return;
-	r = rpc_connect(guest->socket, STEPS_TRY_MS, NULL);
-	reply = r ? rpc_call(r, "stop_guest", json_pack("{s:s}", "how", "poweroff"), STEPS_CALL_MS,
-			    NULL)
+	r = rpc_connect(guest->socket, daemon_ms(STEPS_TRY_MS), NULL);
+	reply = r ? rpc_call(r, "stop_guest", json_pack("{s:s}", "how", "poweroff"),
+			    daemon_ms(STEPS_CALL_MS), NULL)
 		  : NULL;
 	rpc_close(r);
 	while (reply && proc_is_alive(s->proc) && clock_now_ns() < deadline)
@@ -115,8 +116,8 @@ int steps_vm_undo(struct carry *c, struct step *s, struct err *e)
 /* Whether a guest that boots has come to an end instead, as its VMM says it. */
 static int check_boot(const struct step *vm, const char *who, struct err *e)
 {
-	struct rpc *r = rpc_connect(vm->socket, STEPS_TRY_MS, NULL);
-	json_t *info = r ? rpc_call(r, "info", NULL, STEPS_CALL_MS, NULL) : NULL;
+	struct rpc *r = rpc_connect(vm->socket, daemon_ms(STEPS_TRY_MS), NULL);
+	json_t *info = r ? rpc_call(r, "info", NULL, daemon_ms(STEPS_CALL_MS), NULL) : NULL;
 	const char *state = json_string_value(json_object_get(info, "state"));
 	const char *reason = json_string_value(json_object_get(info, "reason"));
 	int rc = 0;
@@ -143,56 +144,58 @@ static void warn_of(struct carry *c, const struct step *s, const json_t *hello)
 				json_string_value(p));
 }
 
-/* One try; 1: it answered. */
-static int try_hello(struct carry *c, const struct step *s)
+/* Whoever gives up says so; 0: go on. */
+static int look(struct carry *c, const struct step *s, const struct step *vm, uint64_t deadline,
+	uint64_t *look_ns, struct err *e)
 {
-	struct rpc *r = rpc_connect(s->socket, STEPS_TRY_MS, NULL);
-	json_t *hello = r ? rpc_call(r, "hello", NULL, STEPS_TRY_MS, NULL) : NULL;
+	uint64_t now = clock_now_ns();
+	char who[TOPO_NAME_MAX + 16];
+	int r = carry_pause(c, STEPS_PAUSE_MS, e);
 
-	rpc_close(r);
-	warn_of(c, s, hello);
-	json_decref(hello);
-	return hello != NULL;
+	if (r)
+		return r;
+	if (s->slow && now > *look_ns) {
+		r = check_boot(vm, step_describe_short(vm, who, sizeof who), e);
+		*look_ns = now + LOOK_MS * NS_PER_MS;
+	}
+	if (!r && now > deadline)
+		r = err_set(e, -ETIMEDOUT, "the agent of %s does not answer on %s after %d s%s",
+			s->name, s->socket, daemon_ms(s->slow ? LINUX_MS : GUEST_MS) / 1000,
+			s->slow ? ": the end of what its guest said is above" : "");
+	return r;
 }
 
 int steps_guest_run(struct carry *c, struct step *s, struct err *e)
 {
 	const struct step *vm = plan_node(c->plan, s->name);
-	int limit_ms = s->slow ? LINUX_MS : GUEST_MS, r;
-	uint64_t now = clock_now_ns(), deadline = now + (uint64_t)limit_ms * NS_PER_MS,
-		 look = now + LOOK_MS * NS_PER_MS;
+	uint64_t now = clock_now_ns(),
+		 deadline = now + (uint64_t)daemon_ms(s->slow ? LINUX_MS : GUEST_MS) * NS_PER_MS,
+		 look_ns = now + LOOK_MS * NS_PER_MS;
+	static struct hello h; /* 64 KiB */
 	char who[TOPO_NAME_MAX + 16];
-	json_t *info;
+	json_t *said = NULL;
+	int r = 0;
 
-	step_describe_short(vm, who, sizeof who);
 	if (!s->socket) {
-		info = steps_wait_info(c, vm, who, e);
-		json_decref(info);
-		return info ? 0 : e->code;
+		said = steps_wait_info(c, vm, step_describe_short(vm, who, sizeof who), e);
+		json_decref(said);
+		return said ? 0 : e->code;
 	}
-	while (!try_hello(c, s)) {
-		r = carry_pause(c, STEPS_PAUSE_MS, e);
-		if (r)
-			return r;
-		now = clock_now_ns();
-		r = s->slow && now > look ? check_boot(vm, who, e) : 0;
-		if (r)
-			return r;
-		look = now > look ? now + LOOK_MS * NS_PER_MS : look;
-		if (now > deadline)
-			return err_set(e, -ETIMEDOUT,
-				"the agent of %s does not answer on %s after %d s%s", s->name,
-				s->socket, limit_ms / 1000,
-				s->slow ? ": what the guest says is in its console's log" : "");
-	}
-	return 0;
+	hello_init(&h, s->socket);
+	while (!r && !(said = hello_step(&h, clock_now_ns())))
+		r = look(c, s, vm, deadline, &look_ns, e);
+	hello_free(&h);
+	if (said)
+		warn_of(c, s, said);
+	json_decref(said);
+	return r;
 }
 
 /* The name of the first port in s->args whose state isn't "up", or NULL; *e on failure. */
 static const char *first_down(struct carry *c, const struct step *s, struct err *e)
 {
 	struct rpc *r = steps_switch_rpc(c, e);
-	json_t *stats = r ? rpc_call(r, "stats", NULL, STEPS_CALL_MS, e) : NULL;
+	json_t *stats = r ? rpc_call(r, "stats", NULL, daemon_ms(STEPS_CALL_MS), e) : NULL;
 	const char *down = NULL;
 	const json_t *port;
 	size_t i;
@@ -215,7 +218,7 @@ static const char *first_down(struct carry *c, const struct step *s, struct err 
 
 int steps_links_run(struct carry *c, struct step *s, struct err *e)
 {
-	uint64_t deadline = clock_now_ns() + LINKS_MS * NS_PER_MS;
+	uint64_t deadline = clock_now_ns() + (uint64_t)daemon_ms(LINKS_MS) * NS_PER_MS;
 
 	for (;;) {
 		struct err why = { 0 };
@@ -234,6 +237,6 @@ int steps_links_run(struct carry *c, struct step *s, struct err *e)
 		}
 		if (clock_now_ns() > deadline)
 			return err_set(e, -ETIMEDOUT, "the link of %s is not up after %d s", down,
-				LINKS_MS / 1000);
+				daemon_ms(LINKS_MS) / 1000);
 	}
 }
