@@ -15,6 +15,7 @@ it said at first is shown; but no more than REPEATS_MAX tests of a run have that
 is a failure. Ends with "N passed, N failed, N skipped"; exit status 0 only if none failed.
 """
 import argparse
+import concurrent.futures
 import glob
 import json
 import os
@@ -32,8 +33,9 @@ HUGEPAGES = "/proc/sys/vm/nr_hugepages"
 HUGEPAGES_WANTED = 640  # 2 MiB each: testpmd twice, and a few guests
 FILE_TIMEOUT_S = 1200
 REPEATS_MAX = 3
-FUZZ_SECONDS = 10
-FUZZ_LONGER = {"fuzz_ring": 3}  # times as long: two threads share its memory
+FUZZ_SECONDS = 30
+FUZZ_AT_ONCE = 2
+FUZZ_ALONE = ("fuzz_ring",)  # it has two threads, which share its memory
 
 
 class Tally:
@@ -247,28 +249,37 @@ def run_rig(tally, dir_, word):
         tally.add("rig", "run", "fail", None, f"exit status {status}\n{text}")
 
 
+def fuzz_one(tally, dir_, path, seconds):
+    name = os.path.basename(path)
+    corpus = os.path.join(ROOT, "tests/fuzz/corpus", name.removeprefix("fuzz_"))
+    work = os.path.join(ROOT, dir_, "fuzz-work", name)
+    os.makedirs(work, exist_ok=True)
+    argv = [path, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048",
+            "-print_final_stats=1", f"-artifact_prefix={work}/", work]
+    if os.path.isdir(corpus):
+        argv.append(corpus)
+    start = time.monotonic()
+    env = dict(os.environ, UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
+    status, out = run(argv, seconds + 120, env)
+    keep_log(dir_, name, out)
+    ran = re.search(r"number_of_executed_units: (\d+)", out)
+    if ran and status == 0:
+        name += f", {ran.group(1)} inputs"
+    tally.add("fuzz", name, "pass" if status == 0 and ran else "fail",
+              time.monotonic() - start, out)
+
+
 def run_fuzz(tally, dir_, seconds):
-    for path in sorted(glob.glob(os.path.join(ROOT, dir_, "tests/fuzz/fuzz_*"))):
-        name = os.path.basename(path)
-        if not os.access(path, os.X_OK) or os.path.isdir(path):
-            continue
-        corpus = os.path.join(ROOT, "tests/fuzz/corpus", name.removeprefix("fuzz_"))
-        work = os.path.join(ROOT, dir_, "fuzz-work", name)
-        os.makedirs(work, exist_ok=True)
-        total_s = seconds * FUZZ_LONGER.get(name, 1)
-        argv = [path, f"-max_total_time={total_s}", "-timeout=10", "-rss_limit_mb=2048",
-                "-print_final_stats=1", f"-artifact_prefix={work}/", work]
-        if os.path.isdir(corpus):
-            argv.append(corpus)
-        start = time.monotonic()
-        env = dict(os.environ, UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
-        status, out = run(argv, total_s + 120, env)
-        keep_log(dir_, name, out)
-        ran = re.search(r"number_of_executed_units: (\d+)", out)
-        if ran and status == 0:
-            name += f", {ran.group(1)} inputs"
-        tally.add("fuzz", name, "pass" if status == 0 and ran else "fail",
-                  time.monotonic() - start, out)
+    """Two at a time, on as many CPUs; those with threads of their own by themselves."""
+    paths = [p for p in sorted(glob.glob(os.path.join(ROOT, dir_, "tests/fuzz/fuzz_*")))
+             if os.access(p, os.X_OK) and not os.path.isdir(p)]
+    alone = [p for p in paths if os.path.basename(p) in FUZZ_ALONE]
+    for path in alone:
+        fuzz_one(tally, dir_, path, seconds)
+    with concurrent.futures.ThreadPoolExecutor(FUZZ_AT_ONCE) as pool:
+        jobs = [pool.submit(fuzz_one, tally, dir_, p, seconds) for p in paths if p not in alone]
+        for job in jobs:
+            job.result()
 
 
 class Hugepages:
