@@ -12,6 +12,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness
 import fakebackend
+import tinyguest as tiny
 from fakebackend import FakeBackend
 from harness import Case, Rpc, wait_until
 
@@ -245,6 +246,88 @@ class FakeBackendLink(LinkCase):
         self.wait_link(v, "down", 2)
         self.assertEqual(["up", "up", "down", "up"],
                          [n["link"] for n in v.call("info")["nics"]])
+
+
+class Driver(LinkCase):
+    """A driver of a few instructions, which negotiates what it is told to: packed rings, the control
+    queue. What it would write into its rings, the back end writes."""
+
+    VERSION_1, PACKED, CTRL_VQ, CTRL_GUEST_OFFLOADS = 1 << 32, 1 << 34, 1 << 17, 1 << 2
+    GUEST_CSUM = 1 << 1
+    AVAIL, USED = 0x80, 0x8000  # flags of a packed descriptor
+
+    def start_driver(self, features, sizes, more=b""):
+        code = tiny.nic_negotiate(features=features)
+        code += b"".join(tiny.nic_queue(i, size, 0x200000 + 0x10000 * i)
+                         for i, size in enumerate(sizes))
+        code += tiny.nic_write(20, 1, 15) + more + tiny.HLT
+        elf = tiny.write_elf(self.path("driver.elf"), code)
+        return self.vmm("v", *self.nic(), kernel=elf)
+
+    def entries(self, b, i, *entries):
+        """Entries of packed ring i from its begin: (id, flags)."""
+        for n, (ident, flags) in enumerate(entries):
+            b.write(b.rings[i]["addr"]["desc"] + 16 * n,
+                    struct.pack("<QIHH", 0x300000, 64, ident, flags))
+
+    def again(self, b):
+        connects = b.connects
+        b.drop()
+        b.wait(lambda: b.connects == connects + 1 and b.ready(0) and b.ready(1))
+
+    def test_packed_rings(self):
+        """Sizes that are no powers of two; a start at place 0 of the first lap; after a loss, each
+        ring where its entries say."""
+        b = self.backend(features=fakebackend.ALL | self.PACKED)
+        v = self.start_driver(self.VERSION_1 | self.PACKED, (100, 7))
+        b.wait(lambda: b.ready(0) and b.ready(1))
+        self.assertEqual((100, 7), (b.rings[0]["num"], b.rings[1]["num"]))
+        self.assertTrue(b.acked & self.PACKED)
+        self.assertEqual([0x80008000] * 2, [b.rings[i]["base"] for i in (0, 1)])
+        self.assertIn("RING_PACKED", self.nic_info(v)["features"])
+        both = self.AVAIL | self.USED
+        self.entries(b, 0, (0, both), (1, self.AVAIL), (2, self.AVAIL))
+        self.entries(b, 1, (0, both), (1, self.AVAIL), (2, self.AVAIL))
+        self.again(b)
+        self.assertEqual(0x80018001, b.rings[0]["base"])  # the second one was not returned
+        self.assertEqual(0x80038003, b.rings[1]["base"])  # all are now
+        at = b.rings[1]["addr"]["desc"]
+        self.assertEqual([both] * 3, [b.read16(at + 16 * n + 14) for n in range(3)])
+        # In the second lap, with the ring full: none was returned, or all.
+        self.entries(b, 1, *((n, self.USED) for n in range(7)))
+        self.again(b)
+        self.assertEqual(0x80008000, b.rings[1]["base"])
+        # Nonsense: the link stays down, and says why.
+        self.entries(b, 1, (0, self.AVAIL), (1, 0), (2, self.AVAIL), (3, 0))
+        b.drop()
+        wait_until(lambda: "packed ring 1 contradict each other" in v.text(), 5, "the sentence")
+        self.assertEqual("down", self.nic_info(v)["link"])
+
+    def test_offloads_change(self):
+        """The driver gives up an offload: the rings are taken back and given again where the back
+        end said that it stands, with other features."""
+        wanted = (self.VERSION_1 | self.PACKED | self.CTRL_VQ | self.CTRL_GUEST_OFFLOADS |
+                  self.GUEST_CSUM)
+        ring, buf = 0x220000, 0x300000
+        command = b"".join(tiny.store32(*a) for a in (
+            (buf, 0x0005), (buf + 4, 0), (buf + 8, 0),  # class 5, command 0; an empty mask
+            (ring, buf), (ring + 8, 2), (ring + 16, buf + 4), (ring + 24, 8), (ring + 32, buf + 16),
+            (ring + 40, 1), (ring + 44, 0x00820000), (ring + 28, 0x00810000),
+            (ring + 12, 0x00810000)))
+        b = self.backend(features=fakebackend.ALL | self.PACKED | self.GUEST_CSUM)
+        b.bases = {0: 0x8005, 1: 0x00030002}  # as DPDK says it; as the specification does
+        v = self.start_driver(wanted, (64, 64, 64), tiny.wait32(0x310000) + command +
+                              tiny.nic_write(0x3008, 4, 2))
+        b.wait(lambda: b.ready(0) and b.ready(1))
+        self.wait_link(v, "up")
+        b.write(b.regions[0][2] + 0x310000, b"go")  # user address of the first region's begin
+        b.wait(lambda: b.count("GET_VRING_BASE") == 2 and b.ready(0) and b.ready(1), 10)
+        self.assertEqual(2, b.count("SET_FEATURES"))
+        self.assertFalse(b.acked & self.GUEST_CSUM)
+        self.assertTrue(b.acked & self.PACKED)
+        self.assertEqual([0x80058005, 0x00030002], [b.rings[i]["base"] for i in (0, 1)])
+        self.assertEqual("up", self.nic_info(v)["link"])
+        self.assertEqual((1, False), (b.connects, self.nic_info(v)["needs_reset"]))
 
 
 class SwitchLink(LinkCase):

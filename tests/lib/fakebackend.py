@@ -35,6 +35,7 @@ class FakeBackend:
         self.silent, self.hang_up, self.garbage, self.refuse = set(), set(), set(), set()
         self.config = bytes(60)  # of the device, for GET_CONFIG
         self.log, self.connects = [], 0
+        self.bases = {}  # what GET_VRING_BASE says of rings, if not what a split ring's says
         self.client = None
         self.closing = False
         self._forget()
@@ -195,5 +196,7 @@ class FakeBackend:
         elif name == "GET_VRING_BASE":
             ring["enabled"] = False
             ring.pop("kick", None)
-            return struct.pack("<II", index, self.read16(ring["addr"]["used"] + 2))
+            base = self.bases.get(index)
+            return struct.pack("<II", index, self.read16(ring["addr"]["used"] + 2)
+                               if base is None else base)
         return None

@@ -26,6 +26,11 @@ def store32(addr, value):
     return b"\xc7\x05" + struct.pack("<II", addr, value)
 
 
+def wait32(addr):
+    """0: cmp dword [addr], 0; je 0. Until somebody else writes there."""
+    return b"\x83\x3d" + struct.pack("<I", addr) + b"\x00\x74\xf7"
+
+
 def delay(rounds):
     """mov ecx, rounds; loop $"""
     return b"\xb9" + struct.pack("<I", rounds) + b"\xe2\xfe"
@@ -107,10 +112,18 @@ def nic_write(offset, length, value, slot=1):
             + store32(config + 0xA0, value))
 
 
-def nic_negotiate(slot=1):
-    """Up to FEATURES_OK, with VERSION_1 alone."""
+def nic_negotiate(slot=1, features=1 << 32):
+    """Up to FEATURES_OK, with VERSION_1 alone or these."""
     return b"".join(nic_write(*a, slot) for a in (
-        (20, 1, 0), (20, 1, 1), (20, 1, 3), (8, 4, 1), (12, 4, 1), (20, 1, 11)))
+        (20, 1, 0), (20, 1, 1), (20, 1, 3), (8, 4, 0), (12, 4, features & 0xFFFFFFFF), (8, 4, 1),
+        (12, 4, features >> 32), (20, 1, 11)))
+
+
+def nic_queue(i, size, at, slot=1):
+    """Queue i with its three parts from `at` on, 0x1000 apart."""
+    return b"".join(nic_write(*a, slot) for a in (
+        (22, 2, i), (24, 2, size), (32, 4, at), (40, 4, at + 0x1000), (48, 4, at + 0x2000),
+        (28, 2, 1)))
 
 
 PVPANIC = 0xE0000000 + (31 << 15)  # its configuration space
