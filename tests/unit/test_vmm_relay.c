@@ -17,7 +17,7 @@
 struct rig {
 	struct relay_ring r;
 	uint16_t avail[3 + SIZE];
-	uint16_t used[3 + 4 * SIZE];
+	_Alignas(4) uint16_t used[3 + 4 * SIZE];
 	_Alignas(8) uint8_t b[RELAY_RING_BYTES];
 	uint16_t taken; /* by the back end from its available ring */
 };
