@@ -151,11 +151,18 @@ static int enter_namespaces(struct folders *f)
 	}
 	if (mount("none", root, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k,mode=0755"))
 		return -errno;
-	if ((err = mount_folders(f, root)))
-		return err;
-	if (mount(NULL, root, NULL,
-		    MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) ||
-		chdir(root) || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH))
+	err = mount_folders(f, root);
+	if (!err &&
+		(mount(NULL, root, NULL,
+			 MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+			 NULL) ||
+			chdir(root) || syscall(SYS_pivot_root, ".", ".")))
+		err = -errno;
+	if (err) {
+		umount2(root, MNT_DETACH); /* what it covers is to be seen again */
+		return chdir(f->cwd) ? -errno : err;
+	}
+	if (umount2(".", MNT_DETACH))
 		return -errno;
 	/* Paths that were given relative to it still are. */
 	return chdir(f->cwd) && chdir("/") ? -errno : 0;
