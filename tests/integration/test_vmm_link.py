@@ -253,16 +253,16 @@ class Driver(LinkCase):
     queue. What it would write into its rings, the back end writes."""
 
     VERSION_1, PACKED, CTRL_VQ, CTRL_GUEST_OFFLOADS = 1 << 32, 1 << 34, 1 << 17, 1 << 2
-    GUEST_CSUM = 1 << 1
+    GUEST_CSUM, MQ = 1 << 1, 1 << 22
     AVAIL, USED = 0x80, 0x8000  # flags of a packed descriptor
 
-    def start_driver(self, features, sizes, more=b""):
+    def start_driver(self, features, sizes, more=b"", **keys):
         code = tiny.nic_negotiate(features=features)
         code += b"".join(tiny.nic_queue(i, size, 0x200000 + 0x10000 * i)
                          for i, size in enumerate(sizes))
         code += tiny.nic_write(20, 1, 15) + more + tiny.HLT
         elf = tiny.write_elf(self.path("driver.elf"), code)
-        return self.vmm("v", *self.nic(), kernel=elf)
+        return self.vmm("v", *self.nic(**keys), kernel=elf)
 
     def entries(self, b, i, *entries):
         """Entries of packed ring i from its begin: (id, flags)."""
@@ -302,6 +302,26 @@ class Driver(LinkCase):
         b.drop()
         wait_until(lambda: "packed ring 1 contradict each other" in v.text(), 5, "the sentence")
         self.assertEqual("down", self.nic_info(v)["link"])
+
+    def test_sixteen_pairs(self):
+        """All rings are handed over; the control queue, behind them, says how many are used."""
+        ring, buf = 0x200000 + 32 * 0x10000, 0x500000
+        command = b"".join(tiny.store32(*a) for a in (
+            (buf, 0x00100004),  # class 4, command 0; 16
+            (ring, buf), (ring + 8, 4), (ring + 12, 0x00010001), (ring + 16, buf + 8),
+            (ring + 24, 1), (ring + 28, 2), (ring + 0x1000, 0x00010000)))
+        b = self.backend(queues=16)
+        v = self.start_driver(self.VERSION_1 | self.CTRL_VQ | self.MQ, [64] * 33,
+                              tiny.wait32(0x510000) + command + tiny.nic_write(0x3080, 4, 32),
+                              queues=16)
+        b.wait(lambda: b.ready(0) and b.ready(1) and len(b.rings) == 32)
+        self.wait_link(v, "up")
+        self.assertEqual([0, 1], [i for i in range(32) if b.rings[i].get("enabled")])
+        b.write(b.regions[0][2] + 0x510000, b"go")
+        b.wait(lambda: all(b.ready(i) for i in range(32)))
+        self.assertEqual(16, self.nic_info(v)["queues"])
+        self.again(b)
+        b.wait(lambda: all(b.ready(i) for i in range(32)))
 
     def test_offloads_change(self):
         """The driver gives up an offload: the rings are taken back and given again where the back
