@@ -4,6 +4,7 @@ client, and Open vSwitch with DPDK, both of its port types. Two probes exchange 
 Packed rings on them, with Linux guests: tests/rig/test_linux_net.py."""
 import os
 import signal
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -91,6 +92,21 @@ class VhostPmdBackend(Foreign):
         self.back_end(client=True, name="pmd2")
         self.wait_up()
         self.exchange()
+        for n in "ab":
+            self.assertEqual(0, self.vms[n].kill(signal.SIGTERM))
+        self.assertEqual([False] * 2, [os.path.exists(p) for p in self.sockets()])
+
+    def test_socket_in_use(self):
+        """Somebody listens there already."""
+        self.start_vms(listen="on")
+        control = self.path("c.sock")
+        done = subprocess.run(
+            [harness.VMM, "--name", "c", "--control", control, "--kernel", harness.PROBE,
+             "--memory", "64M", *self.nic(0, listen="on")], capture_output=True, text=True,
+            timeout=30)
+        self.assertNotEqual(0, done.returncode)
+        self.assertIn(self.path("0.vhost"), done.stderr)
+        self.assertIn("another process listens on it", done.stderr)
 
 
 class OvsBackend(Foreign):
