@@ -150,6 +150,7 @@ static json_t *blk_info(struct device *dev)
 	json_t *o = json_object();
 
 	pthread_mutex_lock(b->d.lock);
+	json_object_set_new(o, "kind", json_string("file"));
 	json_object_set_new(o, "file", json_string(b->setup->file));
 	json_object_set_new(
 		o, "serial", b->setup->serial ? json_string(b->setup->serial) : json_null());
