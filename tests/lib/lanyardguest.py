@@ -27,7 +27,7 @@ class LanyardGuest:
         self.rpc = None
         config_file, self.initramfs = case.path(f"{name}.json"), case.path(f"{name}.cpio")
         with open(config_file, "w") as f:
-            json.dump(dict(config or {}, root=root), f)
+            json.dump({"root": root, **(config or {})}, f)
         argv = [IMAGE, "--kernel", self.kernel.vmlinuz, "--modules", self.kernel.modules,
                 "--root", root, "--config", config_file, *image_args]
         for spec in files:

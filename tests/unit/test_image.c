@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -429,6 +430,24 @@ static void test_kernel_find(void **state)
 	assert_string_equal(k.version, "6.1.0-9-x");
 }
 
+static void test_kernel_running(void **state)
+{
+	struct image_kernel k;
+	struct err e = { 0 };
+	struct utsname u;
+	char name[512], text[512];
+
+	/* The one that runs goes before a newer one. */
+	assert_int_equal(uname(&u), 0);
+	snprintf(name, sizeof(name), "boot/vmlinuz-%s", u.release);
+	snprintf(text, sizeof(text), "%s (a)", u.release);
+	put_kernel("boot/vmlinuz-999.1-x", "999.1-x (a)");
+	put_kernel(name, text);
+	put("m/modules.dep", "");
+	assert_int_equal(image_kernel_find(at("boot"), at("m"), &k, &e), 0);
+	assert_string_equal(k.version, u.release);
+}
+
 static void test_kernel_wrong(void **state)
 {
 	struct image_kernel k;
@@ -810,6 +829,7 @@ int main(void)
 		T(test_libs_folders),
 		T(test_kernel_version),
 		T(test_kernel_find),
+		T(test_kernel_running),
 		T(test_kernel_wrong),
 		T(test_unpack),
 		T(test_unpack_too_much),
