@@ -124,14 +124,28 @@ static bool looks_like_root(const char *path)
 	return false;
 }
 
-/* As one of the file systems that a system's root is likely to have. */
+/* File systems that a system's root is likely to have; as_is: mounts one that was not unmounted,
+ * from a disk that can't be written to. */
+static const struct {
+	const char *type, *as_is;
+} disk_types[] = {
+	{ "ext4", "noload" },
+	{ "xfs", "norecovery" },
+	{ "btrfs", "rescue=nologreplay" },
+};
+
 static int mount_device(const char *device, const char *at, bool readonly)
 {
-	static const char *const types[] = { "ext4", "xfs", "btrfs" };
+	unsigned long flags = readonly ? MS_RDONLY : 0;
 	int rc = -EINVAL;
 
-	for (size_t i = 0; i < N(types); i++) {
-		if (mount(device, at, types[i], readonly ? MS_RDONLY : 0, NULL) == 0)
+	for (size_t i = 0; i < N(disk_types); i++) {
+		const char *type = disk_types[i].type;
+
+		if (mount(device, at, type, flags, NULL) == 0)
+			return 0;
+		if (readonly && errno == EROFS &&
+			mount(device, at, type, flags, disk_types[i].as_is) == 0)
 			return 0;
 		/* EINVAL: another file system; ENODEV: this kernel has no such one. */
 		if (errno != EINVAL && errno != ENODEV)
@@ -172,18 +186,23 @@ static int mount_disk(const json_t *config, struct err *e)
 	const json_t *disk = json_object_get(config, "disk");
 	const char *given = json_string_value(json_object_get(disk, "device"));
 	bool readonly = json_is_true(json_object_get(disk, "readonly"));
-	const char *at = readonly ? LOWER : NEW_ROOT;
 	uint64_t deadline = clock_now_ns() + DISK_MS * NS_PER_MS;
 	char device[64] = "/dev/vda";
 	int rc;
 
-	make_folders(at);
 	for (;;) {
+		const char *at = readonly ? LOWER : NEW_ROOT;
+
+		make_folders(at);
 		if (given) {
 			snprintf(device, sizeof(device), "%s", given);
 			rc = access(device, F_OK) ? -ENXIO : mount_device(device, at, readonly);
 		} else {
 			rc = try_disks(at, readonly, device);
+		}
+		if (!readonly && (rc == -EROFS || rc == -EACCES)) {
+			readonly = true; /* the disk itself is */
+			continue;
 		}
 		if (rc != -ENXIO || clock_now_ns() > deadline)
 			break;

@@ -198,12 +198,13 @@ class LinuxGuest(harness.Case):
         kept = subprocess.run(["/sbin/debugfs", "-R", "cat /etc/kept", disk], text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
         self.assertEqual(kept, "kept\n")
-        # The disk's own init takes over; the agent stays, and has their poweroff end the guest.
+        # One that can't be written to gets a tmpfs on top. The disk's own init takes over; the
+        # agent stays, and has their poweroff end the guest.
         guest = LanyardGuest(self, "i", {"disk": {"device": "/dev/vda", "init": True}}, root="disk",
-                             args=["--disk", f"file={disk}"])
+                             args=["--disk", f"file={disk},readonly=on"])
         self.assertEqual(guest.hello()["problems"], [])
         self.assertIn("init", guest.sh("cat /proc/1/cmdline"))
-        self.assertEqual(guest.sh("cat /etc/kept"), "kept\n")
+        self.assertEqual(guest.sh("cat /etc/kept; echo new >/etc/new; cat /etc/new"), "kept\nnew\n")
         self.assertEqual(guest.stop(), 0)
         self.assertIn("their init", guest.console())
         self.assertIn("their poweroff", guest.console())
