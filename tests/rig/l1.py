@@ -38,7 +38,8 @@ BOOT_MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 MODULES = ("kvm-amd", "tun", "veth", "af_packet", "8021q")
 CMDLINE = ("console=ttyS0 quiet panic=-1 reboot=t mitigations=off tsc=reliable no_timer_check "
            "nowatchdog rcupdate.rcu_cpu_stall_suppress=1 net.ifnames=0 intel_iommu=on iommu=pt "
-           f"hugepages={HUGEPAGES}")
+           # A vCPU that waits must not have its CPU poll: there are two, emulated.
+           f"kvm.halt_poll_ns=0 hugepages={HUGEPAGES}")
 
 INIT = r"""#!/bin/sh
 mount -t proc proc /proc
