@@ -161,6 +161,15 @@ class Agent(harness.Case):
         command.kill(9)
         command.wait()
 
+    def test_its_end(self):
+        """Outside of a guest SIGTERM ends it, and its commands with it."""
+        command = agent.Command(self.tty, ["sh", "-c", "trap '' TERM; echo $$; "
+                                           "while :; do sleep 0.1; done"])
+        command.until(lambda: command.out)
+        self.assertEqual(self.daemon.kill(signal.SIGTERM), 0)
+        wait_until(lambda: not os.path.exists(f"/proc/{int(command.out)}"), 10,
+                   "the command's end")
+
     def test_wrong_requests(self):
         for method, params, words in (
                 ("exec", {"argv": []}, "1 to 1024 strings"),
