@@ -479,6 +479,27 @@ class Refusals(VmmCase):
         v = self.vmm("v", "--hugepages", "2M", kernel=kernel, memory="4M")
         self.assertTrue(v.call("info")["huge"])
 
+    def test_a_page_of_1_gib(self):
+        """Where the host finds one: most do when they have some memory to spare."""
+        pages = "/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages"
+        with open("/proc/meminfo") as f:
+            spare = int(re.search(r"MemAvailable: *(\d+)", f.read()).group(1)) >> 20
+        if os.geteuid() or not os.path.exists(pages) or spare < 4:
+            return
+
+        def put(n):
+            with open(pages, "w") as f:
+                f.write(str(n))
+        with open(pages) as f:
+            before = int(f.read())
+        self.addCleanup(put, before)
+        put(before + 1)
+        with open(pages) as f:
+            if int(f.read()) != before + 1:
+                return
+        v = self.vmm("v", "--hugepages", "1G", kernel=self.tiny(tiny.HLT), memory="1G")
+        self.assertEqual(1 << 30, v.call("info")["page_bytes"])
+
     def test_memory(self):
         kernel = self.tiny(tiny.HLT)
         self.refused(self.argv("v", kernel, "0M"), 2, "--memory is missing or 0")
