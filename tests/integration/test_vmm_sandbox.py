@@ -112,6 +112,27 @@ class Sandbox(Case):
         for name in ("v.sock", "v.agent", "v.console"):
             self.assertFalse(os.path.exists(self.path(name)), name)
 
+    @unittest.skipIf(os.geteuid() and not os.environ.get("CI"), "needs root")
+    def test_started_by_another_user(self):
+        """Who is not root has no name spaces of its own, and all the rest."""
+        os.chmod(self.run_dir, 0o777)
+        kernel = tiny.write_elf(self.path("t.elf"), tiny.HLT)
+        script = ("mount -t tmpfs none /mnt && mknod -m 666 /mnt/kvm c 10 232 && "
+                  "cp \"$0\" /mnt/vmm && chmod 755 /mnt /mnt/vmm && "
+                  "mount --bind /mnt/kvm /dev/kvm && "
+                  "exec setpriv --reuid 65534 --regid 65534 --clear-groups /mnt/vmm \"$@\"")
+        control = self.path("v.sock")
+        v = self._track(harness.Server(
+            ["unshare", "-m", "sh", "-c", script, harness.VMM, "--name", "v", "--control", control,
+             "--kernel", kernel, "--memory", "4M", "--hugepages", "none"],
+            self._log("v"), control, self.env))
+        said = v.call("info")["sandbox"]
+        self.assertEqual((True, NOBODY, False), (said["on"], said["uid"], said["namespaces"]))
+        self.assertEqual(not harness.sanitized(), said["landlock"])
+        self.assertEqual({}, v.call("reset"))
+        self.assertEqual(0, v.kill(signal.SIGTERM))
+        self.assertFalse(os.path.exists(control))
+
     def test_relative_paths(self):
         kernel = tiny.write_elf(self.path("t.elf"), tiny.HLT)
         os.mkdir(self.path("sub"))
