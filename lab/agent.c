@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "lab/daemon.h"
 
-#define TAKE_MS    30000 /* for others to let go */
+#define TAKE_S     30 /* for others to let go */
 #define CONNECT_MS 1000
 #define HOLD_MS    100
 #define GAP_NS     (5 * NS_PER_MS) /* in which another can take it */
@@ -15,7 +15,7 @@
 
 void agent_init(struct agent *a, const struct lab *l, const char *node)
 {
-	*a = (struct agent){ 0 };
+	*a = (struct agent){ .take_s = TAKE_S };
 	lab_file(l, a->path, "%s.agent", node);
 	snprintf(a->who, sizeof a->who, "%s/%s", l->name, node);
 }
@@ -50,7 +50,7 @@ static int connect_to(struct agent *a, struct err *e)
 json_t *agent_call(
 	struct agent *a, const char *method, json_t *params, int timeout_ms, struct err *e)
 {
-	uint64_t deadline = clock_now_ns() + TAKE_MS * NS_PER_MS;
+	uint64_t deadline = clock_now_ns() + (uint64_t)(a->take_s * (double)NS_PER_S);
 	json_t *result = NULL;
 
 	for (;;) {
@@ -66,8 +66,8 @@ json_t *agent_call(
 		if (clock_now_ns() > deadline) {
 			err_set(e, -EBUSY,
 				"the agent channel of %s is in use: it has one client at a time, and "
-				"another (a `lanyard bench`?) has had it for %d s",
-				a->who, TAKE_MS / 1000);
+				"another (a `lanyard bench`?) has had it for %g s",
+				a->who, a->take_s);
 			break;
 		}
 		clock_sleep_ns(RETRY_NS);

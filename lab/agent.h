@@ -19,13 +19,14 @@ struct agent {
 	char who[2 * TOPO_NAME_MAX + 2]; /* "LAB/NODE", for messages */
 	struct rpc *rpc;                 /* NULL: not held */
 	uint64_t since_ns;               /* held since */
+	double take_s;                   /* how long to wait for others to let go; 30 */
 };
 
 void agent_init(struct agent *a, const struct lab *l, const char *node);
 void agent_release(struct agent *a);
 
 /*
- * One call; params: stolen. The channel is taken if it isn't held, which waits for 30 s at most
+ * One call; params: stolen. The channel is taken if it isn't held, which waits for take_s at most
  * (-EBUSY then), and is held for 0.1 s. -ETIMEDOUT: the guest doesn't answer.
  */
 json_t *agent_call(

@@ -24,6 +24,8 @@ static const struct argp_option option_rows[] = {
 	{ "cwd", 'C', "DIR", 0, "Run it in that folder of the guest (default /)", 0 },
 	{ "timeout", 't', "SECONDS", 0,
 		"End it after so long: SIGTERM, and SIGKILL 5 s later; status 124", 0 },
+	{ "wait", 'w', "SECONDS", 0,
+		"Wait so long for the guest's agent channel, if another has it (default 30)", 0 },
 	{ "json", 'j', NULL, 0, "Print its output and end as JSON when it has ended", 0 },
 	{ 0 },
 };
@@ -47,10 +49,19 @@ static void add_env(struct options *o, const char *arg, struct argp_state *state
 	free(name);
 }
 
+static double seconds(const char *option, const char *arg, struct argp_state *state)
+{
+	char *end;
+	double s = strtod(arg, &end);
+
+	if (end == arg || *end || !(s > 0) || s > 1e9)
+		argp_error(state, "%s %s: expected a number of seconds above 0", option, arg);
+	return s;
+}
+
 static error_t parse_one(int key, char *arg, struct argp_state *state)
 {
 	struct options *o = state->input;
-	char *end = NULL;
 
 	switch (key) {
 	case 'e':
@@ -60,10 +71,10 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 		o->q.cwd = arg;
 		return 0;
 	case 't':
-		o->q.timeout_s = strtod(arg, &end);
-		if (end == arg || *end || !(o->q.timeout_s > 0) || o->q.timeout_s > 1e9)
-			argp_error(
-				state, "--timeout %s: expected a number of seconds above 0", arg);
+		o->q.timeout_s = seconds("--timeout", arg, state);
+		return 0;
+	case 'w':
+		o->q.wait_s = seconds("--wait", arg, state);
 		return 0;
 	case 'j':
 		o->as_json = true;

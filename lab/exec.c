@@ -237,6 +237,8 @@ int exec_run(const struct exec_request *q, struct exec_result *result, struct er
 
 	*result = (struct exec_result){ 0 };
 	agent_init(&x.agent, q->lab, q->node);
+	if (q->wait_s > 0)
+		x.agent.take_s = q->wait_s;
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);

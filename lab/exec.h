@@ -20,6 +20,7 @@ struct exec_request {
 	json_t *env;  /* an object of strings */
 	const char *cwd;
 	double timeout_s; /* 0: none */
+	double wait_s;    /* for the channel, if another has it; 0: the usual */
 	bool keep;        /* output is kept, not passed on */
 };
 

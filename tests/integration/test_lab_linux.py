@@ -4,16 +4,15 @@ for them, with which arguments and in which order, what is undone, what is said 
 lacks something. tests/rig/test_lab_linux.py boots real ones."""
 import json
 import os
-import re
 import signal
+import socket
 import subprocess
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import fakekernel  # noqa: E402
-from harness import LANYARD, main, processes_with, wait_until  # noqa: E402
+from harness import LANYARD, main, processes_with  # noqa: E402
 from test_lab import LabCase  # noqa: E402
 
 
@@ -489,6 +488,22 @@ class Exec(LinuxCase):
         for i, proc in enumerate(procs):
             out = proc.communicate(timeout=60)[0]
             self.assertEqual((0, f"{i}\n".encode() * 5), (proc.returncode, out))
+
+    def test_channel_taken(self):
+        """One that never lets go: a sentence, after the wait; and status says so."""
+        other = socket.socket(socket.AF_UNIX)
+        self.addCleanup(other.close)
+        other.connect(self.lab_path("a.agent"))
+        other.sendall(b'{"jsonrpc": "2.0", "id": 1, "method": "hello"}\n')
+        self.assertIn(b"linux", other.recv(4096))
+        done = self.run_exec("--wait", "0.3", "pair/a", "true")
+        self.assertEqual(125, done.returncode)
+        self.assertRegex(done.stderr.decode(), "the agent channel of pair/a is in use: it has one "
+                         "client at a time, and another .* has had it for 0.3 s")
+        node = next(n for n in self.status()["nodes"] if n["name"] == "a")
+        self.assertEqual("in use", node["agent"])
+        other.close()
+        self.assertEqual(0, self.run_exec("pair/a", "true").returncode)
 
     def test_probe(self):
         """A guest that runs no commands says so."""
