@@ -22,7 +22,7 @@ BOOT_S = 30  # times PATIENCE; 10 s are usual
 
 class LanyardGuest:
     def __init__(self, case, name, config=None, root="none", files=(), kernel=DEFAULT_KERNEL,
-                 image_args=(), args=(), memory="192M"):
+                 image="bzImage", image_args=(), args=(), memory="192M"):
         self.case, self.name, self.kernel = case, name, kernel_of(kernel)
         self.rpc = None
         config_file, self.initramfs = case.path(f"{name}.json"), case.path(f"{name}.cpio")
@@ -34,7 +34,8 @@ class LanyardGuest:
             argv += ["--file", spec]
         subprocess.run([*argv, self.initramfs], check=True, env=case.env)
         self.vmm = case.vmm(name, "--initrd", self.initramfs, *args, memory=memory,
-                            cmdline=CMDLINE, kernel=self.kernel.vmlinuz)
+                            cmdline=CMDLINE, kernel=self.kernel.vmlinuz if image == "bzImage"
+                            else self.kernel.vmlinux())
 
     def hello(self):
         """Its agent's; asked again and again until it is up."""
