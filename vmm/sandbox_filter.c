@@ -322,8 +322,15 @@ static int make_filter(enum sandbox_kind kind)
 int sandbox_filter_make(struct err *e)
 {
 	struct sigaction sa = { .sa_sigaction = forbidden, .sa_flags = SA_SIGINFO };
-	int err = make_names();
+	uint32_t trap = SECCOMP_RET_TRAP;
+	int err;
 
+	if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &trap))
+		return err_host(e, -errno,
+			"sandbox: this kernel has no seccomp filters (%s): --sandbox off runs "
+			"the machine without",
+			err_str(errno));
+	err = make_names();
 	for (int k = 0; k < SANDBOX_KINDS && !err; k++)
 		err = make_filter((enum sandbox_kind)k);
 	if (err)
