@@ -10,7 +10,7 @@ test's run folder.
 import os
 import subprocess
 
-from harness import Daemon, wait_until
+from harness import PATIENCE, Daemon, wait_until
 
 OVS_VSWITCHD = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 OVS_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
@@ -76,10 +76,12 @@ class Ovs:
         self._start()
 
     def _run(self, *argv):
-        done = subprocess.run(argv, env=self.env, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(argv, env=self.env, capture_output=True, text=True,
+                              timeout=60 * min(PATIENCE, 6))
         if done.returncode:
             raise AssertionError(f"{' '.join(argv)}: {done.stderr.strip()}")
         return done.stdout
 
     def _vsctl(self, *args):
-        return self._run("ovs-vsctl", f"--db={self.remote}", "--timeout=40", *args)
+        return self._run("ovs-vsctl", f"--db={self.remote}", f"--timeout={40 * min(PATIENCE, 6)}",
+                         *args)
