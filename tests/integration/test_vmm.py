@@ -20,7 +20,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness
 import tinyguest as tiny
-from harness import Case, Rpc, wait_until
+from harness import Case, Rpc, own_memory_kib, wait_until
 
 HELLO = b'{"jsonrpc": "2.0", "id": 1, "method": "hello"}\n'
 
@@ -63,19 +63,6 @@ def recv_exactly(s, n):
             raise EOFError(buf)
         buf += got
     return buf
-
-
-def own_memory_kib(pid):
-    """(resident, PSS) of all that is not guest memory."""
-    kib, what = {"Rss": 0, "Pss": 0}, ""
-    with open(f"/proc/{pid}/smaps") as f:
-        for line in f:
-            head = re.match(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \S+ *(.*)", line)
-            if head:
-                what = head.group(1)
-            elif line[:4] in ("Rss:", "Pss:") and "lanyard-guest" not in what:
-                kib[line[:3]] += int(line.split()[1])
-    return kib["Rss"], kib["Pss"]
 
 
 class VmmCase(Case):

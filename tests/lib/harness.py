@@ -13,6 +13,7 @@ import ctypes
 import glob
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -279,6 +280,19 @@ def huge_free():
     with open("/proc/meminfo") as f:
         info = dict(line.split(":") for line in f)
     return tuple(int(info[k].split()[0]) for k in ("HugePages_Free", "HugePages_Total"))
+
+
+def own_memory_kib(pid, guest="lanyard-guest"):
+    """(resident, PSS) of all mappings but the guest's memory: those whose name holds `guest`."""
+    kib, what = {"Rss": 0, "Pss": 0}, ""
+    with open(f"/proc/{pid}/smaps") as f:
+        for line in f:
+            head = re.match(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \S+ *(.*)", line)
+            if head:
+                what = head.group(1)
+            elif line[:4] in ("Rss:", "Pss:") and guest not in what:
+                kib[line[:3]] += int(line.split()[1])
+    return kib["Rss"], kib["Pss"]
 
 
 def processes_with(text):

@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness
-from harness import Case, wait_until
+from harness import Case, own_memory_kib, wait_until
 from lanyardguest import LanyardGuest
 from vmmguest import IMAGES, KERNELS
 
@@ -20,6 +20,7 @@ from vmmguest import IMAGES, KERNELS
 GUESTS = ((1, "", (1, 1), 1, "on", False),
           (2, "", (1, 2), 1, "off", True),
           (8, ",sockets=2,cores=2,threads=2", (2, 4), 4, "on", False))
+OWN_KIB = 5 * 1024
 BAD = re.compile(r"WARNING|BUG:|Oops|[Cc]all [Tt]race|soft lockup|ACPI.*[Ee]rror|[Ff]irmware [Bb]ug|"
                  r"nobody cared|can't claim|not claimed|invalid BAR|no compatible bridge")
 VIRTIOFSD = {"/usr/libexec/virtiofsd": "--shared-dir={}",
@@ -117,6 +118,9 @@ class Boot(Case):
         self.assertEqual([], [line for line in lines if BAD.search(line)])
         print(f"figure: rig: {guest.kernel.version} as {guest.name}: asked all after "
               f"{said['up'][0]} s")
+        _, pss = own_memory_kib(guest.vmm.pid)
+        self.assertLess(pss, OWN_KIB)
+        print(f"figure: rig: lanyard-vmm's own memory, {guest.name}: {pss} KiB (PSS)")
         self.assertEqual(0, guest.stop())
 
 
