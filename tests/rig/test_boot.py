@@ -60,8 +60,8 @@ class Machine(harness.Case):
         self.assertIn("sse2", flags)
         # Every function is found, and its BAR is where the machine had put it.
         base = 0x40_0000_0000
-        self.assertEqual({"0000:00:00.0": 0, **{f"0000:00:0{i}.0": base + (i << 20)
-                                                for i in (1, 2, 3)}}, self.bars(guest))
+        self.assertEqual({"0000:00:00.0": 0, **{f"0000:00:{i:02x}.0": base + (i << 20)
+                                                for i in (1, 2, 3, 31)}}, self.bars(guest))
         self.assertIn("ACPI:Ged", guest.run("cat /proc/interrupts"))
         self.assertIn("ACPI: PM: (supports S0 S5)", guest.run("dmesg"))
         self.check_log(guest)
