@@ -111,7 +111,8 @@ class Guests(Case):
         receiver.spawn("nc", "exec nc -l -p 7000 -e sh -c 'cat >/tmp/got'")
         sums = sender.run(
             f"dd if=/dev/urandom of=/tmp/file bs=1M count={FILE_MIB} 2>/dev/null; "
-            f"until nc {address} 7000 </tmp/file 2>/dev/null; do sleep 0.1; done; sha256sum </tmp/file")
+            f"until nc {address} 7000 </tmp/file 2>/dev/null; do sleep 0.1; done; "
+            "sha256sum </tmp/file")
         wait_until(lambda: not receiver.alive("nc"), 30, "the receiver of a file to end")
         self.assertEqual(sums, receiver.run("sha256sum </tmp/got"))
 
