@@ -44,13 +44,13 @@ def disk_argv(socket, image, form="raw", queues=1, readonly=False, writethrough=
             f"num-queues={queues}" + (",writethrough=on" if writethrough else "")]
 
 
-def folder_argv(socket, path, readonly=False, program=None):
+def folder_argv(socket, path, readonly=False, program=None, sandbox="namespace"):
     program = program or virtiofsd()
     if program == VIRTIOFSD[0]:
         return [program, f"--socket-path={socket}", f"--shared-dir={path}", "--cache=auto",
-                "--sandbox=namespace", *(["--readonly"] if readonly else [])]
+                f"--sandbox={sandbox}", *(["--readonly"] if readonly else [])]
     argv = [program, f"--socket-path={socket}", "-o", f"source={path}", "-o", "cache=auto",
-            "-o", "sandbox=namespace"]
+            "-o", f"sandbox={sandbox}"]
     # It has no such option: it gets to see a read-only folder.
     return [sys.executable, os.path.abspath(__file__), path, *argv] if readonly else argv
 
