@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Labs of Linux guests as users have them: the topologies that come with Lanyard, brought up, used by
-`lanyard exec`, and taken down."""
+`lanyard exec`, changed, broken and taken down."""
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 import harness
-from harness import LANYARD, PATIENCE, huge_free, processes_with
+from harness import LANYARD, PATIENCE, huge_free, processes_with, wait_until
 from vmmguest import CMDLINE, DEFAULT_KERNEL, kernel_of
 
 
@@ -57,6 +58,13 @@ class LinuxLab(harness.Case):
                          f"{self.console(node)[-1000:]}")
         return done.stdout
 
+    def begin_exec(self, node, *argv):
+        proc = subprocess.Popen([LANYARD, "exec", f"{self.lab}/{node}", "--", *argv], env=self.env,
+                                stdout=subprocess.PIPE, text=True)
+        self.addCleanup(proc.stdout.close)
+        self.addCleanup(proc.kill)
+        return proc
+
     def console(self, node):
         try:
             with open(os.path.join(self.labs, self.lab, f"{node}.console.log"),
@@ -64,6 +72,84 @@ class LinuxLab(harness.Case):
                 return f.read()
         except FileNotFoundError:
             return ""
+
+    def status(self):
+        return json.loads(self.lanyard("status", self.lab, "-j").stdout)
+
+    def node(self, name):
+        return next(n for n in self.status()["nodes"] if n["name"] == name)
+
+    def iperf(self, client, server, address, *options):
+        """Bits a second that the server got."""
+        serves = self.begin_exec(server, "iperf3", "-s", "-1")
+        wait_until(lambda: subprocess.run(
+            [LANYARD, "exec", f"{self.lab}/{server}", "--", "sh", "-c",
+             "ss -ltn | grep -q :5201"], env=self.env, capture_output=True).returncode == 0,
+                   30, "the server")
+        done = json.loads(self.exec(client, "iperf3", "-c", address, "-t", "2", "-J", *options))
+        self.assertEqual(0, serves.wait(30 * PATIENCE))
+        return done["end"]["sum_received"]["bits_per_second"]
+
+    def test_pair(self):
+        share = self.path("share")
+        os.mkdir(share)
+        with open(os.path.join(share, "greeting"), "w") as f:
+            f.write("hello\n")
+
+        def change(topology):
+            topology["nodes"]["b"]["shares"] = [{"path": share, "tag": "desk"},
+                                                {"path": share, "tag": "look", "readonly": True}]
+        path = self.topology("linux-pair", change)
+        self.up(path)
+        # Who they are, and both ways between them.
+        self.assertEqual("a\n", self.exec("a", "hostname"))
+        for node, to in (("a", "10.0.0.2"), ("b", "10.0.0.1"), ("a", "fd00::2")):
+            self.assertIn(" 0% packet loss", self.exec(node, "ping", "-c", "2", "-i", "0.2", to))
+        for options in ((), ("-R",)):
+            self.assertGreater(self.iperf("a", "b", "10.0.0.2", *options), 1e6)
+        # The host's root: its programs are there, and what is written stays in the guest.
+        marker = f"/etc/lanyard-was-here-{os.getpid()}"
+        self.exec("a", "sh", "-c", f"echo x > {marker} && cat {marker}")
+        self.assertFalse(os.path.exists(marker))
+        self.exec("b", "test", "!", "-e", marker)
+        self.assertEqual("", self.exec("a", "sh", "-c", f"ls {self.labs} 2>/dev/null; true"))
+        # Shares: one to write to, one that the host's kernel protects.
+        self.assertEqual("hello\n", self.exec("b", "cat", "/mnt/look/greeting"))
+        self.exec("b", "sh", "-c", "echo back > /mnt/desk/answer")
+        with open(os.path.join(share, "answer")) as f:
+            self.assertEqual("back\n", f.read())
+        self.exec("b", "sh", "-c", "mount -o remount,rw /mnt/look; touch /mnt/look/no || exit 9",
+                  status=9)
+        self.assertFalse(os.path.exists(os.path.join(share, "no")))
+        # exec: a status, input and output, a signal, several at once.
+        self.exec("a", "sh", "-c", "exit 42", status=42)
+        text = "".join(f"line {i}\n" for i in range(200))
+        self.assertEqual(text, self.exec("a", "cat", input=text))
+        self.exec("a", "sleep", "1000", options=("--timeout", "1"), status=124)
+        sleeper = self.begin_exec("a", "sh", "-c", "echo ready; exec sleep 1000")
+        self.assertEqual("ready\n", sleeper.stdout.readline())
+        self.assertEqual("hi\n", self.exec("a", "echo", "hi"))
+        sleeper.send_signal(signal.SIGINT)
+        self.assertEqual(128 + signal.SIGINT, sleeper.wait(30 * PATIENCE))
+        node = self.node("b")
+        self.assertEqual(("running", "linux", "host", "answers", []),
+                         tuple(node[k] for k in ("state", "guest", "root", "agent", "problems")))
+        self.assertEqual(kernel_of(DEFAULT_KERNEL).version, node["kernel"])
+        self.assertEqual(3, len([h for h in node["helpers"] if h["state"] == "running"]))
+        # A guest whose folders' server dies starts again with it; the other one goes on.
+        other = self.node("a")["pid"]
+        os.kill(node["helpers"][0]["pid"], signal.SIGKILL)
+        wait_until(lambda: self.status()["state"] == "degraded", 10, "the loss")
+        self.up(path)
+        self.assertEqual(other, self.node("a")["pid"])
+        self.assertIn(" 0% packet loss", self.exec("b", "ping", "-c", "1", "10.0.0.1"))
+        # A panic is seen and said.
+        self.exec("a", "sh", "-c", "echo 1 > /proc/sys/kernel/sysrq")
+        crash = self.begin_exec("a", "sh", "-c", "echo c > /proc/sysrq-trigger")
+        wait_until(lambda: "panic" in self.lanyard("status", self.lab).stdout, 30,
+                   "the panic in status")
+        crash.kill()
+        self.down()
 
     def test_disk(self):
         """Disks keep what was written, over a `down`, in both formats."""
