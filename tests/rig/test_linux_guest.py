@@ -138,7 +138,9 @@ class LinuxGuest(harness.Case):
             f.write("extra\n")
         args = []
         for tag, folder in (("lanyard-root", "/"), ("stuff", share)):
-            args += ["--fs", f"socket={backends.Folder(self, tag, folder).socket},tag={tag}"]
+            # The rig's root is one that virtiofsd can't pivot.
+            folder = backends.Folder(self, tag, folder, sandbox="chroot")
+            args += ["--fs", f"socket={folder.socket},tag={tag}"]
         modules = kernel_of(DEFAULT_KERNEL).modules
         guest = LanyardGuest(self, "h", {"modules": modules, "shares": [{"tag": "stuff"}]}, root="host",
                              files=[f"{extra}:/etc/extra"], args=args, image_args=["--shares"],
