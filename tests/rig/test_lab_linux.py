@@ -151,6 +151,15 @@ class LinuxLab(harness.Case):
         crash.kill()
         self.down()
 
+    def test_routers(self):
+        """A chain: what goes from one end to the other is forwarded by each."""
+        self.up(self.topology("linux-routers"))
+        self.assertIn(" 0% packet loss", self.exec("r1", "ping", "-c", "2", "-i", "0.2", "10.4.0.3"))
+        ttl = self.exec("r1", "ping", "-c", "1", "10.3.0.3")
+        self.assertIn("ttl=63", ttl)
+        self.assertIn("via 10.2.0.2", self.exec("r1", "ip", "route", "get", "10.4.0.3"))
+        self.down()
+
     def test_disk(self):
         """Disks keep what was written, over a `down`, in both formats."""
         with open(self.path("scratch.img"), "wb") as f:
