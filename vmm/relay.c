@@ -17,7 +17,11 @@
 #include "vmm/relay_ring.h"
 #include "vmm/thread.h"
 
-#define RELAY_GPA (1ull << 46) /* where the back end has our rings; no guest has memory there */
+/* Where the back end has our rings, as a guest's address and as one of ours: no guest has memory
+ * there, and no process. The same for each hand-over, wherever they are mapped: libvhost-user looks
+ * for the rings that it had when it gets a new memory table, and hangs up if they are gone. */
+#define RELAY_GPA  (1ull << 46)
+#define RELAY_USER (1ull << 50)
 
 struct relay {
 	struct vdev *d;
@@ -201,12 +205,12 @@ void relay_free(struct relay *r)
 	free(r);
 }
 
-/* A memfd for n rings. */
-static int relay_map(struct relay *r, unsigned n, struct err *e)
+/* A memfd for all rings. */
+static int relay_map(struct relay *r, struct err *e)
 {
 	void *map;
 
-	r->map_bytes = (size_t)n * RELAY_RING_BYTES;
+	r->map_bytes = (size_t)r->n_queues * RELAY_RING_BYTES;
 	r->mem_fd = memfd_create("lanyard-relay", MFD_CLOEXEC);
 	if (r->mem_fd < 0 || ftruncate(r->mem_fd, (off_t)r->map_bytes))
 		return err_set(e, -errno, "%s: memory for rings: %s", r->d->name, err_str(errno));
@@ -251,21 +255,20 @@ int relay_lend(struct relay *r, const struct virtio_queue *q, unsigned n, struct
 	pthread_mutex_lock(&r->lock);
 	r->running = r->recalling = false;
 	relay_unmap(r);
-	err = relay_map(r, n, e);
+	err = relay_map(r, e);
 	for (unsigned i = 0; i < n && !err; i++)
 		if (q[i].enabled)
 			err = lend_queue(r, &q[i], i, e);
-	*region = (struct vu_region){ .gpa = RELAY_GPA,
-		.size = r->map_bytes,
-		.user_addr = (uintptr_t)r->map,
-		.fd = r->mem_fd };
+	*region = (struct vu_region){
+		.gpa = RELAY_GPA, .size = r->map_bytes, .user_addr = RELAY_USER, .fd = r->mem_fd
+	};
 	pthread_mutex_unlock(&r->lock);
 	return err;
 }
 
 void relay_lend_ring(const struct relay *r, unsigned i, struct vu_ring *ring)
 {
-	ring->avail = (uintptr_t)r->map + (size_t)i * RELAY_RING_BYTES;
+	ring->avail = RELAY_USER + (uint64_t)i * RELAY_RING_BYTES;
 	ring->used = ring->avail + RELAY_AVAIL_BYTES;
 	ring->base = 0;
 	ring->kick_fd = r->kick[i];
