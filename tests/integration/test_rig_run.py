@@ -122,6 +122,17 @@ class Run(Case):
         self.assertEqual({"T.test_z": ("pass", "")}, rows[1])
         self.assertIn("seen", b.log)
 
+    def test_two_at_once(self):
+        """Each waits for the other."""
+        files = [self.file(me, ("x", f"open({self.path(me)!r}, 'w').close()\n        "
+                                f"harness.wait_until(lambda: os.path.exists({self.path(other)!r}), 5, "
+                                "'the other')"))
+                 for me, other in (("a", "b"), ("b", "a"))]
+        self.rig.L1 = FakeL1
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.rig.run_all(files, "build", "", 2)
+        self.assertEqual([["pass"], ["pass"]], [[r["outcome"] for r in f.rows] for f in files])
+
     def test_a_hang_and_a_crash_cost_one_test_each(self):
         a = self.file("a", ("a", "pass"), ("b", "time.sleep(100)"), ("c", "pass"), ("d", "crash()"),
                       ("e", "pass"))

@@ -14,6 +14,8 @@ import harness
 from harness import LANYARD, PATIENCE, huge_free, processes_with, wait_until
 from vmmguest import CMDLINE, DEFAULT_KERNEL, kernel_of
 
+TAKES_S = 500
+
 
 class LinuxLab(harness.Case):
     def setUp(self):

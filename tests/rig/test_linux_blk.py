@@ -13,6 +13,8 @@ import harness
 from harness import PATIENCE, wait_until
 from vmmguest import CMDLINE, VmmGuest, kernel_of
 
+TAKES_S = 250
+
 MIB = 1 << 20
 SIZE = 96 * MIB
 

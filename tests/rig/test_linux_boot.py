@@ -16,6 +16,8 @@ from harness import Case, own_memory_kib, wait_until
 from lanyardguest import LanyardGuest
 from vmmguest import IMAGES, KERNELS
 
+TAKES_S = 360
+
 # vCPUs, what --vcpus has besides, how many (packages, cores) are seen; queue pairs, packed; a share.
 GUESTS = ((1, "", (1, 1), 1, "on", False),
           (2, "", (1, 2), 1, "off", True),

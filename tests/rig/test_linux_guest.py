@@ -15,6 +15,8 @@ from harness import RpcError, wait_until
 from lanyardguest import LanyardGuest
 from vmmguest import DEFAULT_KERNEL, kernel_of
 
+TAKES_S = 280
+
 MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02")
 
 

@@ -15,6 +15,8 @@ import test_linux_guests
 from test_linux_guests import FAIR_DROPS, SHOWN, Link
 from vmmguest import VmmGuest, VmmNic
 
+TAKES_S = 600
+
 PLAIN = {"offloads": "off"}
 SPLIT, PACKED = {"packed": "off"}, {"packed": "on"}
 
