@@ -116,8 +116,8 @@ class FakeBackend:
                 self.client, _ = self.sock.accept()
             except OSError:
                 return
+            self._forget()  # before it counts: who waits for it looks at the rings next
             self.connects += 1
-            self._forget()
             try:
                 self._talk(self.client)
             except (OSError, EOFError):
