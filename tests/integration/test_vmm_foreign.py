@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our NIC on other programs' vhost-user back ends: dpdk-testpmd's net_vhost, as server and as
 client, and Open vSwitch with DPDK, both of its port types. Two probes exchange frames through each.
-Packed rings on them, with Linux guests: tests/rig/test_linux_net.py."""
+Packed rings on them, with Linux guests: tests/rig/by_hand/test_linux_net.py."""
 import os
 import signal
 import subprocess
