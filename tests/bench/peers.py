@@ -18,7 +18,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 from generator import prefer  # noqa: E402
-from harness import SWITCH, Daemon, Switch, wait_until  # noqa: E402
+from harness import (SWITCH, Daemon, Switch, interfaces, remove_ovs_taps,  # noqa: E402
+                     wait_until)
 
 OVS_VSWITCHD = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 OVS_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
@@ -162,7 +163,12 @@ class Ovs(System):
     their sockets, pid files and database lie in our folder."""
     name, title, server = "ovs", "Open vSwitch", True
 
+    def stop(self):
+        super().stop()
+        remove_ovs_taps(self.interfaces_before)
+
     def start(self):
+        self.interfaces_before = interfaces()
         self.env = dict(os.environ, OVS_RUNDIR=self.folder, OVS_DBDIR=self.folder,
                         OVS_LOGDIR=self.folder, OVS_SYSCONFDIR=self.folder)
         db = self.path("conf.db")

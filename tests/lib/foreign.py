@@ -10,7 +10,7 @@ test's run folder.
 import os
 import subprocess
 
-from harness import PATIENCE, Daemon, wait_until
+from harness import PATIENCE, Daemon, interfaces, remove_ovs_taps, wait_until
 
 OVS_VSWITCHD = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 OVS_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
@@ -48,6 +48,8 @@ class Ovs:
                            ("dpdk-extra", "--no-pci --in-memory --no-telemetry"),
                            ("dpdk-lcore-mask", "1"), ("pmd-cpu-mask", "2")):
             self._vsctl("--no-wait", "set", "Open_vSwitch", ".", f"other_config:{key}={value}")
+        before = interfaces()
+        case.addCleanup(lambda: (self.vswitchd.stop(), remove_ovs_taps(before)))
         self._start()
         for b, paths in enumerate(bridges):
             bridge = f"lyb{os.getpid()}-{b}"

@@ -295,6 +295,18 @@ def own_memory_kib(pid, guest="lanyard-guest"):
     return kib["Rss"], kib["Pss"]
 
 
+def interfaces():
+    """Names of network interfaces in this namespace."""
+    return set(os.listdir("/sys/class/net"))
+
+
+def remove_ovs_taps(before):
+    """Open vSwitch makes its taps persistent, and leaves them at its end. before: interfaces()."""
+    for name in interfaces() - before:
+        if name == "ovs-netdev" or name.startswith("lyb"):
+            subprocess.run(["ip", "link", "del", name], stderr=subprocess.DEVNULL)
+
+
 def processes_with(text):
     """{pid: argv} of live processes with text in an argument, but for this one."""
     found = {}
@@ -322,6 +334,7 @@ class Case(unittest.TestCase):
         self.env["ASAN_OPTIONS"] = f"log_path={asan}:detect_leaks=0:abort_on_error=0"
         self.env["UBSAN_OPTIONS"] = f"log_path={asan}:print_stacktrace=1:halt_on_error=1"
         self.huge_before = huge_free()
+        self.interfaces_before = interfaces()
         self.daemons = []
         self.addCleanup(self._clean_up)
 
@@ -386,10 +399,15 @@ class Case(unittest.TestCase):
         shutil.rmtree(self.run_dir, ignore_errors=True)
         self.assertEqual({}, left, "processes were left behind")
         self.assertEqual("", findings, "a sanitizer found something")
+        shared = os.environ.get("LANYARD_TEST_SHARED_HOST")
+        try:
+            wait_until(lambda: shared or interfaces() <= self.interfaces_before, 3, "interfaces")
+        except AssertionError:
+            self.fail("interfaces were left behind: "
+                      f"{sorted(interfaces() - self.interfaces_before)}")
         # Freed pages come back a moment after the process has gone.
         try:
-            wait_until(lambda: huge_free() == self.huge_before or
-                       os.environ.get("LANYARD_TEST_SHARED_HOST"), 3, "hugepages")
+            wait_until(lambda: shared or huge_free() == self.huge_before, 3, "hugepages")
         except AssertionError:
             self.fail(f"hugepages (free, total) {huge_free()}, before the test "
                       f"{self.huge_before}")
