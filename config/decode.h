@@ -10,11 +10,12 @@
 #define LANYARD_CONFIG_DECODE_H
 
 #include "config/jtree.h"
+#include "config/pfs.h"
 #include "config/topology.h"
 
 struct dec {
 	const char *file;
-	struct topology *t;
+	struct topology *t; /* NULL in a file of PFs alone */
 	struct err *e;
 	char where[256];   /* "node \"a\", NIC 0", or "" */
 	const char *field; /* the key being decoded: goes to err.field */
@@ -139,6 +140,31 @@ void policy_free(struct topo_policy *p);
 	{                                                                  \
 		"offloads", policy_offloads, offsetof(type, policy)        \
 	}
+
+/* A VF's attributes (pfs.c); *out is a struct vf_want. */
+int vf_mac(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int vf_vlan(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int vf_qos(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int vf_vlan_protocol(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int vf_min_rate(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int vf_max_rate(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int vf_spoofchk(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int vf_trust(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int vf_link_state(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int vf_driver(struct dec *, const struct jtree *, const struct dec_field *, void *);
+
+/* The rows of these for an object that has a struct vf_want at that offset. */
+#define VF_KEYS(at)                                                                           \
+	{ "mac", vf_mac, at }, { "vlan", vf_vlan, at }, { "qos", vf_qos, at },                \
+		{ "vlan_protocol", vf_vlan_protocol, at }, { "min_rate", vf_min_rate, at },   \
+		{ "max_rate", vf_max_rate, at }, { "spoofchk", vf_spoofchk, at },             \
+		{ "trust", vf_trust, at }, { "link_state", vf_link_state, at },               \
+	{                                                                                     \
+		"driver", vf_driver, at                                                       \
+	}
+
+/* "pfs" of a file (pfs.c); *out is a struct pfs, whose file is the caller's to set. */
+int pfs_decode(struct dec *, const struct jtree *, const struct dec_field *, void *);
 
 /* [a-z0-9][a-z0-9_-]*, at most TOPO_NAME_MAX; at: its place. what: "a lab's name". */
 int dec_check_name(struct dec *d, struct topo_place at, const char *what, const char *name);
