@@ -19,7 +19,8 @@ MAY_INCLUDE = {
     "guest": {"guest", "traffic", "base"},
     "guest/linux": {"guest/linux", "base"},
     "image": {"image", "base"},
-    "lab": {"lab", "image", "config", "base", "sriov", "traffic", "vhost-user", "vmm", "vswitch"},
+    "measure": {"measure", "base"},
+    "lab": {"lab", "image", "measure", "config", "base", "sriov", "traffic", "vhost-user", "vmm", "vswitch"},
 }
 # What the freestanding guest may have of base: headers without libc.
 FREESTANDING = {"base/ether.h", "base/wire.h"}
