@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lab/bench_hist.h"
 #include "lab/bench_parts.h"
 
 int bench_add_numbers(
@@ -129,6 +130,19 @@ static int read_send(const json_t *flow, double tsc_hz, struct bench_flow_result
 	return 0;
 }
 
+static int encode_latency(
+	const json_t *flow, double tsc_hz, struct bench_flow_result *r, struct err *e)
+{
+	struct hdr *h = hdr_new();
+	int rc = h ? bench_hist_add(h, json_object_get(flow, "latency"), tsc_hz, e)
+		   : err_set(e, -ENOMEM, "out of memory for a histogram");
+
+	if (!rc)
+		r->hdr = hdr_encode(h, e);
+	free(h);
+	return r->hdr ? 0 : -EPROTO;
+}
+
 static int read_receive(
 	const json_t *flow, double tsc_hz, struct bench_flow_result *r, struct err *e)
 {
@@ -147,6 +161,8 @@ static int read_receive(
 	r->corrupt = n.corrupt;
 	r->buckets = json_incref(json_object_get(json_object_get(flow, "latency"), "buckets"));
 	read_rate(&n, tsc_hz, &r->receive_s, &r->received_fps);
+	if (r->buckets && encode_latency(flow, tsc_hz, r, e))
+		return -EPROTO;
 	return read_latency(flow, tsc_hz, &r->latency, e);
 }
 
@@ -254,8 +270,10 @@ int bench_round_make(const struct topology *t, const struct bench_trial *x,
 
 void bench_round_free(struct bench_round *r)
 {
-	for (size_t i = 0; r->flow && i < r->n_flows; i++)
+	for (size_t i = 0; r->flow && i < r->n_flows; i++) {
 		json_decref(r->flow[i].buckets);
+		free(r->flow[i].hdr);
+	}
 	for (size_t i = 0; i < r->n_warnings; i++)
 		free(r->warnings[i].text);
 	free(r->warnings);

@@ -39,6 +39,7 @@ struct bench_flow_result {
 	struct bench_latency latency;
 	bool missed;     /* more lost than the topology allows */
 	json_t *buckets; /* latency histogram as the guest gave it, or NULL */
+	char *hdr;       /* the same, encoded as HdrHistogram has it, in ns; or NULL */
 };
 
 struct bench_drop {

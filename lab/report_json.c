@@ -70,6 +70,8 @@ static json_t *flow_result_json(const struct bench_flow *f, const struct bench_f
 	json_object_set_new(j, "latency_us", latency_json(&r->latency));
 	if (r->buckets)
 		json_object_set(j, "latency_buckets_tsc", r->buckets);
+	if (r->hdr)
+		json_object_set_new(j, "latency_hdr_ns", json_string(r->hdr));
 	return j;
 }
 

@@ -11,6 +11,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness  # noqa: E402
+import hdr  # noqa: E402
 
 SECONDS = 0.5
 
@@ -206,6 +207,12 @@ class Bench(harness.Case):
         self.assertIn("paced: 100 kpps, 0.2 s", done.stderr)
         flow = doc["trials"][0]["rounds"][0]["flows"][0]
         self.assertEqual(flow["received"], sum(n for _, n in flow["latency_buckets_tsc"]))
+        # What HdrHistogram's own library makes of it is what the guest said of itself.
+        [h] = hdr.read([flow["latency_hdr_ns"]])
+        self.assertEqual(flow["received"], h.count)
+        for percentile, key in ((50, "p50"), (90, "p90"), (99, "p99"), (99.9, "p999"), (100, "max")):
+            us = flow["latency_us"][key]
+            self.assertLess(abs(h.at[percentile] / 1000 - us), 0.01 * us + 0.001, key)
 
     def test_requests_that_are_wrong(self):
         for args, said in (
