@@ -126,6 +126,25 @@ static void faults(void **state)
 	}
 }
 
+/* A frame of too many pieces, the first one of a burst's memory: dropped, for its reason, and what
+ * the later passes do arithmetic on is an address. */
+static void too_many_pieces(void **state)
+{
+	static struct dp_burst b;
+	struct ring *r = ring_new(IND, 0x8000);
+	struct vring_packed_desc d = { FREE, 70 * 16, 0, VRING_DESC_F_INDIRECT };
+
+	for (uint32_t k = 0; k < 70; k++)
+		indirect(k, FREE + 4096, 8, 0);
+	assert_true(pd_add(&drv, &d, 1, 7));
+	assert_int_equal(dp_peek(r, &b), 1);
+	assert_int_equal(b.frame[0].len, 0);
+	assert_int_equal(b.frame[0].n_segs, 0);
+	assert_non_null(b.frame[0].rest);
+	assert_int_equal(b.drops[DP_DROP_rx_segments], 1);
+	assert_int_equal(r->fault, RING_OK);
+}
+
 /* Chains over the ring's end; a chain's entries are all marked; ids come back. */
 static void laps(void **state)
 {
@@ -325,6 +344,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(faults),
+		cmocka_unit_test(too_many_pieces),
 		cmocka_unit_test(laps),
 		cmocka_unit_test(publication),
 		cmocka_unit_test(notifications),

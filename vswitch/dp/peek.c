@@ -126,6 +126,7 @@ int dp_peek_chain(struct ring *r, struct dp_burst *b, uint32_t i, uint16_t ahead
 	f->len = 0;
 	f->meta = 0;
 	f->deep = 0;
+	f->rest = f->hdr; /* a dropped frame's: somewhere, with no bytes */
 	f->segs = NULL;
 	f->n_segs = 0;
 	if (n == -E2BIG) {
