@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config/decode.h"
+#include "config/schema.h"
 
 static size_t size_of(int family)
 {
@@ -340,3 +341,15 @@ void address_free(struct topo_node *n)
 	}
 	free(n->routes);
 }
+
+const struct dec_shape address_shapes[] = {
+	{ address_list,
+		.json = SHAPE_LIST(0, TOPO_ADDRESSES_MAX,
+			"{'type': 'string', 'pattern': '^[0-9A-Fa-f:.]+/[0-9]{1,3}$'}") },
+	{ route_to,
+		.json = "{'type': 'string', 'pattern': '^(default|[0-9A-Fa-f:.]+/[0-9]{1,3})$'}" },
+	{ route_via, .json = "{'type': 'string', 'pattern': '^[0-9A-Fa-f:.]+$'}" },
+	{ address_routes, .json = SHAPE_LIST(0, TOPO_ROUTES_MAX, SHAPE_REF("route")),
+		.object = "route", .keys = route_keys },
+	{ 0 },
+};

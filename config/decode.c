@@ -129,12 +129,16 @@ static const char *word_of_table(const void *ctx, size_t i)
 	return "";
 }
 
-static const struct dec_field *find_key(const struct dec_field *table, const char *name)
+/* The row of this kind, or else anybody's. */
+static const struct dec_field *find_key(
+	const struct dec_field *table, const char *name, unsigned kind_bit)
 {
+	const struct dec_field *found = NULL;
+
 	for (; table->name; table++)
-		if (strcmp(table->name, name) == 0)
-			return table;
-	return NULL;
+		if (strcmp(table->name, name) == 0 && (!found || has_key(table, kind_bit)))
+			found = table;
+	return found;
 }
 
 /* Keys that no row has, or none for this kind of node, in the order of the file. */
@@ -147,7 +151,7 @@ static int check_keys(
 	for (const struct dec_field *f = table; f->name; f++)
 		n += has_key(f, kind_bit);
 	for (const struct jtree *c = v->first; c; c = c->next) {
-		const struct dec_field *f = find_key(table, c->key);
+		const struct dec_field *f = find_key(table, c->key, kind_bit);
 
 		if (f && has_key(f, kind_bit))
 			continue;

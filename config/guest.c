@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config/decode.h"
+#include "config/schema.h"
 #include "config/suggest.h"
 
 enum topo_guest guest_kind(const struct jtree *v)
@@ -268,16 +269,17 @@ int guest_cpu(struct dec *d, const struct jtree *v, const struct dec_field *f, v
 		node->vcpus);
 }
 
+static const char *const huge_names[] = { [TOPO_HUGE_AUTO] = "auto",
+	[TOPO_HUGE_2M] = "2M",
+	[TOPO_HUGE_1G] = "1G",
+	[TOPO_HUGE_NONE] = "none",
+	NULL };
+static const struct dec_field huge_row = { .name = "hugepages", .fn = dec_enum, .arg = huge_names };
+
 int guest_hugepages(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
-	static const char *const names[] = { [TOPO_HUGE_AUTO] = "auto",
-		[TOPO_HUGE_2M] = "2M",
-		[TOPO_HUGE_1G] = "1G",
-		[TOPO_HUGE_NONE] = "none",
-		NULL };
-	const struct dec_field row = { .name = "hugepages", .arg = names };
 	struct topo_node *node = out;
-	int kind, rc = dec_enum(d, v, &row, &kind);
+	int kind, rc = dec_enum(d, v, &huge_row, &kind);
 	char text[16];
 
 	if (rc)
@@ -307,3 +309,29 @@ void guest_free(struct topo_node *n)
 	free(n->initramfs);
 	free(n->cmdline);
 }
+
+#define SHAPE_ABSOLUTE "{'type': 'string', 'pattern': '^/[^,]*[^,/]$'}"
+
+const struct dec_shape guest_shapes[] = {
+	{ dec_path, .json = SHAPE_PATH },
+	{ guest_decode,
+		.json = "{'anyOf': [{'enum': ['probe', 'linux']}, "
+			"{'allOf': [" SHAPE_PATH ", {'pattern': '[./]'}]}]}" },
+	{ guest_kernel, .like = dec_path },
+	{ guest_modules, .like = dec_path },
+	{ guest_initramfs, .like = dec_path },
+	{ guest_cmdline,
+		.json = "{'type': 'string', 'maxLength': " SHAPE_N(
+			TOPO_CMDLINE_MAX) ", "
+					  "'pattern': '^[^\\\\u0000-\\\\u001f\\\\u007f]*$'}" },
+	{ guest_files,
+		.json = SHAPE_LIST(0, TOPO_FILES_MAX,
+			"{'anyOf': [" SHAPE_ABSOLUTE ", " SHAPE_REF("file") "]}"),
+		.object = "file", .keys = file_keys },
+	{ cpu_without,
+		.json = SHAPE_LIST(0, TOPO_WITHOUT_MAX,
+			"{'type': 'string', 'pattern': '^[a-z0-9_]{1,32}$'}") },
+	{ guest_cpu, .object = "cpu", .keys = cpu_keys },
+	{ guest_hugepages, .row = &huge_row },
+	{ 0 },
+};

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "config/decode.h"
+#include "config/schema.h"
 
 static const char *word_of_names(const void *ctx, size_t i)
 {
@@ -124,22 +125,23 @@ int policy_isolated(struct dec *d, const struct jtree *v, const struct dec_field
 	return dec_bool(d, v, f, &((struct topo_policy *)out)->isolated);
 }
 
+static const char *const admin_names[] = { "up", "down", NULL };
+static const struct dec_field admin_row = { .name = "admin", .fn = dec_enum, .arg = admin_names };
+
 int policy_admin(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
-	static const char *const names[] = { "up", "down", NULL };
-	const struct dec_field row = { .name = "admin", .arg = names };
-
-	return dec_enum(d, v, &row, &((struct topo_policy *)out)->admin);
+	return dec_enum(d, v, &admin_row, &((struct topo_policy *)out)->admin);
 }
+
+static const struct dec_range mac_limit_range = { 0, TOPO_MAC_LIMIT_MAX, " addresses" };
+static const struct dec_field mac_limit_row = { .fn = dec_uint, .arg = &mac_limit_range };
 
 int policy_mac_limit(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
-	static const struct dec_range range = { 0, TOPO_MAC_LIMIT_MAX, " addresses" };
-	const struct dec_field row = { .arg = &range };
 	struct topo_policy *p = out;
 
 	p->mac_limited = true;
-	return dec_uint(d, v, &row, &p->mac_limit);
+	return dec_uint(d, v, &mac_limit_row, &p->mac_limit);
 }
 
 /* ---- static addresses ---- */
@@ -399,9 +401,10 @@ int policy_mirror(struct dec *d, const struct jtree *v, const struct dec_field *
 
 /* ---- offloads ---- */
 
+static const char *const offload_names[] = { "csum", "tso4", "tso6", NULL };
+
 int policy_offloads(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
-	static const char *const names[] = { "csum", "tso4", "tso6" };
 	struct topo_policy *p = out;
 
 	p->offloads_given = true;
@@ -416,13 +419,13 @@ int policy_offloads(struct dec *d, const struct jtree *v, const struct dec_field
 		const char *s = json_string_value(c->json);
 		size_t i = 0;
 
-		while (s && i < 3 && strcmp(names[i], s) != 0)
+		while (s && i < 3 && strcmp(offload_names[i], s) != 0)
 			i++;
 		if (!s)
 			return dec_error_type(d, c, "a list such as [\"csum\", \"tso4\"]");
 		if (i == 3)
 			return dec_error_unknown(
-				d, c->place, "offload", s, 3, word_of_names, names);
+				d, c->place, "offload", s, 3, word_of_names, offload_names);
 		p->offloads |= 1u << i;
 	}
 	if (p->offloads & (TOPO_TSO4 | TOPO_TSO6) && !(p->offloads & TOPO_CSUM))
@@ -447,3 +450,47 @@ void policy_free(struct topo_policy *p)
 	texts_free(p->ipv4, p->n_ipv4);
 	texts_free(p->ipv6, p->n_ipv6);
 }
+
+/* ---- shapes: see schema.h ---- */
+
+#define SHAPE_IPS                                                \
+	"{'type': 'array', 'minItems': 1, 'maxItems': " SHAPE_N( \
+		TOPO_IPS_MAX) ", 'items': "                      \
+			      "{'type': 'string', 'pattern': '^[0-9A-Fa-f:.]+$'}}"
+#define SHAPE_RATE(unit) "{'type': 'string', 'pattern': '^[0-9]+(\\\\.[0-9]+)?[kMG]?" unit "$'}"
+
+const struct dec_shape policy_shapes[] = {
+	{ vlan_trunk,
+		.json = "{'type': 'array', 'minItems': 1, 'items': {'anyOf': [" SHAPE_VLAN ", "
+			"{'type': 'string', 'pattern': '^[0-9]+-[0-9]+$'}]}}" },
+	{ vlan_native, .json = SHAPE_VLAN },
+	{ policy_vlan, .json = "{'anyOf': [" SHAPE_VLAN ", " SHAPE_REF("trunk") "]}",
+		.object = "trunk", .keys = trunk_keys },
+	{ policy_isolated, .like = dec_bool },
+	{ policy_admin, .row = &admin_row },
+	{ policy_mac_limit, .row = &mac_limit_row },
+	{ static_mac, .json = SHAPE_MAC },
+	{ static_vlan, .json = SHAPE_VLAN },
+	{ policy_static,
+		.json = SHAPE_LIST(
+			0, TOPO_STATIC_MAX, "{'anyOf': [" SHAPE_MAC ", " SHAPE_REF("static") "]}"),
+		.object = "static", .keys = static_keys },
+	{ spoof_ipv4, .json = SHAPE_IPS },
+	{ spoof_ipv6, .json = SHAPE_IPS },
+	{ spoof_router, .like = dec_bool },
+	{ policy_spoof, .json = "{'anyOf': [{'type': 'boolean'}, " SHAPE_REF("anti_spoof") "]}",
+		.object = "anti_spoof", .keys = spoof_keys },
+	{ storm_rate, .json = SHAPE_RATE("pps") },
+	{ policy_storm, .object = "storm", .keys = storm_keys },
+	{ police_rate, .json = SHAPE_RATE("bps") },
+	{ police_burst, .json = SHAPE_SIZE },
+	{ policy_police, .object = "police", .keys = police_keys },
+	{ mirror_from,
+		.json = "{'anyOf': [{'type': 'string'}, " SHAPE_LIST(
+			1, TOPO_MIRROR_MAX, "{'type': 'string'}") "]}" },
+	{ policy_mirror, .object = "mirror", .keys = mirror_keys },
+	{ policy_offloads,
+		.json = "{'anyOf': [{'type': 'boolean'}, "
+			"{'type': 'array', 'items': {'enum': ['csum', 'tso4', 'tso6']}}]}" },
+	{ 0 },
+};

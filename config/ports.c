@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "config/decode.h"
+#include "config/schema.h"
 
 const char *const topo_port_kind_names[TOPO_PORT_KINDS_N] = {
 #define X(id, key, what) [TOPO_PORT_##id] = key,
@@ -174,3 +175,19 @@ int ports_decode(struct dec *d, const struct jtree *v, const struct dec_field *f
 	}
 	return rc;
 }
+
+const struct dec_shape ports_shapes[] = {
+	{ port_tap,
+		.json = "{'type': 'string', 'minLength': 1, 'maxLength': " SHAPE_N(
+			TOPO_IFNAME_MAX) ", 'pattern': '^[^/:%,= ]+$'}" },
+	{ port_pci,
+		.json = "{'type': 'string', 'pattern': '^([0-9A-Fa-f]{4}:)?[0-9A-Fa-f]{2}:"
+			"[0-9A-Fa-f]{2}\\\\.[0-7]$'}" },
+	{ port_vdev,
+		.json = "{'type': 'string', 'maxLength': " SHAPE_N(
+			TOPO_VDEV_MAX) ", "
+				       "'pattern': '^net_[a-z0-9_]+(,.*)?$'}" },
+	{ ports_decode, .json = SHAPE_NAMED(0, TOPO_ITEMS_MAX, SHAPE_REF("port")), .object = "port",
+		.keys = port_keys },
+	{ 0 },
+};

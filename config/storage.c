@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "config/decode.h"
+#include "config/schema.h"
 
 /* ---- disks ---- */
 
@@ -161,15 +162,15 @@ int storage_shares(struct dec *d, const struct jtree *v, const struct dec_field 
 
 /* ---- the root file system ---- */
 
+static const char *const root_names[] = {
+	[TOPO_ROOT_NONE] = "none", [TOPO_ROOT_HOST] = "host", [TOPO_ROOT_DISK] = "disk", NULL
+};
+static const struct dec_field root_row = { .name = "root", .fn = dec_enum, .arg = root_names };
+
 int storage_root(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
-	static const char *const names[] = { [TOPO_ROOT_NONE] = "none",
-		[TOPO_ROOT_HOST] = "host",
-		[TOPO_ROOT_DISK] = "disk",
-		NULL };
-	const struct dec_field row = { .name = "root", .arg = names };
 	struct topo_node *node = out;
-	int root, rc = dec_enum(d, v, &row, &root);
+	int root, rc = dec_enum(d, v, &root_row, &root);
 
 	if (rc)
 		return rc;
@@ -234,3 +235,19 @@ void storage_free(struct topo_node *n)
 	free(n->disks);
 	free(n->shares);
 }
+
+#define SHAPE_WORD(first, max)                                                         \
+	"{'type': 'string', 'pattern': '^" first "[A-Za-z0-9_.-]*$', 'minLength': 1, " \
+	"'maxLength': " SHAPE_N(max) "}"
+
+const struct dec_shape storage_shapes[] = {
+	{ disk_format, .like = dec_enum },
+	{ disk_serial, .json = SHAPE_WORD("", TOPO_SERIAL_MAX) },
+	{ storage_disks, .json = SHAPE_LIST(0, TOPO_DISKS_MAX, SHAPE_REF("disk")), .object = "disk",
+		.keys = disk_keys },
+	{ share_tag, .json = SHAPE_WORD("(?!root$)[A-Za-z0-9_-]", TOPO_TAG_MAX) },
+	{ storage_shares, .json = SHAPE_LIST(0, TOPO_SHARES_MAX, SHAPE_REF("share")),
+		.object = "share", .keys = share_keys },
+	{ storage_root, .row = &root_row },
+	{ 0 },
+};

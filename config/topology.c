@@ -11,11 +11,11 @@
 
 #include "base/fd.h"
 #include "config/decode.h"
+#include "config/schema.h"
 #include "config/suggest.h"
 
-#define VERSION      1
-#define LINUX_MEMORY (256ull << 20) /* unless given */
-#define LINUX_MIN    (128ull << 20)
+#define VERSION   1
+#define LINUX_MIN (128ull << 20)
 
 /* Who has a key: see enum dec_kind. */
 #define ONLY_LINUX   (1u << DEC_LINUX)
@@ -216,15 +216,12 @@ static int decode_node_memory(
 {
 	struct topo_node *node = out;
 
-	bool given = v->place.line, linux_guest = node->guest_kind == TOPO_GUEST_LINUX;
 	char found[DEC_SHOW];
 
 	node->memory_place = v->place;
 	if (dec_memory(d, v, f, &node->memory))
 		return -EINVAL;
-	if (linux_guest && !given)
-		node->memory = LINUX_MEMORY;
-	if (node->memory < LINUX_MIN && linux_guest)
+	if (node->memory < LINUX_MIN && node->guest_kind == TOPO_GUEST_LINUX)
 		return dec_error(d, v->place, "a Linux guest needs 128M at least; found %s",
 			dec_show(v->json, found));
 	return 0;
@@ -257,7 +254,8 @@ static const struct dec_field node_keys[] = {
 	{ "guest", guest_decode, 0, .def = "\"probe\"", .kinds = ONLY_VM, .only = SAY_VM },
 	{ "vcpus", decode_vcpus, 0, .def = "1", .arg = &vcpus_range, .kinds = ONLY_VM,
 		.only = SAY_VM },
-	{ "memory", decode_node_memory, 0, .def = "\"64M\"", .kinds = OURS },
+	{ "memory", decode_node_memory, 0, .def = "\"64M\"", .kinds = OURS & ~ONLY_LINUX },
+	{ "memory", decode_node_memory, 0, .def = "\"256M\"", .kinds = ONLY_LINUX },
 	{ "cpus", decode_node_cpus, 0, .def = "\"auto\"", .kinds = OURS },
 	{ "nics", decode_nics, 0, .required = true },
 	{ "kernel", guest_kernel, 0, .kinds = ONLY_LINUX, .only = SAY_LINUX },
@@ -326,7 +324,7 @@ static int decode_nodes(struct dec *d, const struct jtree *v, const struct dec_f
 /* ---- the file ---- */
 
 /* In the order of decoding: what a row refers to comes before it. */
-static const struct dec_field topology_keys[] = {
+const struct dec_field topology_keys[] = {
 	{ "version", decode_version, 0, .required = true },
 	{ "lab", dec_name, offsetof(struct topology, lab), .required = true,
 		.arg = "a lab's name" },
@@ -452,3 +450,33 @@ char *topology_port_name(const struct topology *t, size_t node, size_t nic, char
 	snprintf(out, TOPO_NAME_MAX + 12, "%s.%zu", t->nodes[node].name, nic);
 	return out;
 }
+
+/* ---- shapes: see schema.h ---- */
+
+static const char *const node_kinds[] = {
+	[DEC_PROBE] = "{'required': ['kind'], 'properties': {'kind': {'const': 'vm'}, "
+		      "'guest': {'const': 'probe'}}}",
+	[DEC_PROCESS] = "{'required': ['kind'], 'properties': {'kind': {'const': 'process'}}}",
+	[DEC_EXTERNAL] = "{'required': ['kind'], 'properties': {'kind': {'const': 'external'}}}",
+	[DEC_LINUX] = "{'required': ['kind', 'guest'], 'properties': {'kind': {'const': 'vm'}, "
+		      "'guest': {'const': 'linux'}}}",
+	[DEC_FILE] = "{'required': ['kind', 'guest'], 'properties': {'kind': {'const': 'vm'}, "
+		     "'guest': {'not': {'enum': ['probe', 'linux']}}}}",
+};
+
+const struct dec_shape topology_shapes[] = {
+	{ decode_version, .json = "{'const': " SHAPE_N(VERSION) "}" },
+	{ decode_switch, .object = "switch", .keys = switch_keys },
+	{ decode_networks, .json = SHAPE_NAMED(1, TOPO_ITEMS_MAX, SHAPE_REF("network")),
+		.object = "network", .keys = network_keys },
+	{ dec_network, .json = SHAPE_NAME },
+	{ decode_packed, .like = dec_bool },
+	{ decode_nics, .json = SHAPE_LIST(1, TOPO_NICS_MAX, SHAPE_REF("nic")), .object = "nic",
+		.keys = nic_keys },
+	{ decode_node_memory, .like = dec_memory },
+	{ decode_vcpus, .like = dec_uint },
+	{ decode_node_cpus, .like = dec_cpus },
+	{ decode_nodes, .json = SHAPE_NAMED(1, TOPO_ITEMS_MAX, SHAPE_REF("node")), .object = "node",
+		.keys = node_keys, .kinds = node_kinds },
+	{ 0 },
+};

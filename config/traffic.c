@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "config/decode.h"
+#include "config/schema.h"
 
 #define ENDS_MAX 64
 
@@ -441,3 +442,23 @@ int traffic_decode(struct dec *d, const struct jtree *v, const struct dec_field 
 	}
 	return 0;
 }
+
+/* ---- shapes: see schema.h ---- */
+
+#define SHAPE_END "{'type': 'string', 'pattern': '^[a-z0-9_-]+\\\\.[0-9]{1,3}$'}"
+#define SHAPE_FRAME                                                                        \
+	"{'type': 'integer', 'minimum': " SHAPE_N(TOPO_FRAME_MIN) ", 'maximum': " SHAPE_N( \
+		TOPO_FRAME_MAX) "}"
+
+const struct dec_shape traffic_shapes[] = {
+	{ decode_ends,
+		.json = "{'anyOf': [" SHAPE_END ", " SHAPE_LIST(1, ENDS_MAX, SHAPE_END) "]}" },
+	{ decode_all_pairs, .json = SHAPE_LIST(2, ENDS_MAX, SHAPE_END) },
+	{ decode_both_ways, .like = dec_bool },
+	{ decode_frame,
+		.json = "{'anyOf': [" SHAPE_FRAME
+			", " SHAPE_LIST(1, TOPO_SIZES_MAX, SHAPE_FRAME) "]}" },
+	{ traffic_decode, .json = SHAPE_LIST(0, TOPO_ITEMS_MAX, SHAPE_REF("traffic")),
+		.object = "traffic", .keys = entry_keys },
+	{ 0 },
+};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Decoders of the values that a topology file is made of: numbers, names, sizes, CPUs, MACs. */
 #include "config/decode.h"
+#include "config/schema.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -290,3 +291,25 @@ int dec_cpus(struct dec *d, const struct jtree *v, const struct dec_field *f, vo
 			cpus->cpu[cpus->n++] = c;
 	return 0;
 }
+
+const struct dec_shape values_shapes[] = {
+	{ dec_bool, .json = "{'type': 'boolean'}" },
+	{ dec_name, .json = SHAPE_NAME },
+	{ dec_title,
+		.json = "{'type': 'string', 'minLength': 1, 'maxLength': " SHAPE_N(
+			TOPO_NAME_MAX) ", "
+				       "'pattern': '^[^ \\\\u0000-\\\\u001f\\\\u007f]"
+				       "([^\\\\u0000-\\\\u001f\\\\u007f]*[^ ])?$'}" },
+	{ dec_memory, .json = SHAPE_SIZE },
+	{ dec_rate,
+		.json = "{'type': 'string', "
+			"'pattern': '^(max|[0-9]+(\\\\.[0-9]+)?[kMG]?(pps|bps))$'}" },
+	{ dec_mac, .json = SHAPE_MAC },
+	{ dec_cpus,
+		.json = "{'anyOf': [{'const': 'auto'}, {'type': 'string', "
+			"'pattern': '^[0-9]{1,6}(-[0-9]{1,6})?(,[0-9]{1,6}(-[0-9]{1,6})?)*$'}, "
+			"{'type': 'array', 'minItems': 1, 'uniqueItems': true, "
+			"'items': {'type': 'integer', 'minimum': 0, 'maximum': 1023}}]}" },
+	{ 0 },
+};
+static_assert(TOPO_CPUS_MAX == 1024, "the shape of dec_cpus");

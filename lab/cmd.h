@@ -33,6 +33,7 @@ struct cmd {
 int cmd_validate(const struct cmd_args *a);
 int cmd_plan(const struct cmd_args *a);
 int cmd_graph(const struct cmd_args *a);
+int cmd_schema(const struct cmd_args *a);
 int cmd_up(const struct cmd_args *a);
 int cmd_down(const struct cmd_args *a);
 int cmd_status(const struct cmd_args *a);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* validate, plan, graph: they read a topology and change nothing. */
+/* validate, plan, graph, schema: they read, and change nothing. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/schema.h"
 #include "lab/check.h"
 #include "lab/cmd.h"
 #include "lab/graph.h"
@@ -139,6 +140,14 @@ int cmd_graph(const struct cmd_args *a)
 	graph_print(t, stdout);
 	topology_free(t);
 	return 0;
+}
+
+int cmd_schema(const struct cmd_args *a)
+{
+	struct err e = { 0 };
+	json_t *schema = schema_make(&e);
+
+	return schema ? cmd_print_json(schema) : lab_fail(&e);
 }
 
 json_t *cmd_strs_json(const struct strs *l)

@@ -21,6 +21,8 @@ static const struct cmd cmds[] = {
 		CMD_JSON, 1, 1, .fn = cmd_plan },
 	{ "graph", "TOPOLOGY", "Draw a topology, as DOT text for graphviz (| dot -Tsvg).", 0, 1, 1,
 		.fn = cmd_graph },
+	{ "schema", "", "Print the JSON Schema of topology files, for editors and other programs.",
+		0, 0, 0, .fn = cmd_schema },
 	{ "up", "TOPOLOGY",
 		"Bring a lab up. A lab that is up is left alone; what has died in it is started "
 		"again.",

@@ -13,6 +13,7 @@
 
 #include "config/suggest.h"
 #include "config/topology.h"
+#include "config_dump.h"
 
 /* A topology in six lines; a test replaces one of them (or sets one at the end). */
 static const char *const base_lines[] = {
@@ -41,7 +42,7 @@ static char *make_text(int line, const char *with)
 static int parse(int line, const char *with, struct topology **t, struct err *e)
 {
 	char *text = line ? make_text(line, with) : strdup(with);
-	int rc = topology_parse("t.json", text, strlen(text), t, e);
+	int rc = parse_dumped(text, t, e);
 
 	free(text);
 	return rc;

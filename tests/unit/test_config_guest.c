@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "config/topology.h"
+#include "config_dump.h"
 
 /* Single quotes stand for double ones. Line 2 is the node's. */
 static int parse(const char *node, struct topology **t, struct err *e)
@@ -24,7 +25,7 @@ static int parse(const char *node, struct topology **t, struct err *e)
 		node);
 	for (char *c = text; *c; c++)
 		*c = *c == '\'' ? '"' : *c;
-	return topology_parse("t.json", text, strlen(text), t, e);
+	return parse_dumped(text, t, e);
 }
 
 #define NODE(rest)  "'a': {'kind': 'vm', " rest ", 'nics': [{'network': 'lan'}]}"

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "config/topology.h"
+#include "config_dump.h"
 
 /* Lines of a topology: 3 is NIC a.0, 4 is b.0, 5 is x.0 (external), 6 the host ports, 7 traffic. */
 static const char *const base_lines[] = {
@@ -56,7 +57,7 @@ static int parse(const struct lines *l, size_t n, struct topology **t, struct er
 		strcat(text, line);
 		strcat(text, "\n");
 	}
-	rc = topology_parse("t.json", text, strlen(text), t, e);
+	rc = parse_dumped(text, t, e);
 	free(text);
 	return rc;
 }
