@@ -126,10 +126,11 @@ static int count_nodes(const char *root)
 
 static int try_kvm(const char *root)
 {
+	const char *other = root[0] ? NULL : getenv("LANYARD_KVM");
 	char path[PATH_MAX];
 	int fd;
 
-	snprintf(path, sizeof path, "%s/dev/kvm", root);
+	snprintf(path, sizeof path, "%s%s", root, other && *other ? other : "/dev/kvm");
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;

@@ -6,8 +6,9 @@
 
 Suites, in order: lint (pure reading of the tree), unit and integration on a plain build, both
 again on an ASan+UBSan build, fuzzers over their corpora; the plain build in the rig as well, an
-emulated machine. `quick` leaves out the rig, sanitizers, fuzzers and the tests marked slow. --build
-runs unit and integration tests of a build that exists.
+emulated machine. Where the host has no KVM, integration tests that need it (harness.needs_kvm) are run
+in the rig, whose machine has, in the suites' names "-in-rig". `quick` leaves out the rig, sanitizers,
+fuzzers and the tests marked slow. --build runs unit and integration tests of a build that exists.
 A test's output is shown when it fails, and kept in BUILD/test-logs. An integration or rig test that
 fails is run once more, alone: on a machine that others load, a foreign program may do what it does
 once in a thousand times. If it passes then it counts as passed, is named at the end, and what
@@ -27,7 +28,9 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 import lint  # noqa: E402
+from harness import kvm_works  # noqa: E402
 
 HUGEPAGES = "/proc/sys/vm/nr_hugepages"
 HUGEPAGES_WANTED = 640  # 2 MiB each: testpmd twice, and a few guests
@@ -193,6 +196,8 @@ def run_file(dir_, path, log, word, quick):
                PYTHONDONTWRITEBYTECODE="1", LANYARD_TEST_ID=f"{os.getpid()}")
     if quick:
         env["LANYARD_TEST_QUICK"] = "1"
+    if not kvm_works():
+        env["LANYARD_TEST_KVM"] = "without"
     status, out = run([sys.executable, path], FILE_TIMEOUT_S, env)
     out += end_leftovers(f"/tmp/lyt{os.getpid()}-")
     keep_log(dir_, log, out)
@@ -203,8 +208,12 @@ def row_of(rows, name):
     return next((r for r in rows if r["name"] == name), None)
 
 
+def integration_files():
+    return sorted(glob.glob(os.path.join(ROOT, "tests/integration/test_*.py")))
+
+
 def run_integration(tally, dir_, suite, word, quick):
-    for path in sorted(glob.glob(os.path.join(ROOT, "tests/integration/test_*.py"))):
+    for path in integration_files():
         name = os.path.basename(path)[:-3]
         status, out, tests = run_file(dir_, path, name, word, quick)
         for test in tests:
@@ -216,39 +225,57 @@ def run_integration(tally, dir_, suite, word, quick):
             tally.add(suite, name, "fail", None, f"exit status {status}\n{out}")
 
 
-def run_rig(tally, dir_, word):
-    """What wants KVM at its real speed, an IOMMU and NICs to give away: in an emulated machine
-    (tests/rig)."""
-    tests = sorted(glob.glob(os.path.join(ROOT, "tests/rig/test_*.py")))
+def reads(path, word):
+    with open(path) as f:
+        return word in f.read()
+
+
+def run_in_rig(tally, dir_, suite, word, tests):
+    """Files of tests in an emulated machine (tests/rig/run)."""
     if word:
         # Its start takes longer than some tests: not for words that nothing there has.
-        tests = [p for p in tests if word in open(p).read()]
+        tests = [p for p in tests if reads(p, word)]
     if not tests:
         return
-    out = os.path.join(ROOT, dir_, "test-logs", "rig")
+    out = os.path.join(ROOT, dir_, "test-logs", suite)
     shutil.rmtree(out, ignore_errors=True)
     argv = [os.path.join(ROOT, "tests/rig/run"), "--build", dir_]
+    # Of files that have tests for the host too. The rig's own have no such marks.
+    env = dict(os.environ, LANYARD_TEST_KVM="only")
     # An emulated machine waits a lot: two share two CPUs well.
     status, text = run([*argv, "--jobs", "2", "--out", out, "-k", word, *tests],
-                       FILE_TIMEOUT_S * len(tests))
-    keep_log(dir_, "rig", text)
+                       FILE_TIMEOUT_S * len(tests), env)
+    keep_log(dir_, suite, text)
 
     def again(path, name):
-        _, said = run([*argv, "--out", f"{out}-again", "-k", name, path], FILE_TIMEOUT_S)
-        keep_log(dir_, "rig-again", said)
+        _, said = run([*argv, "--out", f"{out}-again", "-k", name, path], FILE_TIMEOUT_S, env)
+        keep_log(dir_, f"{suite}-again", said)
         return row_of(read_rows(f"{out}-again/{os.path.basename(path)[:-3]}.json"), name)
 
     failures = n = 0
     for path in tests:
         name = os.path.basename(path)[:-3]
         for row in read_rows(os.path.join(out, f"{name}.json")):
-            tally.add_tested("rig", name, row, lambda: again(path, row["name"]))
+            tally.add_tested(suite, name, row, lambda: again(path, row["name"]))
             failures += row["outcome"] == "fail"
             n += 1
     for figure in re.findall(r"figure: .*", text):
         print(f"     {figure}", flush=True)
     if status != 0 and not failures and (n or not word):
-        tally.add("rig", "run", "fail", None, f"exit status {status}\n{text}")
+        tally.add(suite, "run", "fail", None, f"exit status {status}\n{text}")
+
+
+def run_rig(tally, dir_, word):
+    """What wants KVM at its real speed, an IOMMU and NICs to give away."""
+    run_in_rig(tally, dir_, "rig", word,
+               sorted(glob.glob(os.path.join(ROOT, "tests/rig/test_*.py"))))
+
+
+def run_kvm_in_rig(tally, dir_, suite, word):
+    """What the host can't run for want of KVM."""
+    if not kvm_works():
+        run_in_rig(tally, dir_, f"{suite}-in-rig", word,
+                   [p for p in integration_files() if reads(p, "needs_kvm")])
 
 
 def fuzz_one(tally, dir_, path, seconds):
@@ -324,12 +351,14 @@ def main():
                 run_unit(tally, "build-check", "unit", args.word)
                 run_integration(tally, "build-check", "integration", args.word, quick)
                 if not quick:
+                    run_kvm_in_rig(tally, "build-check", "integration", args.word)
                     run_rig(tally, "build-check", args.word)
         if not quick and not args.build:
             if build(tally, "build-asan", "-Dwerror=true", "-Dtests=enabled",
                      "-Db_sanitize=address,undefined"):
                 run_unit(tally, "build-asan", "unit-asan", args.word)
                 run_integration(tally, "build-asan", "integration-asan", args.word, quick)
+                run_kvm_in_rig(tally, "build-asan", "integration-asan", args.word)
             if build(tally, "build-fuzz", "-Dfuzz=true", "-Dtests=disabled",
                      "-Db_sanitize=address,undefined", "-Db_lundef=false",
                      env=dict(os.environ, CC="clang")):

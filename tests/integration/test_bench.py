@@ -20,6 +20,7 @@ def topology(name):
     return os.path.join(harness.TOPOLOGIES, name + ".json")
 
 
+@harness.needs_kvm
 class Bench(harness.Case):
     def bench(self, *args, status=0, timeout_s=120):
         """Runs bench with JSON to a file; returns the document and the table."""

@@ -101,6 +101,7 @@ class Docs(harness.Case):
         text = doc("topology.md")
         self.assertEqual([], [key for key in sorted(found) if f"`{key}`" not in text])
 
+    @harness.needs_kvm
     def test_every_result_key_is_documented(self):
         path = os.path.join(harness.TOPOLOGIES, "loop.json")
         done = self.lanyard("bench", path, "--seconds", "0.1", "--histogram", "--json", "-")

@@ -34,6 +34,7 @@ class LabCase(Case):
         self.env["LANYARD_SWITCH"] = self.path("lanyard-switch")
         self.env["LANYARD_VMM"] = self.path("lanyard-vmm")
         self.env["LANYARD_PROBE"] = PROBE
+        self.env["LANYARD_KVM"] = PROBE  # the fake VMM wants none: any file that opens
         fake_daemons.install(self.run_dir)
         self.topology = self.write(PAIR)
         self.addCleanup(self.expect_nothing)

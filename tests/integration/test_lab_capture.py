@@ -382,6 +382,7 @@ class Refusals(Lab):
         self.no_trace()
 
 
+@harness.needs_kvm
 class Guests(Lab):
     def test_pair(self):
         """Two real guests: what one sends is what the other gets, and the probes' own counts."""

@@ -10,7 +10,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import BUILD, Rpc, RpcError, TOPOLOGIES, Case, main, slow, wait_until  # noqa: E402
+from harness import needs_kvm, BUILD, Rpc, RpcError, TOPOLOGIES, Case, main, slow, wait_until  # noqa: E402
 from test_lab_real import RealCase  # noqa: E402
 
 TRAFFIC = os.path.join(BUILD, "traffic", "lanyard-traffic")
@@ -38,6 +38,7 @@ class Lab(RealCase):
         with open(path) as f:
             return json.load(f)
 
+    @needs_kvm
     def test_bench_against_a_vm(self):
         """Paced both ways, at two sizes, with none lost; up, status, bench, down as ever."""
         self.lanyard("up", self.write())
@@ -67,6 +68,7 @@ class Lab(RealCase):
         self.bench()
 
     @slow
+    @needs_kvm
     def test_killed_and_repaired(self):
         self.lanyard("up", self.write())
         vm = self.pid_of("vm", "v")
@@ -86,6 +88,7 @@ class Lab(RealCase):
         self.bench()
 
     @slow
+    @needs_kvm
     def test_moves_to_another_network(self):
         """Its port is made anew, so it starts anew, alone."""
         self.lanyard("up", self.write(networks={"lan": {}, "dmz": {}}))

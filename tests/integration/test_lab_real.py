@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from harness import (slow, Case, LANYARD, Rpc, TOPOLOGIES, VMM, huge_free, main,  # noqa: E402
+from harness import (needs_kvm, slow, Case, LANYARD, Rpc, TOPOLOGIES, VMM, huge_free, main,  # noqa: E402
                      processes_with, wait_until)
 from ringclient import RingClient  # noqa: E402
 
@@ -83,6 +83,7 @@ class RealCase(Case):
                    f"{frames} frames to {node} (it had {before})")
 
 
+@needs_kvm
 class Topologies(RealCase):
     def cycle(self, name, n_vms, n_ports):
         total = huge_free()[1]
@@ -153,6 +154,7 @@ class Topologies(RealCase):
         self.lanyard("console", "pair/a", stdin="")
 
 
+@needs_kvm
 class Killed(RealCase):
     def test_switch_under_traffic(self):
         """Both guests resume, without a restart of theirs."""
@@ -238,6 +240,7 @@ os.execv("{VMM}", sys.argv)
         self.lanyard("down", "pair")
 
 
+@needs_kvm
 class Disabled(RealCase):
     def test_malformed_ring(self):
         """A client that writes nonsense: its port is disabled, `status` says why; a VM goes on."""
@@ -270,6 +273,7 @@ class Host(RealCase):
                                LANYARD, *args],
                               env=self.env, timeout=60, capture_output=True, text=True)
 
+    @needs_kvm
     def test_socket_taken(self):
         """Somebody else's socket, or a file, where one of ours is to be: said, and left alone."""
         folder = os.path.join(self.labs, "pair")
@@ -298,6 +302,7 @@ class Host(RealCase):
         self.assertIn("there is no KVM here (/dev/kvm: No such file or directory)", done.stderr)
         self.assertIn("modprobe", done.stderr)
 
+    @needs_kvm
     def test_no_hugepages(self):
         """It works without, and warns."""
         with open(os.path.join(TOPOLOGIES, "pair.json")) as f:

@@ -199,12 +199,14 @@ class Agent(harness.Case):
             f.write("#!/no/such/interpreter\n")
         os.chmod(script, 0o755)
         self.assertIn("lacks its interpreter", self.refused("exec", argv=[script]).message)
-        command = agent.Command(self.tty, ["cat"])
+        # It lives on behind the end of its input, for as long as we ask.
+        command = agent.Command(self.tty, ["sh", "-c", "cat; exec sleep 600"])
         error = self.refused("exec_write", id=command.id, data="!!!!")
         self.assertEqual((error.field, "no base 64" in error.message), ("data", True))
         command.write(b"", eof=True)
         self.assertIn("no more comes", self.refused(
             "exec_write", id=command.id, data=base64.b64encode(b"x").decode()).message)
+        command.kill(9)
         command.wait()
 
     def test_noise_and_long_lines(self):

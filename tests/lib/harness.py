@@ -49,6 +49,15 @@ def sanitized():
         return False
 
 
+def kvm_works():
+    """Whether lanyard-vmm finds KVM on this machine."""
+    try:
+        os.close(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC))
+        return True
+    except OSError:
+        return False
+
+
 def wait_until(check, timeout_s, what):
     """Calls check() until it returns something true, and returns that."""
     deadline = time.monotonic() + timeout_s * PATIENCE
@@ -419,6 +428,13 @@ def slow(fn):
     return fn
 
 
+def needs_kvm(what):
+    """Marks a test, or a class of them, that starts lanyard-vmm: where the host has no KVM,
+    tests/run.py runs them in the rig, whose machine has."""
+    what.lanyard_needs_kvm = True
+    return what
+
+
 class _Result(unittest.TextTestResult):
     """Keeps each test's outcome and time for tests/run.py, in a file: that is right at any time."""
 
@@ -476,15 +492,33 @@ def _name(test):
     return test.id().split(".", 1)[-1]
 
 
-def _wanted(suite, word, quick, but=()):
+def _marked(test, mark):
+    """The mark of the test, else of its class."""
+    return getattr(getattr(test, test._testMethodName, None), mark, getattr(test, mark, False))
+
+
+def _wanted(suite, picks):
+    """The tests of a suite for which all of picks are true."""
     picked = unittest.TestSuite()
     for item in suite:
         if isinstance(item, unittest.TestSuite):
-            picked.addTest(_wanted(item, word, quick, but))
-        elif word in item.id() and _name(item) not in but and not (quick and getattr(
-                getattr(item, item._testMethodName), "lanyard_slow", False)):
+            picked.addTest(_wanted(item, picks))
+        elif all(pick(item) for pick in picks):
             picked.addTest(item)
     return picked
+
+
+def _picks():
+    """What a test must fulfil to be run, by the arguments and the environment."""
+    word = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LANYARD_TEST_WORD", "")
+    but = _done_before()
+    picks = [lambda t: word in t.id() and _name(t) not in but]
+    if os.environ.get("LANYARD_TEST_QUICK"):
+        picks.append(lambda t: not _marked(t, "lanyard_slow"))
+    kvm = os.environ.get("LANYARD_TEST_KVM")  # "only" those that need it, "without" those, or all
+    if kvm:
+        picks.append(lambda t: bool(_marked(t, "lanyard_needs_kvm")) == (kvm == "only"))
+    return picks
 
 
 def _done_before():
@@ -503,11 +537,9 @@ def _overdue(signo, frame):
 def main():
     """What a test file ends with: `if __name__ == "__main__": harness.main()`. Names of tests may
     be given as arguments: words that a test's id must hold."""
-    word = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LANYARD_TEST_WORD", "")
     signal.signal(signal.SIGALRM, _overdue)
-    quick = bool(os.environ.get("LANYARD_TEST_QUICK"))
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
     runner = unittest.TextTestRunner(resultclass=_Result, verbosity=2, stream=sys.stderr)
-    result = runner.run(_wanted(suite, word, quick, _done_before()))
+    result = runner.run(_wanted(suite, _picks()))
     result.write()
     sys.exit(0 if result.wasSuccessful() else 1)
