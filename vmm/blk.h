@@ -2,9 +2,10 @@
 /*
  * A virtio-blk device (virtio 1.2, 5.2) on a file or block device of the host.
  *
- * blk.c       what a disk is to its driver: features, configuration
- * blk_queue.c the thread of a queue: requests out of the ring, into io_uring, and back
- * blk_file.c  the file: opened, checked, locked
+ * blk.c         what a disk is to its driver: features, configuration
+ * blk_queue.c   the thread of a queue, and its io_uring
+ * blk_request.c requests: read from the guest, given to the host, answered
+ * blk_file.c    the file: opened, checked, locked
  *
  * Whatever a request says, and whatever the host answers, ends in the request's status. Only a
  * ring that makes no sense, or a request without a place for its status, is NEEDS_RESET.

@@ -4,35 +4,22 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Both rings begin with flags and index; their entries follow. */
-struct avail {
-	uint16_t flags, idx, head[];
-};
+#include "vmm/split_ring.h"
 
-struct used {
-	uint16_t flags, idx;
-	struct {
-		uint32_t head, len;
-	} e[];
-};
-
-static_assert(offsetof(struct avail, head) == 4, "virtio 2.7.6");
-static_assert(offsetof(struct used, e) == 4, "virtio 2.7.8");
 static_assert(RELAY_AVAIL_BYTES >= 6 + 2 * RELAY_SIZE_MAX, "the available ring has room");
 static_assert(RELAY_USED_BYTES >= 6 + 8 * RELAY_SIZE_MAX, "the used ring has room");
 
 enum { NOT_WANTED = 1 }; /* in flags: no kick, or no interrupt */
 
-static struct avail *b_avail(const struct relay_ring *r)
+static struct split_avail *b_avail(const struct relay_ring *r)
 {
 	return (void *)r->b;
 }
 
-static struct used *b_used(const struct relay_ring *r)
+static struct split_used *b_used(const struct relay_ring *r)
 {
 	return (void *)(r->b + RELAY_AVAIL_BYTES);
 }
@@ -80,7 +67,7 @@ unsigned relay_ring_restart(struct relay_ring *r, uint8_t *to)
 /* The guest's next entry. */
 static int forward_one(struct relay_ring *r, struct err *e)
 {
-	const struct avail *a = r->avail;
+	const struct split_avail *a = r->avail;
 	uint16_t head = __atomic_load_n(&a->head[r->avail_next % r->size], __ATOMIC_RELAXED);
 
 	if (head >= r->size)
@@ -98,7 +85,7 @@ static int forward_one(struct relay_ring *r, struct err *e)
 
 int relay_ring_forward(struct relay_ring *r, bool *kick, struct err *e)
 {
-	const struct avail *a = r->avail;
+	const struct split_avail *a = r->avail;
 	uint16_t end = __atomic_load_n(&a->idx, __ATOMIC_ACQUIRE);
 	int n = 0, err = 0;
 
@@ -121,9 +108,9 @@ int relay_ring_forward(struct relay_ring *r, bool *kick, struct err *e)
 
 int relay_ring_complete(struct relay_ring *r, bool *interrupt, struct err *e)
 {
-	const struct used *from = b_used(r);
-	struct used *to = r->used;
-	const struct avail *a = r->avail;
+	const struct split_used *from = b_used(r);
+	struct split_used *to = r->used;
+	const struct split_avail *a = r->avail;
 	uint16_t end = __atomic_load_n(&from->idx, __ATOMIC_ACQUIRE);
 	int n = 0, err = 0;
 

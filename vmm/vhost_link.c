@@ -15,42 +15,13 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "vmm/thread.h"
+#include "vmm/vhost_link_rings.h"
 
-#define REPLY_TIMEOUT_MS 5000 /* librte_vhost may take 1 s to notice a new client */
 #define RETRY_QUICK_MS   5
 #define RETRY_MS         100
 #define RETRY_REFUSED_MS 1000 /* a back end that lacks something will lack it in 0.1 s too */
-/* Place 0 of the first lap, of the available and of the used side (virtio 1.2, 2.8.1). */
-#define RING_START_PACKED 0x80008000u
-#define FLAP_NS           NS_PER_S
-#define FLAPS_LOGGED      8
-
-/* What the thread knows and no one else. */
-struct link {
-	struct vhost_link *h;
-	struct vu_frontend *f;
-	bool started;                       /* rings are handed over */
-	unsigned n_rings;                   /* that are the back end's: queues 0 .. */
-	bool ring_given[VIRTIO_QUEUES_MAX]; /* handed over */
-	bool ring_on[VIRTIO_QUEUES_MAX];    /* and enabled */
-	uint64_t features;                  /* that the back end was told */
-	bool stopped; /* rings were taken back in the middle; they go on at: */
-	uint32_t base[VIRTIO_QUEUES_MAX];
-	uint64_t try_at_ns; /* when to connect next */
-	int last_error;     /* logged once each time that it or its text changes */
-	bool was_connected; /* since the last loss */
-	bool ever_connected;
-	uint64_t since_ns; /* when it was connected */
-	unsigned flaps;    /* connections in a row that were lost soon */
-};
-
-/* A start, copied under the lock. */
-struct link_plan {
-	uint64_t features;      /* to be told */
-	unsigned n_rings, n_on; /* queues 0 .. n_on - 1 are in use */
-	bool resumed;
-	struct virtio_queue q[VIRTIO_QUEUES_MAX];
-};
+#define FLAP_NS          NS_PER_S
+#define FLAPS_LOGGED     8
 
 /* With the lock held. */
 static void link_set_up(struct vhost_link *h, bool up)
@@ -63,7 +34,7 @@ static void link_set_up(struct vhost_link *h, bool up)
 
 /* A back end that takes us on and hangs up again and again is tried less eagerly, and logged
  * less. */
-static void link_count_flap(struct link *l)
+static void link_count_flap(struct vhost_link_own *l)
 {
 	if (!l->was_connected)
 		return;
@@ -74,7 +45,7 @@ static void link_count_flap(struct link *l)
 			l->h->d->name, l->h->socket);
 }
 
-static void link_lost(struct link *l, const struct err *e)
+static void link_lost(struct vhost_link_own *l, const struct err *e)
 {
 	struct vhost_link *h = l->h;
 	uint64_t retry_ms;
@@ -113,7 +84,7 @@ static void link_lost(struct link *l, const struct err *e)
 }
 
 /* Whether the back end has what the driver relies on. With the lock held. */
-static bool link_suits(struct link *l, uint64_t features, struct err *e)
+static bool link_suits(struct vhost_link_own *l, uint64_t features, struct err *e)
 {
 	struct vhost_link *h = l->h;
 	bool agreed = h->d->v.status & VIRTIO_S_FEATURES_OK;
@@ -134,7 +105,7 @@ static bool link_suits(struct link *l, uint64_t features, struct err *e)
 }
 
 /* Takes who connected to our socket. */
-static int link_accept(struct link *l, struct err *e)
+static int link_accept(struct vhost_link_own *l, struct err *e)
 {
 	struct vhost_link *h = l->h;
 	int fd = accept4(h->listen_fd, NULL, NULL, SOCK_CLOEXEC);
@@ -142,15 +113,15 @@ static int link_accept(struct link *l, struct err *e)
 	if (fd < 0)
 		return err_set(
 			e, -errno, "a back end's connection to %s: %s", h->socket, err_str(errno));
-	return vu_from_fd(fd, h->socket, REPLY_TIMEOUT_MS, h->cancel_fd, &l->f, e);
+	return vu_from_fd(fd, h->socket, VHOST_LINK_REPLY_MS, h->cancel_fd, &l->f, e);
 }
 
-static int link_open(struct link *l, struct err *e)
+static int link_open(struct vhost_link_own *l, struct err *e)
 {
 	struct vhost_link *h = l->h;
 	bool suits;
 	int err = h->listen ? link_accept(l, e)
-			    : vu_connect(h->socket, REPLY_TIMEOUT_MS, h->cancel_fd, &l->f, e);
+			    : vu_connect(h->socket, VHOST_LINK_REPLY_MS, h->cancel_fd, &l->f, e);
 
 	if (err)
 		return err;
@@ -186,7 +157,7 @@ static int link_open(struct link *l, struct err *e)
 	return 0;
 }
 
-static void link_connect(struct link *l)
+static void link_connect(struct vhost_link_own *l)
 {
 	struct err e = { 0 };
 
@@ -194,134 +165,8 @@ static void link_connect(struct link *l)
 		link_lost(l, &e);
 }
 
-static uint64_t user_address(const struct vhost_link *h, uint64_t gpa, uint64_t len)
-{
-	return (uintptr_t)gmem_at(h->d->mem, (gpa_t){ gpa }, len);
-}
-
-static int link_send_memory(struct link *l, const struct link_plan *p, struct err *e)
-{
-	struct vhost_link *h = l->h;
-	const struct gmem *g = h->d->mem;
-	struct vu_region r[3];
-	size_t n = g->n;
-	int err;
-
-	for (unsigned i = 0; i < g->n; i++)
-		r[i] = (struct vu_region){ .gpa = g->r[i].gpa,
-			.size = g->r[i].size,
-			.user_addr = (uintptr_t)g->r[i].host,
-			.mmap_offset = g->r[i].offset,
-			.fd = g->fd };
-	if (h->relay && (err = relay_lend(h->relay, p->q, p->n_rings, &r[n++], e)))
-		return err;
-	return vu_set_mem_table(l->f, r, n, e);
-}
-
-static int link_send_ring(struct link *l, const struct link_plan *p, unsigned i, struct err *e)
-{
-	struct vhost_link *h = l->h;
-	const struct virtio_queue *q = &p->q[i];
-	struct vu_ring r = { .index = i,
-		.size = q->size,
-		.desc = user_address(h, q->desc, virtio_desc_bytes(q->size)),
-		.avail = user_address(h, q->driver, virtio_queue_driver_bytes(q)),
-		.used = user_address(h, q->device, virtio_queue_device_bytes(q)),
-		.base = q->packed ? RING_START_PACKED : 0,
-		.kick_fd = h->d->kick_fd[i],
-		.call_fd = h->d->irq[i].fd,
-		.err_fd = -1 };
-	int err = 0;
-
-	if (l->stopped)
-		r.base = l->base[i];
-	else if (p->resumed && !h->relay)
-		err = h->ops->resume(h->arg, q, i, &r.base, e);
-	if (err)
-		return err;
-	if (h->relay)
-		relay_lend_ring(h->relay, i, &r);
-	l->ring_given[i] = true;
-	err = vu_start_ring(l->f, &r, e);
-	if (err)
-		return err;
-	l->ring_on[i] = i < p->n_on;
-	err = vu_enable_ring(l->f, i, l->ring_on[i], e);
-	if (err)
-		return err;
-	fd_event_signal(r.kick_fd);
-	if (p->resumed)
-		fd_event_signal(r.call_fd);
-	return 0;
-}
-
-static int link_start(struct link *l, const struct link_plan *p, struct err *e)
-{
-	struct vhost_link *h = l->h;
-	int err;
-
-	l->features = p->features;
-	if ((err = vu_set_features(l->f, l->features, e)) || (err = link_send_memory(l, p, e)))
-		return err;
-	l->n_rings = p->n_rings;
-	for (unsigned i = 0; i < l->n_rings; i++) {
-		l->ring_on[i] = false;
-		if (p->q[i].enabled && (err = link_send_ring(l, p, i, e)))
-			return err;
-	}
-	l->started = true;
-	l->stopped = false;
-	if (h->relay)
-		relay_run(h->relay);
-	return 0;
-}
-
-/* Takes every ring back. A back end that says of a packed ring only where it stands on the
- * available side (DPDK's) has used all that it took. */
-static int link_stop(struct link *l, struct err *e)
-{
-	struct vhost_link *h = l->h;
-	int err;
-
-	l->started = false;
-	if (h->relay &&
-		(err = relay_recall(h->relay, vu_fd(l->f), h->cancel_fd, REPLY_TIMEOUT_MS, e)))
-		return err;
-	for (unsigned i = 0; i < l->n_rings; i++) {
-		if (!l->ring_given[i])
-			continue;
-		err = vu_stop_ring(l->f, i, &l->base[i], e);
-		if (err)
-			return err;
-		if ((l->features & VIRTIO_BIT(VIRTIO_F_RING_PACKED)) && !(l->base[i] >> 16))
-			l->base[i] |= l->base[i] << 16;
-	}
-	memset(l->ring_given, 0, sizeof(l->ring_given));
-	if (h->relay)
-		relay_end(h->relay);
-	return 0;
-}
-
-/* Rings beyond those that the driver uses stay disabled. */
-static int link_set_on(struct link *l, const struct link_plan *p, struct err *e)
-{
-	for (unsigned i = 0; i < l->n_rings; i++) {
-		bool on = i < p->n_on && l->ring_given[i];
-		int err;
-
-		if (on == l->ring_on[i])
-			continue;
-		if ((err = vu_enable_ring(l->f, i, on, e)))
-			return err;
-		l->ring_on[i] = on;
-		if (on)
-			fd_event_signal(l->h->d->kick_fd[i]);
-	}
-	return 0;
-}
-
 /* The driver asked for a reset: it sees it done when the back end has let go of the rings. */
-static int link_apply_reset(struct link *l, struct err *e)
+static int link_apply_reset(struct vhost_link_own *l, struct err *e)
 {
 	struct vhost_link *h = l->h;
 	bool resetting;
@@ -332,7 +177,7 @@ static int link_apply_reset(struct link *l, struct err *e)
 	pthread_mutex_unlock(h->d->lock);
 	if (!resetting)
 		return 0;
-	if (l->started && (err = link_stop(l, e)))
+	if (l->started && (err = vhost_link_rings_stop(l, e)))
 		return err;
 	pthread_mutex_lock(h->d->lock);
 	h->rings_out = false;
@@ -343,10 +188,10 @@ static int link_apply_reset(struct link *l, struct err *e)
 }
 
 /* Brings the back end, if there is one, to where the device is. */
-static int link_apply(struct link *l, struct err *e)
+static int link_apply(struct vhost_link_own *l, struct err *e)
 {
 	struct vhost_link *h = l->h;
-	struct link_plan p;
+	struct vhost_link_plan p;
 	bool start;
 	int err = link_apply_reset(l, e);
 
@@ -362,7 +207,7 @@ static int link_apply(struct link *l, struct err *e)
 		pthread_mutex_unlock(h->d->lock);
 		return e->code;
 	}
-	p = (struct link_plan){ .features = h->ops->features
+	p = (struct vhost_link_plan){ .features = h->ops->features
 			? h->ops->features(h->arg, h->d->v.acked)
 			: h->d->v.acked,
 		.n_rings = h->ops->rings(h->arg, h->d->v.acked),
@@ -376,11 +221,11 @@ static int link_apply(struct link *l, struct err *e)
 		return 0;
 	p.features &= vu_features(l->f) | ~h->ops->own;
 	if (l->started && p.features != l->features) {
-		if ((err = link_stop(l, e)))
+		if ((err = vhost_link_rings_stop(l, e)))
 			return err;
 		l->stopped = true;
 	}
-	err = l->started ? link_set_on(l, &p, e) : link_start(l, &p, e);
+	err = l->started ? vhost_link_rings_set_on(l, &p, e) : vhost_link_rings_start(l, &p, e);
 	if (err)
 		return err;
 	pthread_mutex_lock(h->d->lock);
@@ -390,7 +235,7 @@ static int link_apply(struct link *l, struct err *e)
 }
 
 /* Sleeps until something is to be done. False: the back end hung up. */
-static bool link_wait(struct link *l)
+static bool link_wait(struct vhost_link_own *l)
 {
 	struct vhost_link *h = l->h;
 	int own;
@@ -419,7 +264,7 @@ static bool link_wait(struct link *l)
 }
 
 /* Whether an attempt to get a connection is due, and not in vain. */
-static bool link_may_open(const struct link *l)
+static bool link_may_open(const struct vhost_link_own *l)
 {
 	struct pollfd p = { .fd = l->h->listen_fd, .events = POLLIN };
 
@@ -437,7 +282,7 @@ static bool link_quits(struct vhost_link *h)
 
 static void *link_main(void *arg)
 {
-	struct link l = { .h = arg };
+	struct vhost_link_own l = { .h = arg };
 	struct err e = { 0 };
 
 	while (!link_quits(l.h)) {
