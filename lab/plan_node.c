@@ -312,23 +312,33 @@ static void share_options(struct strs *a, const struct plan *p, const struct top
 			node->shares[k].tag);
 }
 
-static void add_vm(struct plan *p, const struct topology *t, size_t i, const struct paths *paths,
-	const char *kernel)
+/* The node's process, VMM or traffic engine; more of its arguments are added to what is returned. */
+static struct strs *add_daemon(
+	struct plan *p, enum step_kind kind, const struct topo_node *node, const char *program)
 {
-	const struct topo_node *node = &t->nodes[i];
-	struct step *s = plan_add(p, STEP_VM);
+	struct step *s = plan_add(p, kind);
 	struct strs *a = &s->args;
-	char cpus[1024];
 
 	s->name = lab_strdup(node->name);
 	s->socket = lab_asprintf("%s/%s.sock", p->dir, node->name);
 	s->log = lab_asprintf("%s/%s.log", p->dir, node->name);
-	strs_add(a, "%s", paths->vmm);
+	strs_add(a, "%s", program);
 	OPT("name", "%s", node->name);
 	OPT("control", "%s", s->socket);
 	OPT("agent", "%s/%s.agent", p->dir, node->name);
+	return a;
+}
+
+static void add_vm(struct plan *p, const struct topology *t, size_t i, const struct paths *paths,
+	const char *kernel)
+{
+	const struct topo_node *node = &t->nodes[i];
+	struct strs *a = add_daemon(p, STEP_VM, node, paths->vmm);
+	char cpus[1024];
+
 	OPT("console", "%s/%s.console", p->dir, node->name);
 	OPT("console-log", "%s/%s.console.log", p->dir, node->name);
+	OPT("user", "own");
 	boot_options(a, p, node, kernel);
 	cpu_options(a, node, place_list(&p->place, (int)i, cpus, sizeof cpus));
 	for (size_t j = 0; j < node->n_nics; j++) {
@@ -361,17 +371,9 @@ static void add_process(
 	struct plan *p, const struct topology *t, size_t i, const struct paths *paths)
 {
 	const struct topo_node *node = &t->nodes[i];
-	struct step *s = plan_add(p, STEP_PROCESS);
-	struct strs *a = &s->args;
+	struct strs *a = add_daemon(p, STEP_PROCESS, node, paths->traffic);
 	char cpu[16];
 
-	s->name = lab_strdup(node->name);
-	s->socket = lab_asprintf("%s/%s.sock", p->dir, node->name);
-	s->log = lab_asprintf("%s/%s.log", p->dir, node->name);
-	strs_add(a, "%s", paths->traffic);
-	OPT("name", "%s", node->name);
-	OPT("control", "%s", s->socket);
-	OPT("agent", "%s/%s.agent", p->dir, node->name);
 	OPT("tsc-hz", "%s", PLAN_TSC_HZ);
 	OPT("memory", "%" PRIu64, node->memory >> 20);
 	OPT("queue-size", "%d", PROCESS_RING);

@@ -22,7 +22,7 @@ const char vmm_usage[] =
 	"                   [--disk file=PATH[,readonly=on][,serial=TEXT][,queues=N]]...\n"
 	"                   [--disk socket=PATH[,queues=N]]... [--rng]\n"
 	"                   [--fs socket=PATH,tag=TAG[,queues=N]]...\n"
-	"                   [--user NAME] [--sandbox on|off] [--log-level LEVEL]\n"
+	"                   [--user NAME|own] [--sandbox on|off] [--log-level LEVEL]\n"
 	"Runs one virtual machine. docs/control.md says what each is and what --control speaks.\n";
 
 enum option_id {

@@ -31,6 +31,13 @@
 
 #define FDS_MORE 512 /* connections to come: clients, back ends and what these send */
 
+/*
+ * --user own: this number plus the process's id, so that no two machines on a host share a user,
+ * nobody has to keep a list of which are taken, and there is nothing to clean up. systemd's list of
+ * ranges (UIDS-GIDS) has nothing from here on, for more than there can be processes (4,194,304).
+ */
+#define OWN_FIRST 1879048192u
+
 /* The process's; written by the main thread before there is another. */
 static struct sandbox_state state;
 static int ruleset = -1;
@@ -195,15 +202,23 @@ static void make_ruleset(const struct folders *f)
 
 static int find_user(const char *name, uid_t *uid, gid_t *gid, struct err *e)
 {
-	struct passwd *p = getpwnam(name);
+	struct passwd *p;
 	char *end;
 	unsigned long n;
 
+	if (!strcmp(name, SANDBOX_USER_OWN)) {
+		/* Who is not root is somebody already, and can't become anybody else. */
+		*uid = geteuid() ? geteuid() : OWN_FIRST + (uid_t)getpid();
+		*gid = geteuid() ? getegid() : OWN_FIRST + (gid_t)getpid();
+		return 0;
+	}
+	p = getpwnam(name);
 	if (!p) {
 		n = strtoul(name, &end, 10);
 		if (name[0] < '0' || name[0] > '9' || *end || n >= UINT32_MAX)
 			return err_request(e, -EINVAL,
-				"--user is \"%s\", expected a user's name or number", name);
+				"--user is \"%s\", expected a user's name or number, or " SANDBOX_USER_OWN,
+				name);
 		p = getpwuid((uid_t)n);
 		*uid = (uid_t)n;
 		*gid = p ? p->pw_gid : (gid_t)n;
@@ -225,9 +240,16 @@ static int set_user(const char *name, struct err *e)
 	if (uid == geteuid() && uid == getuid())
 		return 0;
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) || setgroups(0, NULL) || setresgid(gid, gid, gid) ||
-		setresuid(uid, uid, uid))
+		setresuid(uid, uid, uid)) {
+		/* Root of a container (a user name space) is but some of the host's users. */
+		if (!strcmp(name, SANDBOX_USER_OWN) && (errno == EINVAL || errno == EPERM)) {
+			log_warn("sandbox: no user of its own: this container allows none (%s)",
+				err_str(errno));
+			return 0;
+		}
 		return err_request(e, -errno, "--user %s: %s: only root can become another user",
 			name, err_str(errno));
+	}
 	return 0;
 }
 

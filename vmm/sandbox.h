@@ -29,8 +29,12 @@ enum sandbox_kind {
 
 #define SANDBOX_PATHS_MAX 64
 
+/* As a name: a user that no other process of the host is; for who is not root, who he is. */
+#define SANDBOX_USER_OWN "own"
+
 struct sandbox_setup {
-	const char *user;                     /* name or number; NULL: stay who we are */
+	const char *user;                     /* name, number or SANDBOX_USER_OWN; NULL: stay
+	                                       * who we are */
 	const char *paths[SANDBOX_PATHS_MAX]; /* of sockets that are connected to or unlinked later
 	                                       * on; their folders are all that is seen */
 	unsigned n_paths;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Labs of real guests on a real switch: up, down, status, and what is killed and repaired while
 frames flow. What is left afterwards: nothing (harness.Case checks)."""
+import glob
 import json
 import os
 import signal
@@ -141,6 +142,11 @@ class Topologies(RealCase):
     def test_two_labs(self):
         self.up("pair")
         self.up("loop")
+        if os.geteuid() == 0:  # each VM is a user of its own, and none of the host's
+            users = [rpc_once(path, "info")["sandbox"]["uid"]
+                     for path in glob.glob(f"{self.labs}/*/[ab].sock")]
+            self.assertEqual((3, 3), (len(users), len(set(users))), users)
+            self.assertGreater(min(users), 65536)
         labs = json.loads(self.lanyard("status", "-j").stdout)["labs"]
         self.assertEqual([("loop", "up"), ("pair", "up")], [(x["lab"], x["state"]) for x in labs])
         self.lanyard("down", "pair")

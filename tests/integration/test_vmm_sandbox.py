@@ -19,6 +19,7 @@ from fakebackend import FakeBackend
 from harness import Case, Rpc, wait_until
 
 NOBODY = 65534
+OWN_FIRST = 0x70000000  # and the process's id: its user
 NIC = "socket={},mac=02:00:00:00:00:01"
 
 
@@ -94,12 +95,23 @@ class Sandbox(Case):
 
     @unittest.skipIf(os.geteuid() and not os.environ.get("CI"), "needs root")
     def test_own_user(self):
-        """Nobody's process connects to root's back end, again and again, and removes its sockets."""
-        v = self.tiny_vmm(tiny.ECHO, "--user", str(NOBODY), "--nic", NIC.format(self.path("n0")))
-        self.assertEqual(NOBODY, v.call("info")["sandbox"]["uid"])
+        """Nobody's process, or one of a user that only it is, connects to root's back end, again and
+        again, and removes its sockets. Its disk is root's too."""
+        for user in (str(NOBODY), "own"):
+            with self.subTest(user):
+                self.check_user(user)
+
+    def check_user(self, user):
+        with open(self.path("disk"), "wb") as f:
+            f.truncate(1 << 20)
+        os.chmod(self.path("disk"), 0o600)
+        v = self.tiny_vmm(tiny.ECHO, "--user", user, "--nic", NIC.format(self.path("n0")),
+                          "--disk", f"file={self.path('disk')}")
+        uid = OWN_FIRST + v.pid if user == "own" else NOBODY
+        self.assertEqual(uid, v.call("info")["sandbox"]["uid"])
         for status in threads(v.pid).values():
-            self.assertEqual([str(NOBODY)] * 4, status["Uid"].split())
-            self.assertEqual([str(NOBODY)] * 4, status["Gid"].split())
+            self.assertEqual([str(uid)] * 4, status["Uid"].split())
+            self.assertEqual([str(uid)] * 4, status["Gid"].split())
             self.assertEqual("", status["Groups"].strip())
         for _ in range(3):
             with FakeBackend(self.path("n0")):
@@ -111,6 +123,19 @@ class Sandbox(Case):
         self.assertEqual(0, v.kill(signal.SIGTERM))
         for name in ("v.sock", "v.agent", "v.console"):
             self.assertFalse(os.path.exists(self.path(name)), name)
+
+    @unittest.skipIf(os.geteuid() and not os.environ.get("CI"), "needs root")
+    def test_own_user_in_a_container(self):
+        """Where no such user is (a user name space has some of the host's), it says so and runs."""
+        kernel = tiny.write_elf(self.path("t.elf"), tiny.HLT)
+        control = self.path("v.sock")
+        v = self._track(harness.Server(
+            ["unshare", "--user", "--map-root-user", harness.VMM, "--name", "v", "--control", control,
+             "--kernel", kernel, "--memory", "4M", "--hugepages", "none", "--user", "own"],
+            self._log("v"), control, self.env))
+        self.assertEqual((True, 0), (v.call("info")["sandbox"]["on"], v.call("info")["sandbox"]["uid"]))
+        self.assertIn("no user of its own", v.text())
+        self.assertEqual({}, v.call("reset"))
 
     @unittest.skipIf(os.geteuid() and not os.environ.get("CI"), "needs root")
     def test_started_by_another_user(self):

@@ -85,7 +85,7 @@ static void expect_args(
 #define COMMON(n)                                                                          \
 	"/p/lanyard-vmm --name " n " --control /run/lanyard/s/" n ".sock --agent "         \
 	"/run/lanyard/s/" n ".agent --console /run/lanyard/s/" n ".console --console-log " \
-	"/run/lanyard/s/" n ".console.log "
+	"/run/lanyard/s/" n ".console.log --user own "
 #define NIC(n) \
 	"--nic socket=/run/lanyard/s/" n ".0.vhost,mac=02:00:00:00:00:0" n ",queues=1,mtu=1500"
 

@@ -98,8 +98,8 @@ static void test_command_lines(void **state)
 	expect_args(&p, STEP_VM, "b",
 		"/p/lanyard-vmm --name b --control /run/lanyard/s/b.sock --agent "
 		"/run/lanyard/s/b.agent --console /run/lanyard/s/b.console --console-log "
-		"/run/lanyard/s/b.console.log --kernel /labs/./own.elf --memory 32M --vcpus 2 --cpus "
-		"1,1 --nic socket=/run/lanyard/s/b.0.vhost,mac=02:00:00:00:00:0b,queues=1,mtu=9000");
+		"/run/lanyard/s/b.console.log --user own --kernel /labs/./own.elf --memory 32M --vcpus "
+		"2 --cpus 1,1 --nic socket=/run/lanyard/s/b.0.vhost,mac=02:00:00:00:00:0b,queues=1,mtu=9000");
 	plan_clear(&p);
 }
 
