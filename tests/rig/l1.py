@@ -58,7 +58,10 @@ mount -t tmpfs shm /root/dev/shm
 mount -t devpts pts /root/dev/pts
 mount -t hugetlbfs huge /root/dev/hugepages
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144,cache=none out /root/mnt
-exec chroot /root /bin/sh /mnt/job
+cd /root
+# As switch_root does: who only chroots may have no user name spaces.
+mount --move . /
+exec chroot . /bin/sh /mnt/job
 """
 
 JOB = """mkdir -p /usr/lib/modules /run/lock
