@@ -161,9 +161,26 @@ static void print_placement(const struct bench_cmd *b)
 	}
 }
 
+/* What is held against the host beside its figures, and what mends it: a line each. */
+static void print_doctor(const struct bench_cmd *b)
+{
+	const json_t *f;
+	size_t i;
+
+	json_array_foreach (b->doctor, i, f) {
+		char text[768];
+
+		snprintf(text, sizeof(text), "%s: %s: %s", bench_text(f, "name"),
+			bench_text(f, "found"), bench_text(f, "why"));
+		report_wrap(b->out, b->table.width, 8, "  ! ", text);
+	}
+	if (i)
+		fputs("  (lanyard doctor says what mends it)\n", b->out);
+}
+
 static void print_head(const struct bench_cmd *b)
 {
-	json_t *m = report_machine("/proc");
+	json_t *m = report_machine("");
 	json_int_t n_cpus = json_integer_value(json_object_get(m, "cpus"));
 
 	fprintf(b->out, "lab %s: %s, %lld CPUs, Linux %s\n", b->t->lab, bench_text(m, "cpu_model"),
@@ -173,6 +190,7 @@ static void print_head(const struct bench_cmd *b)
 		json_is_true(json_object_get(b->env.info, "huge")) ? "huge pages"
 								   : "no huge pages");
 	print_placement(b);
+	print_doctor(b);
 	for (size_t i = 0; b->existed && i < b->lab->n_warnings; i++)
 		report_wrap(b->out, b->table.width, 8, "  ! ", b->lab->warnings[i]);
 	fflush(b->out);
@@ -320,6 +338,7 @@ static int run_all(struct bench_cmd *b, struct err *e)
 		.width = terminal_width(b->out),
 		.all_flows = b->all_flows,
 	};
+	b->doctor = bench_doctor(b->lab->cpus, b->lab->n_cpus);
 	print_head(b);
 	for (size_t i = 0; i < b->plan.n_trials && !rc; i++)
 		rc = run_trial(b, i, e);
@@ -426,6 +445,7 @@ int lab_cmd_bench(int argc, char **argv)
 	topology_free(b.own_topology);
 	json_decref(b.trials);
 	json_decref(b.networks);
+	json_decref(b.doctor);
 	fd_close(&b.json_fd);
 	return status;
 }

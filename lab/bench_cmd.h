@@ -32,11 +32,16 @@ struct bench_cmd {
 	time_t began;
 	/* found */
 	json_t *trials, *networks;
+	json_t *doctor; /* what is held against the host: bench_doctor's */
 	size_t n_missed;
 };
 
 /* The JSON document (docs/results.md); failed: why it is not complete, or NULL. */
 json_t *bench_document(const struct bench_cmd *b, const struct err *failed);
+
+/* What doctor holds against figures of a lab with these threads on this host, a list; a new
+ * reference. */
+json_t *bench_doctor(const struct lab_cpu *cpus, size_t n);
 
 /* A string of a reply, or "unknown". */
 const char *bench_text(const json_t *j, const char *key);

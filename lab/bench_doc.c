@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The JSON document of a bench. */
 #include <math.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "lab/bench_cmd.h"
+#include "lab/doctor.h"
 
 const char *bench_text(const json_t *j, const char *key)
 {
@@ -50,10 +52,32 @@ static json_t *topology_json(const struct bench_cmd *b)
 
 static json_t *machine_json(const struct bench_cmd *b)
 {
-	json_t *m = report_machine("/proc");
+	json_t *m = report_machine("");
 
 	json_object_set_new(m, "tsc_hz", report_number(b->env.tsc_hz > 0 ? b->env.tsc_hz : NAN));
 	return m;
+}
+
+json_t *bench_doctor(const struct lab_cpu *cpus, size_t n_cpus)
+{
+	struct doctor_finding f[DOCTOR_MAX + 1];
+	struct vitals *v = malloc(sizeof(*v));
+	struct host *h = malloc(sizeof(*h));
+	json_t *list = json_array();
+	size_t n = 0;
+
+	if (v && h) {
+		host_read("", h);
+		vitals_read("", v);
+		n = doctor_examine(h, v, f);
+		n += doctor_siblings(h, cpus, n_cpus, &f[n]);
+	}
+	for (size_t i = 0; i < n; i++)
+		if (f[i].field == DOCTOR_FIGURES && f[i].verdict != DOCTOR_GOOD)
+			json_array_append_new(list, doctor_json(&f[i]));
+	free(v);
+	free(h);
+	return list;
 }
 
 json_t *bench_document(const struct bench_cmd *b, const struct err *e)
@@ -76,6 +100,7 @@ json_t *bench_document(const struct bench_cmd *b, const struct err *e)
 	json_object_set_new(j, "missed", json_integer((json_int_t)b->n_missed));
 	json_object_set_new(j, "lanyard", json_string(LANYARD_VERSION));
 	json_object_set_new(j, "machine", machine_json(b));
+	json_object_set_new(j, "doctor", b->doctor ? json_incref(b->doctor) : json_null());
 	json_object_set_new(j, "switch", b->env.info ? json_incref(b->env.info) : json_null());
 	json_object_set_new(j, "guests", guests_json(b));
 	json_object_set_new(j, "placement", placement_json(b));

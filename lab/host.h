@@ -36,8 +36,8 @@ struct host {
 };
 
 /* root: "" for this host, or a folder that has proc/, sys/ and dev/ like it (tests); then all
- * CPUs found there are allowed. What can't be read is 0. LANYARD_KVM: a file to open in the place of
- * this host's /dev/kvm, for VMMs that are none. */
+ * CPUs found there are allowed. What can't be read is 0. LANYARD_KVM: a file to open in the place
+ * of this host's /dev/kvm, for VMMs that are none. */
 void host_read(const char *root, struct host *h);
 
 /* The folder of this host's kernels: /boot, or LANYARD_BOOT. */

@@ -2,7 +2,7 @@
 /*
  * What a bench shows: a table for people, row by row as trials finish, and a JSON document for
  * programs (docs/results.md describes it field by field). Pure but for the FILE written to and,
- * in report_host.c, /proc.
+ * in report_host.c, the host's files.
  */
 #ifndef LANYARD_LAB_REPORT_H
 #define LANYARD_LAB_REPORT_H
@@ -60,8 +60,8 @@ json_t *report_networks_json(
 
 /* ---- the machine ---- */
 
-/* CPU model, CPUs, kernel, huge pages; proc: "/proc", or a test's folder. What can't be read is
- * null. */
-json_t *report_machine(const char *proc);
+/* All that figures depend on (docs/results.md); root: "" for this host, or a test's folder that has
+ * proc/ and sys/ like it. What the kernel doesn't say is null. */
+json_t *report_machine(const char *root);
 
 #endif

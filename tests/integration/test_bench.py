@@ -53,6 +53,15 @@ class Bench(harness.Case):
         self.assertGreater(doc["machine"]["tsc_hz"], 1e8)
         self.assertGreater(doc["machine"]["cpus"], 0)
         self.assertTrue(doc["machine"]["kernel"])
+        for key in ("governor", "turbo", "isolated", "smt", "hugepages_by_node", "mitigations", "nics",
+                    "iommu", "constant_tsc", "virtual"):
+            self.assertIn(key, doc["machine"])
+        # What doctor says of figures here, and nothing else, stands beside them.
+        said = json.loads(self.lanyard("doctor", "-j", status=None).stdout)["examinations"]
+        names = [e["name"] for e in said if e["field"] == "figures" and e["verdict"] != "good"]
+        self.assertLessEqual(set(names) - {"hugepages"}, {f["name"] for f in doc["doctor"]})
+        self.assertLessEqual({f["name"] for f in doc["doctor"]},
+                             {*names, "hugepages", "SMT siblings in use"})
         self.assertEqual("lanyard-switch", doc["switch"]["name"])
         self.assertTrue(any(p["who"].startswith("worker") for p in doc["placement"]))
         self.assertEqual(doc["lab"], doc["topology"]["lab"])

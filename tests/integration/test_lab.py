@@ -552,6 +552,9 @@ class Commands(LabCase):
         for e in found.values():
             self.assertIn(e["verdict"], ("good", "poorer", "lacking"))
             self.assertTrue(e["found"])
+            self.assertTrue(e["why"])
+        self.assertLessEqual({"KVM", "IOMMU", "VFIO", "ACS", "hugepages", "governor", "turbo",
+                              "isolated CPUs", "SMT", "modules", "memlock", "clock"}, set(found))
         lacking = any(e["verdict"] == "lacking" for e in found.values())
         self.assertEqual(3 if lacking else 0, done.returncode)
         self.env["LANYARD_PROBE"] = "/nowhere"

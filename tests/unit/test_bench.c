@@ -688,8 +688,10 @@ static void test_machine(void **state)
 	char dir[] = "/tmp/lanyard-test-XXXXXX", path[256];
 
 	assert_non_null(mkdtemp(dir));
-	write_file(dir, "cpuinfo", "processor\t: 0\nmodel name\t: A CPU @ 3 GHz\nx\t: y\n");
-	write_file(dir, "meminfo",
+	snprintf(path, sizeof(path), "%s/proc", dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	write_file(dir, "proc/cpuinfo", "processor\t: 0\nmodel name\t: A CPU @ 3 GHz\nx\t: y\n");
+	write_file(dir, "proc/meminfo",
 		"MemTotal:  1024 kB\nHugePages_Total:    7\nHugepagesize: 2048 kB\n");
 	json_t *j = report_machine(dir);
 	assert_string_equal(json_string_value(json_object_get(j, "cpu_model")), "A CPU @ 3 GHz");
@@ -698,10 +700,12 @@ static void test_machine(void **state)
 	assert_true(json_is_null(json_object_get(j, "hugepages_free")));
 	assert_true(json_is_null(json_object_get(j, "kernel")));
 	json_decref(j);
-	snprintf(path, sizeof(path), "%s/cpuinfo", dir);
+	snprintf(path, sizeof(path), "%s/proc/cpuinfo", dir);
 	unlink(path);
-	snprintf(path, sizeof(path), "%s/meminfo", dir);
+	snprintf(path, sizeof(path), "%s/proc/meminfo", dir);
 	unlink(path);
+	snprintf(path, sizeof(path), "%s/proc", dir);
+	rmdir(path);
 	rmdir(dir);
 }
 
