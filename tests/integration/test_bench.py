@@ -268,7 +268,7 @@ class Bench(harness.Case):
 
     def ends(self, p, out, timeout_s=30):
         """It fails, says why, and leaves no lab. Returns stderr and the document."""
-        stdout, stderr = p.communicate(timeout=timeout_s)
+        stdout, stderr = p.communicate(timeout=timeout_s * harness.PATIENCE)
         self.assertEqual(1, p.returncode, stderr)
         self.assertEqual([], self.labs_left())
         with open(out) as f:
@@ -283,7 +283,7 @@ class Bench(harness.Case):
         p, _ = self.begin("--only", "paced", seconds="3")
         done = self.lanyard("bench", "loop", status=1)
         self.assertIn("guest a: the agent channel is taken by another client", done.stderr)
-        stdout, stderr = p.communicate(timeout=60)
+        stdout, stderr = p.communicate(timeout=60 * harness.PATIENCE)
         self.assertEqual(0, p.returncode, stderr)
         self.assertIn("2 trials, 0 missed", stdout)
 

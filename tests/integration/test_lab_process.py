@@ -55,6 +55,17 @@ class Lab(RealCase):
         down = self.lanyard("down", self.lab)
         self.assertNotIn("did not end when asked", down.stderr)
 
+    def test_two_of_them(self):
+        """topologies/processes.json, which ./demo shows where no VM can run."""
+        self.lab = "processes"
+        path = self.path("result.json")
+        self.lanyard("bench", os.path.join(TOPOLOGIES, "processes.json"), "--seconds", "1",
+                     "--json", path, timeout_s=120)
+        with open(path) as f:
+            result = json.load(f)
+        self.assertTrue(result["complete"])
+        self.assertEqual(0, result["missed"])
+
     def test_packed_ring(self):
         nodes = {name: {"kind": "process", "memory": "32M", "nics": [
             {"network": "lan", "ring": ring, "mergeable": mergeable}]}

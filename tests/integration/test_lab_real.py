@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from harness import (needs_kvm, slow, Case, LANYARD, Rpc, TOPOLOGIES, VMM, huge_free, main,  # noqa: E402
+from harness import (needs_kvm, slow, Case, LANYARD, PATIENCE, Rpc, TOPOLOGIES, VMM, huge_free, main,  # noqa: E402
                      processes_with, wait_until)
 from ringclient import RingClient  # noqa: E402
 
@@ -277,7 +277,7 @@ class Host(RealCase):
         """lanyard in a mount namespace of its own, after shell commands that spoil it."""
         return subprocess.run(["unshare", "-m", "sh", "-c", f'{prepare} && exec "$0" "$@"',
                                LANYARD, *args],
-                              env=self.env, timeout=60, capture_output=True, text=True)
+                              env=self.env, timeout=60 * PATIENCE, capture_output=True, text=True)
 
     @needs_kvm
     def test_socket_taken(self):

@@ -20,6 +20,7 @@ def tsc_hz(case):
     return case.sw.call("info")["tsc_hz"]
 
 
+@harness.needs_kvm
 class ProbeCase(harness.Case):
     def setUp(self):
         super().setUp()

@@ -65,6 +65,7 @@ def recv_exactly(s, n):
     return buf
 
 
+@harness.needs_kvm
 class VmmCase(Case):
     def vmm(self, name, *args, **kwargs):
         return super().vmm(name, *args, **{"cmdline": f"tsc_hz=2000000000 node={name}", **kwargs})
@@ -357,7 +358,7 @@ class Refusals(VmmCase):
     """Each bad request or host: its sentence and exit status; nothing is left behind."""
 
     def refused(self, argv, status, *says, prefix=()):
-        done = subprocess.run([*prefix, *argv], env=self.env, timeout=20, stdin=subprocess.DEVNULL,
+        done = subprocess.run([*prefix, *argv], env=self.env, timeout=20 * harness.PATIENCE, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.assertEqual(status, done.returncode, done.stdout)
         for word in says:

@@ -96,6 +96,7 @@ def text_at(addr, text):
                     for i in range(0, len(text), 4))
 
 
+@harness.needs_kvm
 class Disks(Case):
     def make(self, name, size, data=b""):
         path = self.path(name)
@@ -111,7 +112,7 @@ class Disks(Case):
     def run_guest(self, code, *more):
         """Until it powers itself off; what it printed."""
         elf = tiny.write_elf(self.path("guest.elf"), code + tiny.POWER_OFF)
-        done = subprocess.run(self.argv(*more, kernel=elf), env=self.env, timeout=20,
+        done = subprocess.run(self.argv(*more, kernel=elf), env=self.env, timeout=20 * harness.PATIENCE,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True)
         self.assertEqual(done.returncode, 0, done.stdout)
@@ -148,7 +149,7 @@ class Disks(Case):
         self.assertGreater(len(set(printed)), 200)
 
     def refused(self, status, option, *says):
-        done = subprocess.run(self.argv("--disk", option), env=self.env, timeout=20,
+        done = subprocess.run(self.argv("--disk", option), env=self.env, timeout=20 * harness.PATIENCE,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True)
         self.assertEqual(status, done.returncode, done.stdout)

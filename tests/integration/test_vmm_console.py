@@ -36,6 +36,7 @@ def read_until(fd, text, timeout_s=10):
     return got
 
 
+@harness.needs_kvm
 class Consoles(Case):
     def argv(self, code, *more, name="v"):
         kernel = tiny.write_elf(self.path(f"{name}.elf"), code)
@@ -47,7 +48,7 @@ class Consoles(Case):
             return f.read()
 
     def refused(self, says, *options):
-        done = subprocess.run(self.argv(tiny.HLT, *options), env=self.env, timeout=20,
+        done = subprocess.run(self.argv(tiny.HLT, *options), env=self.env, timeout=20 * harness.PATIENCE,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True)
         self.assertEqual(2, done.returncode, done.stdout)

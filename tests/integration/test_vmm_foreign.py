@@ -16,6 +16,7 @@ from test_vmm_link import MAC, LinkCase
 HZ = 2_000_000_000
 
 
+@harness.needs_kvm
 class Foreign(LinkCase):
     """Probes a and b on sockets 0.vhost and 1.vhost."""
 
@@ -103,7 +104,7 @@ class VhostPmdBackend(Foreign):
         done = subprocess.run(
             [harness.VMM, "--name", "c", "--control", control, "--kernel", harness.PROBE,
              "--memory", "64M", *self.nic(0, listen="on")], capture_output=True, text=True,
-            timeout=30)
+            timeout=30 * harness.PATIENCE)
         self.assertNotEqual(0, done.returncode)
         self.assertIn(self.path("0.vhost"), done.stderr)
         self.assertIn("another process listens on it", done.stderr)

@@ -30,6 +30,7 @@ class Events(Rpc):
         return (params["event"], *(params[f] for f in fields)) if fields else params["event"]
 
 
+@harness.needs_kvm
 class LifeCase(Case):
     def tiny_vmm(self, code, *more):
         kernel = tiny.write_elf(self.path("v.elf"), code)

@@ -19,6 +19,7 @@ from harness import Case, Rpc, wait_until
 MAC = "02:00:00:00:00:0{}"
 
 
+@harness.needs_kvm
 class LinkCase(Case):
     def nic(self, i=0, **more):
         keys = "".join(f",{k}={v}" for k, v in more.items())

@@ -54,6 +54,7 @@ def make_call(pid, function, number):
         f.write(code)
 
 
+@harness.needs_kvm
 class Sandbox(Case):
     def tiny_vmm(self, code, *more):
         kernel = tiny.write_elf(self.path("v.elf"), code)
@@ -188,7 +189,7 @@ class Sandbox(Case):
                               (["--user", "0", "--sandbox", "off"], "one of them at most")):
             done = subprocess.run(
                 [harness.VMM, "--name", "v", "--control", self.path("v.sock"), "--kernel", kernel,
-                 "--memory", "4M", "--hugepages", "none", *options], env=self.env, timeout=20,
+                 "--memory", "4M", "--hugepages", "none", *options], env=self.env, timeout=20 * harness.PATIENCE,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             self.assertEqual(2, done.returncode, done.stdout)
             self.assertIn(says, done.stdout)

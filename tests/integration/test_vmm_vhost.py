@@ -275,6 +275,7 @@ class Wrong(VhostCase):
         return self.vmm("v", *args, kernel=tiny.write_elf(self.path("tiny.elf"), tiny.HLT),
                         memory="4M")
 
+    @harness.needs_kvm
     def test_absent_then_there(self):
         image = backends.create_image(self.path("disk.raw"), "raw", "16M")
         disk = backends.Disk(self, "qsd", image, start=False)
@@ -292,6 +293,7 @@ class Wrong(VhostCase):
             self.assertNotIn("waiting", v.call("info")[kind][0])
         self.assertEqual(16 << 20, v.call("info")["disks"][0]["size_bytes"])
 
+    @harness.needs_kvm
     def test_wrong_type(self):
         image = backends.create_image(self.path("disk.raw"), "raw", "16M")
         disk = backends.Disk(self, "qsd", image)

@@ -373,8 +373,8 @@ class Case(unittest.TestCase):
 
     def lanyard(self, *args, status=0, timeout_s=60, stdin=None):
         """Runs the command; checks its exit status (None: any); returns CompletedProcess."""
-        done = subprocess.run([LANYARD, *args], env=self.env, timeout=timeout_s, input=stdin,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run([LANYARD, *args], env=self.env, timeout=timeout_s * PATIENCE,
+                              input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if status is not None and done.returncode != status:
             self.fail(f"lanyard {' '.join(args)}: exit status {done.returncode}, expected "
                       f"{status}\nstdout:\n{done.stdout}\nstderr:\n{done.stderr}")
