@@ -337,7 +337,8 @@ class Case(unittest.TestCase):
     def setUp(self):
         # Short: a UNIX socket's path has 107 bytes.
         self.run_dir = tempfile.mkdtemp(prefix=PREFIX, dir="/tmp")
-        self.env = dict(os.environ, LANYARD_RUN=self.run_dir, LANYARD_BUILD=BUILD)
+        self.env = dict(os.environ, LANYARD_RUN=self.run_dir, LANYARD_BUILD=BUILD,
+                        LANYARD_PATIENCE=str(PATIENCE))
         asan = os.path.join(self.run_dir, "asan")
         # DPDK's and jansson's one-time allocations are not leaks of ours.
         self.env["ASAN_OPTIONS"] = f"log_path={asan}:detect_leaks=0:abort_on_error=0"

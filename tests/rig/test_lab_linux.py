@@ -24,7 +24,6 @@ class LinuxLab(harness.Case):
         self.env["LANYARD_RUN"] = self.labs
         # No kernel is installed here: as if this one were.
         self.env["LANYARD_BOOT"] = os.path.dirname(kernel_of(DEFAULT_KERNEL).vmlinuz)
-        self.env["LANYARD_PATIENCE"] = str(PATIENCE)
         self.pages = huge_free()
 
     def topology(self, name, change=None):
@@ -41,13 +40,13 @@ class LinuxLab(harness.Case):
         return path
 
     def up(self, path):
-        up = self.lanyard("up", path, timeout_s=60 * PATIENCE)
+        up = self.lanyard("up", path, timeout_s=60)
         self.lab = json.load(open(path))["lab"]
-        self.addCleanup(self.lanyard, "down", self.lab, status=None, timeout_s=60 * PATIENCE)
+        self.addCleanup(self.lanyard, "down", self.lab, status=None, timeout_s=60)
         return up
 
     def down(self):
-        self.lanyard("down", self.lab, timeout_s=60 * PATIENCE)
+        self.lanyard("down", self.lab, timeout_s=60)
         self.assertEqual({}, processes_with(self.labs))
         self.assertEqual([], os.listdir(self.labs))
         self.assertEqual(self.pages, huge_free())
