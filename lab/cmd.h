@@ -14,6 +14,7 @@ enum cmd_option {
 	CMD_QUIET = 1 << 1,  /* -q, --quiet */
 	CMD_FOLLOW = 1 << 2, /* -f, --follow */
 	CMD_ALL = 1 << 3,    /* -a, --all */
+	CMD_SVG = 1 << 4,    /* -s, --svg */
 };
 
 struct cmd_args {

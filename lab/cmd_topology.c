@@ -11,6 +11,7 @@
 #include "lab/lab.h"
 #include "lab/plan.h"
 #include "lab/record.h"
+#include "lab/status.h"
 
 int cmd_validate(const struct cmd_args *a)
 {
@@ -130,16 +131,36 @@ out:
 	return status;
 }
 
+/* A file is drawn with what its lab says, if that is up; a lab that is up, from its copy. */
 int cmd_graph(const struct cmd_args *a)
 {
-	struct topology *t;
+	bool is_file = lab_arg_is_file(a->arg[0]);
+	struct topology *own = NULL;
+	struct lab *lab = NULL;
 	struct err e = { 0 };
+	json_t *live = NULL;
+	char *dot = NULL;
+	size_t len = 0;
+	FILE *out;
+	int rc = is_file ? topology_load(a->arg[0], &own, &e) : lab_open(a->arg[0], &lab, &e);
 
-	if (topology_load(a->arg[0], &t, &e))
+	if (rc)
 		return lab_fail(&e);
-	graph_print(t, stdout);
-	topology_free(t);
-	return 0;
+	live = status_lab(own ? own->lab : lab->name, NULL);
+	out = open_memstream(&dot, &len);
+	if (!out)
+		return 1;
+	graph_print(own ? own : lab->topology, live, out);
+	fclose(out);
+	if (a->given & CMD_SVG)
+		rc = graph_svg(dot, len, &e);
+	else
+		fwrite(dot, 1, len, stdout);
+	free(dot);
+	json_decref(live);
+	topology_free(own);
+	lab_free(lab);
+	return rc ? lab_fail(&e) : 0;
 }
 
 int cmd_schema(const struct cmd_args *a)

@@ -19,8 +19,10 @@ static const struct cmd cmds[] = {
 		"Show what `up` would do; also what `down` would undo, and who would run on "
 		"which CPU; no root, no change.",
 		CMD_JSON, 1, 1, .fn = cmd_plan },
-	{ "graph", "TOPOLOGY", "Draw a topology, as DOT text for graphviz (| dot -Tsvg).", 0, 1, 1,
-		.fn = cmd_graph },
+	{ "graph", "TOPOLOGY|LAB",
+		"Draw a topology, as DOT text for graphviz or as SVG; with states and counters if its "
+		"lab is up.",
+		CMD_SVG, 1, 1, .fn = cmd_graph },
 	{ "schema", "", "Print the JSON Schema of topology files, for editors and other programs.",
 		0, 0, 0, .fn = cmd_schema },
 	{ "up", "TOPOLOGY",
@@ -53,6 +55,7 @@ static const struct argp_option option_rows[] = {
 	{ "quiet", 'q', NULL, 0, "No progress lines; warnings and errors only", 0 },
 	{ "follow", 'f', NULL, 0, "Go on printing as the logs grow; Ctrl-C ends", 0 },
 	{ "all", 'a', NULL, 0, "All labs", 0 },
+	{ "svg", 's', NULL, 0, "SVG instead of DOT text (package graphviz)", 0 },
 };
 
 struct parse {
