@@ -29,6 +29,11 @@ void pci_put32(uint8_t *p, uint32_t v)
 	pci_put16(p + 2, (uint16_t)(v >> 16));
 }
 
+uint16_t pci_get16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] | p[1] << 8);
+}
+
 uint32_t pci_get32(const uint8_t *p)
 {
 	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -51,16 +56,23 @@ void pci_function_init(
 	f->writable[CFG_INTERRUPT_LINE] = 0xff;
 }
 
-void pci_add_bar64(struct pci_function *f, int bar, uint64_t size, uint64_t addr)
+void pci_add_bar(struct pci_function *f, int bar, uint8_t flags, uint64_t size, uint64_t addr)
 {
 	uint8_t *c = f->config + CFG_BARS + 4 * bar, *w = f->writable + CFG_BARS + 4 * bar;
 	uint64_t mask = ~(size - 1);
 
 	f->bar_size[bar] = size;
-	pci_put32(c, (uint32_t)addr | 0xc); /* 64-bit, prefetchable */
-	pci_put32(c + 4, (uint32_t)(addr >> 32));
+	pci_put32(c, (uint32_t)addr | flags);
 	pci_put32(w, (uint32_t)mask);
+	if ((flags & PCI_BAR_TYPE) != PCI_BAR_64)
+		return;
+	pci_put32(c + 4, (uint32_t)(addr >> 32));
 	pci_put32(w + 4, (uint32_t)(mask >> 32));
+}
+
+void pci_add_bar64(struct pci_function *f, int bar, uint64_t size, uint64_t addr)
+{
+	pci_add_bar(f, bar, PCI_BAR_64 | PCI_BAR_PREFETCH, size, addr);
 }
 
 unsigned pci_add_cap(struct pci_function *f, uint8_t id, unsigned len)
@@ -106,13 +118,21 @@ void pci_config_write(struct pci_function *f, unsigned off, uint32_t v, unsigned
 		f->ops->config_written(f->arg, off, len);
 }
 
+uint64_t pci_bar_base(const struct pci_function *f, int bar)
+{
+	uint32_t low = pci_get32(f->config + CFG_BARS + 4 * bar);
+	uint64_t base = low & ~0xfu;
+
+	if ((low & PCI_BAR_TYPE) == PCI_BAR_64 && bar < 5)
+		base |= (uint64_t)pci_get32(f->config + CFG_BARS + 4 * bar + 4) << 32;
+	return base;
+}
+
 bool pci_bar_address(const struct pci_function *f, int bar, uint64_t *addr)
 {
-	const uint8_t *c = f->config + CFG_BARS + 4 * bar;
-
 	if (!f->bar_size[bar] || !(f->config[CFG_COMMAND] & PCI_COMMAND_MEMORY))
 		return false;
-	*addr = (pci_get32(c) & ~0xfull) | (uint64_t)pci_get32(c + 4) << 32;
+	*addr = pci_bar_base(f, bar);
 	return true;
 }
 

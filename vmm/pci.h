@@ -10,11 +10,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PCI_CONFIG_BYTES 256 /* extended space reads as 0: no extended capabilities */
-#define PCI_SLOTS        32
+#define PCI_CONFIG_BYTES  256 /* extended space reads as 0: no extended capabilities */
+#define PCI_SLOTS         32
+#define PCI_INTERRUPT_PIN 0x3d
 
-#define PCI_COMMAND_MEMORY 0x2
-#define PCI_COMMAND_MASTER 0x4
+#define PCI_COMMAND_MEMORY  0x2
+#define PCI_COMMAND_MASTER  0x4
+#define PCI_COMMAND_NO_INTX 0x400
+
+/* Bits 3:0 of a BAR's register. */
+#define PCI_BAR_IO       0x1
+#define PCI_BAR_TYPE     0x6
+#define PCI_BAR_64       0x4
+#define PCI_BAR_PREFETCH 0x8
 
 struct pci_function;
 
@@ -52,9 +60,10 @@ struct pci_id {
 
 void pci_function_init(
 	struct pci_function *f, const struct pci_id *id, const struct pci_ops *ops, void *arg);
-/* A 64-bit prefetchable memory BAR in registers `bar` and `bar` + 1; size a power of two >=
- * 4096. */
+/* A 64-bit prefetchable memory BAR in registers `bar` and `bar` + 1; size a power of two >= 16. */
 void pci_add_bar64(struct pci_function *f, int bar, uint64_t size, uint64_t addr);
+/* A memory BAR as `flags` (bits 3:0 of its register: 64-bit or not, prefetchable) says. */
+void pci_add_bar(struct pci_function *f, int bar, uint8_t flags, uint64_t size, uint64_t addr);
 /* len bytes with the two of the header; returns the offset in configuration space. */
 unsigned pci_add_cap(struct pci_function *f, uint8_t id, unsigned len);
 
@@ -63,6 +72,8 @@ void pci_config_write(struct pci_function *f, unsigned off, uint32_t v, unsigned
 
 /* Where BAR `bar` is decoded; false: not at all (none, or memory decoding is off). */
 bool pci_bar_address(const struct pci_function *f, int bar, uint64_t *addr);
+/* Where BAR `bar` is or would be decoded. */
+uint64_t pci_bar_base(const struct pci_function *f, int bar);
 
 /* An access at off in the ECAM window; what is not there reads as ones. len 1, 2, 4 or 8. */
 uint64_t pci_ecam_read(struct pci_bus *b, uint64_t off, unsigned len);
@@ -75,6 +86,7 @@ bool pci_mmio_write(struct pci_bus *b, uint64_t addr, uint64_t v, unsigned len);
 /* Little-endian fields of configuration space, for those who make it. */
 void pci_put16(uint8_t *p, uint16_t v);
 void pci_put32(uint8_t *p, uint32_t v);
+uint16_t pci_get16(const uint8_t *p);
 uint32_t pci_get32(const uint8_t *p);
 
 #endif
