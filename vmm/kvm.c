@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "vmm/cpuid.h"
 #include "vmm/layout.h"
 
@@ -165,7 +166,7 @@ int kvm_open(struct kvm *k, const char *without, struct err *e)
 {
 	int err;
 
-	*k = (struct kvm){ .dev_fd = -1, .vm_fd = -1 };
+	*k = (struct kvm){ .dev_fd = -1, .vm_fd = -1, .vfio_fd = -1 };
 	k->software = !host_has_virtualization();
 	if ((err = kvm_open_device(k, e)) || (err = kvm_get_cpuid(k, e)) ||
 		(err = kvm_create_vm(k, e)) || (err = kvm_init_routes(k, e)))
@@ -178,6 +179,7 @@ int kvm_open(struct kvm *k, const char *without, struct err *e)
 
 void kvm_close(struct kvm *k)
 {
+	fd_close(&k->vfio_fd);
 	fd_close(&k->vm_fd);
 	fd_close(&k->dev_fd);
 	free(k->cpuid);
@@ -186,19 +188,52 @@ void kvm_close(struct kvm *k)
 	k->routing = NULL;
 }
 
+int kvm_slot_set(struct kvm *k, unsigned slot, uint64_t gpa, void *host, uint64_t bytes)
+{
+	struct kvm_userspace_memory_region m = { .slot = slot,
+		.guest_phys_addr = gpa,
+		.memory_size = bytes,
+		.userspace_addr = (uintptr_t)host };
+
+	return ioctl(k->vm_fd, KVM_SET_USER_MEMORY_REGION, &m) < 0 ? -errno : 0;
+}
+
+unsigned kvm_slots_new(struct kvm *k, unsigned n)
+{
+	unsigned first = k->next_slot;
+
+	k->next_slot += n;
+	return first;
+}
+
 int kvm_set_memory(struct kvm *k, const struct gmem *g, struct err *e)
 {
-	for (unsigned i = 0; i < g->n; i++) {
-		struct kvm_userspace_memory_region m = { .slot = i,
-			.guest_phys_addr = g->r[i].gpa,
-			.memory_size = g->r[i].size,
-			.userspace_addr = (uintptr_t)g->r[i].host };
+	unsigned slot = kvm_slots_new(k, g->n);
 
-		if (ioctl(k->vm_fd, KVM_SET_USER_MEMORY_REGION, &m) < 0)
-			return err_host(
-				e, -errno, "KVM_SET_USER_MEMORY_REGION: %s", err_str(errno));
+	for (unsigned i = 0; i < g->n; i++) {
+		int err = kvm_slot_set(k, slot + i, g->r[i].gpa, g->r[i].host, g->r[i].size);
+
+		if (err)
+			return err_host(e, err, "KVM_SET_USER_MEMORY_REGION: %s", err_str(err));
 	}
 	return 0;
+}
+
+int kvm_vfio_group(struct kvm *k, int group_fd, bool add)
+{
+	struct kvm_create_device make = { .type = KVM_DEV_TYPE_VFIO };
+	int32_t fd = group_fd;
+	struct kvm_device_attr a = { .group = KVM_DEV_VFIO_GROUP,
+		.attr = add ? KVM_DEV_VFIO_GROUP_ADD : KVM_DEV_VFIO_GROUP_DEL,
+		.addr = (uintptr_t)&fd };
+
+	if (k->vfio_fd < 0 && !add)
+		return 0;
+	if (k->vfio_fd < 0 && ioctl(k->vm_fd, KVM_CREATE_DEVICE, &make) < 0)
+		return -errno;
+	if (k->vfio_fd < 0)
+		k->vfio_fd = (int)make.fd;
+	return ioctl(k->vfio_fd, KVM_SET_DEVICE_ATTR, &a) < 0 ? -errno : 0;
 }
 
 int kvm_reset_irqchip(struct kvm *k)
@@ -209,7 +244,7 @@ int kvm_reset_irqchip(struct kvm *k)
 	return 0;
 }
 
-int kvm_gsi_new(struct kvm *k, uint32_t *gsi)
+static int kvm_gsi_new(struct kvm *k, uint32_t *gsi)
 {
 	if (k->next_gsi >= GSI_PINS + MSI_GSI_MAX)
 		return -ENOSPC;
@@ -217,7 +252,7 @@ int kvm_gsi_new(struct kvm *k, uint32_t *gsi)
 	return 0;
 }
 
-int kvm_gsi_route(struct kvm *k, uint32_t gsi, uint64_t addr, uint32_t data)
+static int kvm_gsi_route(struct kvm *k, uint32_t gsi, uint64_t addr, uint32_t data)
 {
 	struct kvm_irq_routing_entry *r = NULL;
 
@@ -234,6 +269,36 @@ int kvm_gsi_route(struct kvm *k, uint32_t gsi, uint64_t addr, uint32_t data)
 	r->u.msi.address_hi = (uint32_t)(addr >> 32);
 	r->u.msi.data = data;
 	return ioctl(k->vm_fd, KVM_SET_GSI_ROUTING, k->routing) < 0 ? -errno : 0;
+}
+
+int kvm_msi_route(struct kvm *k, struct msi_route *m, uint64_t addr, uint32_t data, const char *who,
+	unsigned vector)
+{
+	int err = 0;
+
+	if (!m->gsi && (err = kvm_gsi_new(k, &m->gsi))) {
+		m->gsi = 0;
+		log_warn("%s: no interrupt route is left for vector %u", who, vector);
+		return err;
+	}
+	if (m->addr == addr && m->data == data)
+		return 0;
+	err = kvm_gsi_route(k, m->gsi, addr, data);
+	if (err)
+		log_warn("%s: route of vector %u: %s", who, vector, err_str(err));
+	m->addr = err ? 0 : addr;
+	m->data = data;
+	return err;
+}
+
+int kvm_irqfd_level(struct kvm *k, int fd, int eoi_fd, uint32_t gsi, bool attach)
+{
+	struct kvm_irqfd r = { .fd = (uint32_t)fd,
+		.gsi = gsi,
+		.flags = attach ? KVM_IRQFD_FLAG_RESAMPLE : KVM_IRQFD_FLAG_DEASSIGN,
+		.resamplefd = (uint32_t)eoi_fd };
+
+	return ioctl(k->vm_fd, KVM_IRQFD, &r) < 0 ? -errno : 0;
 }
 
 int kvm_irqfd(struct kvm *k, int fd, uint32_t gsi, bool attach)

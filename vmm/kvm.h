@@ -22,6 +22,8 @@ struct kvm {
 	struct kvm_irq_routing *routing;
 	unsigned routing_max;
 	uint32_t next_gsi;
+	unsigned next_slot;          /* of memory */
+	int vfio_fd;                 /* tells KVM of devices that do DMA; -1: there are none */
 	struct kvm_irqchip chips[3]; /* as after creation, for reset */
 };
 
@@ -34,17 +36,30 @@ int kvm_open(struct kvm *k, const char *without, struct err *e);
 void kvm_close(struct kvm *k); /* also after a failure */
 
 int kvm_set_memory(struct kvm *k, const struct gmem *g, struct err *e);
+/* Slots for memory of other kinds (BARs): the number of the first of n. */
+unsigned kvm_slots_new(struct kvm *k, unsigned n);
+/* Shows host memory to the guest at gpa, or (bytes 0) no longer does. Multiples of 4096. */
+int kvm_slot_set(struct kvm *k, unsigned slot, uint64_t gpa, void *host, uint64_t bytes);
+/* A VFIO group whose devices the guest has, or no longer has. */
+int kvm_vfio_group(struct kvm *k, int group_fd, bool add);
 
 /* The interrupt controllers (PIC, IOAPIC) back to how they were made. */
 int kvm_reset_irqchip(struct kvm *k);
 
-/* A GSI beyond the pins, for one MSI vector. -ENOSPC. */
-int kvm_gsi_new(struct kvm *k, uint32_t *gsi);
-/* The message that gsi stands for from now on. */
-int kvm_gsi_route(struct kvm *k, uint32_t gsi, uint64_t addr, uint32_t data);
+/* The GSI, beyond the pins, of one MSI vector, and the message that it was last routed to. */
+struct msi_route {
+	uint32_t gsi; /* 0: none yet */
+	uint64_t addr;
+	uint32_t data;
+};
+/* Routes it to that message, taking a GSI at the first time. `who`, `vector`: for the log. */
+int kvm_msi_route(struct kvm *k, struct msi_route *m, uint64_t addr, uint32_t data, const char *who,
+	unsigned vector);
 /* An eventfd raises gsi, or no longer does; what waits in the fd meanwhile is kept and raised when
  * it is attached again. */
 int kvm_irqfd(struct kvm *k, int fd, uint32_t gsi, bool attach);
+/* The same for a pin's level: the guest's end of interrupt lowers it and signals eoi_fd. */
+int kvm_irqfd_level(struct kvm *k, int fd, int eoi_fd, uint32_t gsi, bool attach);
 /* Writes of any length at addr signal fd, without an exit to us. */
 int kvm_ioeventfd(struct kvm *k, int fd, uint64_t addr, bool attach);
 /* Level of an ISA interrupt line. */

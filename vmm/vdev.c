@@ -66,23 +66,9 @@ static void vdev_msix_changed(void *arg, unsigned vector)
 	struct vdev *d = arg;
 	const struct msix_vector *m = &d->v.msix.v[vector];
 	uint64_t addr = (uint64_t)m->addr_hi << 32 | m->addr_lo;
-	struct vdev_route *r = &d->route[vector];
-	bool live = msix_is_live(&d->v.msix, vector);
+	bool live = msix_is_live(&d->v.msix, vector) &&
+		!kvm_msi_route(d->kvm, &d->route[vector], addr, m->data, d->name, vector);
 
-	if (live && !r->gsi && kvm_gsi_new(d->kvm, &r->gsi)) {
-		r->gsi = 0;
-		live = false;
-		log_warn("%s: no interrupt route is left for vector %u", d->name, vector);
-	}
-	if (live && (r->addr != addr || r->data != m->data)) {
-		int err = kvm_gsi_route(d->kvm, r->gsi, addr, m->data);
-
-		if (err)
-			log_warn("%s: route of vector %u: %s", d->name, vector, err_str(err));
-		r->addr = err ? 0 : addr;
-		r->data = m->data;
-		live = !err;
-	}
 	for (unsigned i = 0; i <= d->v.n_queues; i++)
 		if (d->irq[i].vector == vector)
 			vdev_irq_attach(d, &d->irq[i], live);

@@ -34,13 +34,6 @@ struct vdev_irq {
 	bool attached;   /* an irqfd: the vector is live */
 };
 
-/* What an MSI-X vector's GSI was last routed to. */
-struct vdev_route {
-	uint32_t gsi; /* 0: none yet */
-	uint64_t addr;
-	uint32_t data;
-};
-
 struct vdev {
 	char name[16]; /* "nic 0": for the log */
 	struct kvm *kvm;
@@ -54,7 +47,7 @@ struct vdev {
 	struct virtio_pci v;
 	int kick_fd[VIRTIO_QUEUES_MAX];             /* constant */
 	struct vdev_irq irq[VIRTIO_QUEUES_MAX + 1]; /* the last of n_queues + 1: configuration */
-	struct vdev_route route[VIRTIO_QUEUES_MAX + 1];
+	struct msi_route route[VIRTIO_QUEUES_MAX + 1];
 	uint64_t mapped; /* where the ioeventfds are, or 0 */
 };
 
