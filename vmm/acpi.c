@@ -192,6 +192,31 @@ static void dsdt_osc(struct aml *a)
 	aml_end(a);
 }
 
+uint32_t acpi_pin_gsi(unsigned slot)
+{
+	return 16 + slot % (GSI_PINS - 16);
+}
+
+/* 6.2.13: for each slot with a pin, which is INTA, the input that it is wired to. */
+static void dsdt_pins(struct aml *a, uint32_t slots)
+{
+	if (!slots)
+		return;
+	aml_name(a, "_PRT");
+	aml_package(a, (unsigned)__builtin_popcount(slots));
+	for (unsigned slot = 0; slot < 32; slot++) {
+		if (!(slots & 1u << slot))
+			continue;
+		aml_package(a, 4);
+		aml_int(a, slot << 16 | 0xffff); /* any function */
+		aml_int(a, 0);                   /* INTA */
+		aml_int(a, 0);                   /* no link device between */
+		aml_int(a, acpi_pin_gsi(slot));
+		aml_end(a);
+	}
+	aml_end(a);
+}
+
 static void dsdt_pci(struct aml *a, const struct acpi_setup *s)
 {
 	uint8_t room[256];
@@ -215,6 +240,7 @@ static void dsdt_pci(struct aml *a, const struct acpi_setup *s)
 	aml_res_memory64(&r, s->bars64, s->bars64_end - 1);
 	aml_name(a, "_CRS");
 	aml_resources(a, &r);
+	dsdt_pins(a, s->pins);
 	dsdt_osc(a);
 	aml_end(a);
 }

@@ -18,8 +18,12 @@
 struct acpi_setup {
 	unsigned n_cpus;
 	uint32_t apic_id[ACPI_CPUS_MAX];
+	uint32_t pins;               /* PCI slots whose device has an interrupt pin, a bit each */
 	uint64_t bars64, bars64_end; /* the window for 64-bit BARs; the end is not in it */
 };
+
+/* The IOAPIC input that the pin of PCI slot `slot` is wired to: one that no ISA device has. */
+uint32_t acpi_pin_gsi(unsigned slot);
 
 /* Into buf, whose bytes will be at LAYOUT_ACPI; the RSDP comes first. Returns how many bytes; 0:
  * cap is too small. */

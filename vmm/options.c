@@ -22,6 +22,7 @@ const char vmm_usage[] =
 	"                   [--disk file=PATH[,readonly=on][,serial=TEXT][,queues=N]]...\n"
 	"                   [--disk socket=PATH[,queues=N]]... [--rng]\n"
 	"                   [--fs socket=PATH,tag=TAG[,queues=N]]...\n"
+	"                   [--vfio pci=ADDRESS[,vf_token=UUID]]...\n"
 	"                   [--user NAME|own] [--sandbox on|off] [--log-level LEVEL]\n"
 	"Runs one virtual machine. docs/control.md says what each is and what --control speaks.\n";
 
@@ -47,6 +48,7 @@ enum option_id {
 	OPT_DISK,
 	OPT_FS,
 	OPT_RNG,
+	OPT_VFIO,
 	OPT_LOG_LEVEL,
 	OPT_HELP,
 	OPT_VERSION,
@@ -74,6 +76,7 @@ static const struct option long_options[] = {
 	{ "disk", required_argument, NULL, OPT_DISK },
 	{ "fs", required_argument, NULL, OPT_FS },
 	{ "rng", no_argument, NULL, OPT_RNG },
+	{ "vfio", required_argument, NULL, OPT_VFIO },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -221,6 +224,19 @@ static int parse_fs(struct vmm_options *o, const char *s, struct err *e)
 	return err;
 }
 
+static int parse_vfio(struct vmm_options *o, const char *s, struct err *e)
+{
+	int err;
+
+	if (o->n_vfio == OPTIONS_VFIO_MAX)
+		return err_request(e, -E2BIG, "--vfio: more than %d devices", OPTIONS_VFIO_MAX);
+	err = vfio_setup_parse(&o->vfio[o->n_vfio++], s, e);
+	for (unsigned i = 0; !err && i + 1 < o->n_vfio; i++)
+		if (!strcmp(o->vfio[i].pci, o->vfio[o->n_vfio - 1].pci))
+			return err_request(e, -EEXIST, "--vfio: %s is named twice", o->vfio[i].pci);
+	return err;
+}
+
 static int parse_one(struct vmm_options *o, int id, char *arg, struct err *e)
 {
 	switch (id) {
@@ -281,6 +297,8 @@ static int parse_one(struct vmm_options *o, int id, char *arg, struct err *e)
 	case OPT_RNG:
 		o->rng = true;
 		return 0;
+	case OPT_VFIO:
+		return parse_vfio(o, arg, e);
 	case OPT_LOG_LEVEL:
 		return log_level_parse(arg, &o->log_level)
 			? err_request(e, -EINVAL,
@@ -359,5 +377,7 @@ void vmm_options_free(struct vmm_options *o)
 		disk_setup_free(&o->disks[i]);
 	for (unsigned i = 0; i < o->n_fs; i++)
 		fs_setup_free(&o->fs[i]);
-	o->n_nics = o->n_disks = o->n_fs = 0;
+	for (unsigned i = 0; i < o->n_vfio; i++)
+		vfio_setup_free(&o->vfio[i]);
+	o->n_nics = o->n_disks = o->n_fs = o->n_vfio = 0;
 }

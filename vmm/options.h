@@ -16,6 +16,7 @@
 #define OPTIONS_NICS_MAX  16
 #define OPTIONS_DISKS_MAX 16
 #define OPTIONS_FS_MAX    8
+#define OPTIONS_VFIO_MAX  16
 #define OPTIONS_VCPUS_MAX 64
 
 struct vmm_options {
@@ -39,12 +40,14 @@ struct vmm_options {
 	unsigned n_fs;
 	struct fs_setup fs[OPTIONS_FS_MAX];
 	bool rng;
+	unsigned n_vfio;
+	struct vfio_setup vfio[OPTIONS_VFIO_MAX];
 	bool help, version;
 };
 
 extern const char vmm_usage[];
 
-/* Strings are argv's, those of nics, disks and fs are owned. ERR_REQUEST names the option. */
+/* Strings are argv's, those of nics, disks, fs and vfio are owned. ERR_REQUEST names the option. */
 int vmm_options_parse(struct vmm_options *o, int argc, char **argv, struct err *e);
 void vmm_options_free(struct vmm_options *o);
 

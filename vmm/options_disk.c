@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* --disk and --fs: see options_disk.h. A table of keys for each; a value ends at a comma. */
+/* --disk, --fs, --vfio: see options_disk.h. A table of keys for each; a value ends at a comma. */
 #include "vmm/options_disk.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "vmm/vfio_probe.h"
 
 enum key_kind { KEY_TEXT, KEY_SOCKET, KEY_SWITCH, KEY_NUMBER };
 
@@ -32,6 +33,12 @@ static const struct key fs_keys[] = {
 	{ "socket", KEY_SOCKET, offsetof(struct fs_setup, socket), 0 },
 	{ "tag", KEY_TEXT, offsetof(struct fs_setup, tag), FS_TAG_MAX },
 	{ "queues", KEY_NUMBER, offsetof(struct fs_setup, queues), FS_QUEUES_MAX },
+	{ 0 },
+};
+
+static const struct key vfio_keys[] = {
+	{ "pci", KEY_TEXT, offsetof(struct vfio_setup, pci), 0 },
+	{ "vf_token", KEY_TEXT, offsetof(struct vfio_setup, token), VFIO_TOKEN_LEN },
 	{ 0 },
 };
 
@@ -174,4 +181,30 @@ void fs_setup_free(struct fs_setup *f)
 	free(f->socket);
 	free(f->tag);
 	*f = (struct fs_setup){ 0 };
+}
+
+int vfio_setup_parse(struct vfio_setup *v, const char *text, struct err *e)
+{
+	char addr[VFIO_ADDR_LEN];
+	int err;
+
+	*v = (struct vfio_setup){ 0 };
+	err = parse_keys("--vfio", vfio_keys, text, v, e);
+	if (err)
+		return err;
+	if (!v->pci)
+		return err_request(e, -EINVAL, "--vfio %s: expected pci=ADDRESS", text);
+	err = vfio_addr_parse(v->pci, addr, e);
+	if (err)
+		return err_prefix(e, "--vfio: pci");
+	free(v->pci);
+	v->pci = strdup(addr);
+	return v->pci ? 0 : err_set(e, -ENOMEM, "out of memory");
+}
+
+void vfio_setup_free(struct vfio_setup *v)
+{
+	free(v->pci);
+	free(v->token);
+	*v = (struct vfio_setup){ 0 };
 }

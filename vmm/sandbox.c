@@ -311,7 +311,7 @@ int sandbox_prepare(const struct sandbox_setup *s, struct err *e)
 	json_object_seed(0); /* jansson reads a file for it, and the log one for its time zone */
 	tzset();
 	if (!err)
-		err = sandbox_filter_make(e);
+		err = sandbox_filter_make(s->vfio, e);
 	if (err)
 		goto out;
 	set_limits();

@@ -38,6 +38,7 @@ struct sandbox_setup {
 	const char *paths[SANDBOX_PATHS_MAX]; /* of sockets that are connected to or unlinked later
 	                                       * on; their folders are all that is seen */
 	unsigned n_paths;
+	bool vfio; /* there are passed-through devices, which want calls of their own */
 };
 
 /* What became of it: of the kernel's mechanisms not all are there for everybody. */
@@ -53,7 +54,7 @@ void sandbox_enter(enum sandbox_kind kind);
 const struct sandbox_state *sandbox_state(void);
 
 /* sandbox_filter.c: makes all filters; installs one in this thread (0 or -errno). */
-int sandbox_filter_make(struct err *e);
+int sandbox_filter_make(bool vfio, struct err *e);
 int sandbox_filter_enter(enum sandbox_kind kind);
 
 #endif

@@ -12,6 +12,7 @@
 #include <linux/filter.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
+#include <linux/vfio.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -35,6 +36,7 @@
 #define L   (1u << SANDBOX_LINK)
 #define S   (1u << SANDBOX_SERVE)
 #define ALL (M | V | L | S)
+#define P   (1u << SANDBOX_KINDS) /* only where devices are passed through */
 
 /* Bits of argument `arg` under `mask` must be `value`; mask 0: any arguments. */
 struct rule {
@@ -144,6 +146,18 @@ static const struct rule rules[] = {
 	IOCTL(KVM_SET_VCPU_EVENTS, M),
 	IOCTL(KVM_SET_IRQCHIP, M),
 	IOCTL(KVM_KVMCLOCK_CTRL, M),
+
+	/* Passed-through devices: registers that are not mapped, BARs that move, interrupts that
+	 * are unmasked, resets; the end of it all. */
+	ANY(pread64, V | P),
+	ANY(pwrite64, M | V | P),
+	IOCTL(KVM_SET_USER_MEMORY_REGION, M | V | P),
+	IOCTL(VFIO_DEVICE_SET_IRQS, M | V | P),
+	IOCTL(VFIO_DEVICE_RESET, M | P),
+	IOCTL(VFIO_IOMMU_UNMAP_DMA, M | P),
+	IOCTL(VFIO_GROUP_UNSET_CONTAINER, M | P),
+	IOCTL(KVM_SET_DEVICE_ATTR, M | P),
+
 	IOCTL(TCGETS, M), /* the terminal is put back */
 	IOCTL(TCSETS, M),
 	IOCTL(TCSETSW, M),
@@ -267,7 +281,7 @@ static int make_names(void)
 	return made.names ? 0 : -ENOMEM;
 }
 
-static int add_rules(scmp_filter_ctx ctx, enum sandbox_kind kind)
+static int add_rules(scmp_filter_ctx ctx, enum sandbox_kind kind, bool vfio)
 {
 	int err = 0;
 
@@ -275,7 +289,7 @@ static int add_rules(scmp_filter_ctx ctx, enum sandbox_kind kind)
 		const struct rule *r = &rules[i];
 		struct scmp_arg_cmp cmp = SCMP_CMP64(r->arg, SCMP_CMP_MASKED_EQ, r->mask, r->value);
 
-		if (!(r->kinds & 1u << kind))
+		if (!(r->kinds & 1u << kind) || ((r->kinds & P) && !vfio))
 			continue;
 		err = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, r->nr, r->mask ? 1 : 0, &cmp);
 		if (err == -EEXIST)
@@ -304,7 +318,7 @@ static int take_program(scmp_filter_ctx ctx, struct sock_fprog *out)
 	return err;
 }
 
-static int make_filter(enum sandbox_kind kind)
+static int make_filter(enum sandbox_kind kind, bool vfio)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_TRAP);
 	int err = ctx ? 0 : -ENOMEM;
@@ -312,14 +326,14 @@ static int make_filter(enum sandbox_kind kind)
 	if (!err)
 		err = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (!err)
-		err = add_rules(ctx, kind);
+		err = add_rules(ctx, kind, vfio);
 	if (!err)
 		err = take_program(ctx, &made.prog[kind]);
 	seccomp_release(ctx);
 	return err;
 }
 
-int sandbox_filter_make(struct err *e)
+int sandbox_filter_make(bool vfio, struct err *e)
 {
 	struct sigaction sa = { .sa_sigaction = forbidden, .sa_flags = SA_SIGINFO };
 	uint32_t trap = SECCOMP_RET_TRAP;
@@ -332,7 +346,7 @@ int sandbox_filter_make(struct err *e)
 			err_str(errno));
 	err = make_names();
 	for (int k = 0; k < SANDBOX_KINDS && !err; k++)
-		err = make_filter((enum sandbox_kind)k);
+		err = make_filter((enum sandbox_kind)k, vfio);
 	if (err)
 		return err_host(e, err, "sandbox: the seccomp filters: %s", err_str(err));
 	sigfillset(&sa.sa_mask); /* SIGSYS as well: the next one is the end */

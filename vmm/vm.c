@@ -21,6 +21,7 @@
 #include "vmm/rng.h"
 #include "vmm/sandbox.h"
 #include "vmm/vublk.h"
+#include "vmm/vfio.h"
 #include "vmm/vufs.h"
 
 #define FIRST_CONNECT_MS 50 /* how long the guest's start waits for a back end's features */
@@ -145,6 +146,33 @@ static int vm_make_rng(struct vm *vm, const struct vdev_host *host, struct err *
 	return vm_add_device(vm, r ? &r->dev : NULL, err);
 }
 
+static int vm_make_vfio(struct vm *vm, const struct vdev_host *host, struct err *e)
+{
+	/* Behind the places of virtio devices. */
+	struct vfio_space space = { .first32 = LAYOUT_BARS32,
+		.next32 = LAYOUT_BARS32,
+		.end32 = LAYOUT_BARS32_END,
+		.first64 = bars_start(vm),
+		.next64 = bars_start(vm) + PCI_SLOTS * LAYOUT_BARS64_SLOT,
+		.end64 = bars_start(vm) + LAYOUT_BARS64_SIZE };
+	uint64_t unused;
+	int err = 0;
+
+	for (unsigned i = 0; i < vm->opt->n_vfio && !err; i++) {
+		struct vfio_place_in in = { .host = &vm->vfio,
+			.space = &space,
+			.loop = vm->loop,
+			.pin_gsi = acpi_pin_gsi(vm->n_devices + 1) };
+		struct device *dev = NULL;
+
+		err = vm_next_bar(vm, &unused, e);
+		if (!err)
+			err = vfio_new(&vm->opt->vfio[i], host, &in, &dev, e);
+		err = vm_add_device(vm, dev, err);
+	}
+	return err;
+}
+
 static int vm_make_devices(struct vm *vm, struct err *e)
 {
 	struct vdev_host host = { .kvm = &vm->kvm,
@@ -163,6 +191,8 @@ static int vm_make_devices(struct vm *vm, struct err *e)
 		err = vm_make_fs(vm, &host, e);
 	if (!err)
 		err = vm_make_rng(vm, &host, e);
+	if (!err)
+		err = vm_make_vfio(vm, &host, e);
 	return err;
 }
 
@@ -183,7 +213,7 @@ static int vm_start_devices(struct vm *vm, struct err *e)
 static int vm_confine(struct vm *vm, struct err *e)
 {
 	const struct vmm_options *o = vm->opt;
-	struct sandbox_setup s = { .user = o->user };
+	struct sandbox_setup s = { .user = o->user, .vfio = o->n_vfio > 0 };
 	const char *more[] = { o->control, o->agent, o->console, o->console_pty };
 
 	if (!o->sandbox)
@@ -251,6 +281,9 @@ static void vm_write_acpi(const struct vm *vm)
 
 	for (unsigned i = 0; i < s.n_cpus; i++)
 		s.apic_id[i] = cpu_apic_id(&vm->opt->topology, i);
+	for (unsigned i = 0; i < vm->n_devices; i++)
+		if (vm->devices[i]->fn->config[PCI_INTERRUPT_PIN])
+			s.pins |= 1u << (i + 1);
 	acpi_write(&s, &vm->mem);
 }
 
@@ -316,6 +349,8 @@ int vm_start(struct vm *vm, const struct vmm_options *opt, struct err *e)
 
 	*vm = (struct vm){ .opt = opt, .event_fd = -1, .started_ns = clock_now_ns() };
 	vm->kvm.dev_fd = vm->kvm.vm_fd = vm->mem.fd = vm->kernel.fd = vm->initrd.fd = -1;
+	vm->kvm.vfio_fd = -1;
+	vfio_host_init(&vm->vfio, &vm->kvm, &vm->mem);
 	pthread_mutex_init(&vm->device_lock, NULL);
 	vm_make_bridge(vm);
 	/* The lines come before memory and KVM: a terminal's forks. */
@@ -351,6 +386,7 @@ void vm_free(struct vm *vm)
 	vcpus_free(&vm->vcpus);
 	for (unsigned i = 0; i < vm->n_devices; i++)
 		vm->devices[i]->ops->free(vm->devices[i]);
+	vfio_host_fini(&vm->vfio);
 	serial_free(vm->com1);
 	serial_free(vm->com2);
 	if (vm->loop) {

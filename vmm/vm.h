@@ -27,6 +27,7 @@
 #include "vmm/pvpanic.h"
 #include "vmm/serial.h"
 #include "vmm/vcpu.h"
+#include "vmm/vfio_host.h"
 
 #define VM_FAULTS_MAX       5 /* triple faults within the time below that are still resets */
 #define VM_FAULTS_WITHIN_NS (10 * NS_PER_S)
@@ -53,6 +54,7 @@ struct vm {
 	unsigned n_devices; /* in the order of their slots, from 1 on */
 	struct device *devices[VM_DEVICES_MAX];
 	struct pvpanic pvpanic;
+	struct vfio_host vfio;
 
 	int event_fd;       /* vCPU: w, main: r: look at events */
 	atomic_uint events; /* enum vm_event; vCPU: w, main: takes */

@@ -141,7 +141,7 @@ static void test_calls(void **state)
 {
 	struct err e = { 0 };
 
-	assert_int_equal(sandbox_filter_make(&e), 0);
+	assert_int_equal(sandbox_filter_make(false, &e), 0);
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
 		for (int k = 0; k < SANDBOX_KINDS; k++)
 			if (!sanitized() || !calls[i].asan)
@@ -155,7 +155,7 @@ static void test_blocked_signal(void **state)
 	int status;
 	pid_t pid;
 
-	assert_int_equal(sandbox_filter_make(&e), 0);
+	assert_int_equal(sandbox_filter_make(false, &e), 0);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
