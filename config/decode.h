@@ -153,6 +153,9 @@ int vf_trust(struct dec *, const struct jtree *, const struct dec_field *, void 
 int vf_link_state(struct dec *, const struct jtree *, const struct dec_field *, void *);
 int vf_driver(struct dec *, const struct jtree *, const struct dec_field *, void *);
 
+/* A driver's name to out[PFS_DRIVER_LEN]; "" for "none". */
+int dec_driver(struct dec *d, const struct jtree *v, char *out);
+
 /* The rows of these for an object that has a struct vf_want at that offset. */
 #define VF_KEYS(at)                                                                           \
 	{ "mac", vf_mac, at }, { "vlan", vf_vlan, at }, { "qos", vf_qos, at },                \

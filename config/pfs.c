@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tables of "pfs" and of a VF's keys, and the load of a desired-state file. */
+/* The table of "pfs" and the load of a desired-state file. A VF's keys are vf.c's. */
 #include "config/pfs.h"
 
 #include <errno.h>
@@ -10,11 +10,9 @@
 #include <string.h>
 
 #include "base/fd.h"
-#include "base/units.h"
 #include "config/decode.h"
 
 #define VERSION 1
-#define MBIT    1000000ull
 
 #define X(id, key) [VF_##id] = key,
 const char *const vf_attr_names[VF_ATTRS_N + 1] = { VF_ATTRS(X) };
@@ -22,181 +20,6 @@ const char *const vf_attr_names[VF_ATTRS_N + 1] = { VF_ATTRS(X) };
 #define X(id, key) [PF_##id] = key,
 const char *const pf_attr_names[PF_ATTRS_N + 1] = { PF_ATTRS(X) };
 #undef X
-
-/* ---- a VF's keys: out is a struct vf_want ---- */
-
-static void vf_given(struct vf_want *vf, enum vf_attr attr, const struct jtree *v)
-{
-	vf->attrs.has |= 1u << attr;
-	vf->places[attr] = v->place;
-}
-
-int vf_mac(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
-{
-	struct vf_want *vf = out;
-
-	vf_given(vf, VF_MAC, v);
-	return dec_unicast(d, v, &vf->attrs.mac);
-}
-
-int vf_vlan(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
-{
-	static const struct dec_range range = { 0, TOPO_VLAN_MAX, " (0: none)" };
-	const struct dec_field row = { .arg = &range };
-	struct vf_want *vf = out;
-	uint32_t vlan = 0;
-
-	vf_given(vf, VF_VLAN, v);
-	vf->attrs.vlan_proto = 0x8100;
-	if (dec_uint(d, v, &row, &vlan))
-		return -EINVAL;
-	vf->attrs.vlan = (uint16_t)vlan;
-	return 0;
-}
-
-/* QoS and protocol are the VLAN's. */
-static int needs_vlan(struct dec *d, const struct jtree *v, const struct vf_want *vf)
-{
-	if (vf->attrs.has & 1u << VF_VLAN && vf->attrs.vlan)
-		return 0;
-	return dec_error(d, v->place, "\"%s\" is of a VLAN: give \"vlan\" as well, 1 to %d",
-		d->field, TOPO_VLAN_MAX);
-}
-
-int vf_qos(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
-{
-	static const struct dec_range range = { 0, 7, "" };
-	const struct dec_field row = { .arg = &range };
-	struct vf_want *vf = out;
-	uint32_t qos = 0;
-
-	if (dec_uint(d, v, &row, &qos) || needs_vlan(d, v, vf))
-		return -EINVAL;
-	vf->attrs.qos = (uint8_t)qos;
-	return 0;
-}
-
-int vf_vlan_protocol(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
-{
-	static const char *const names[] = { "802.1Q", "802.1ad", NULL };
-	const struct dec_field row = { .name = "VLAN protocol", .arg = names };
-	struct vf_want *vf = out;
-	int which = 0;
-
-	if (dec_enum(d, v, &row, &which) || needs_vlan(d, v, vf))
-		return -EINVAL;
-	vf->attrs.vlan_proto = which ? 0x88a8 : 0x8100;
-	return 0;
-}
-
-/* To Mbit/s, which is what the kernel counts in. */
-static int decode_mbps(struct dec *d, const struct jtree *v, uint32_t *out)
-{
-	const char *s = json_string_value(v->json);
-	struct rate r = { 0 };
-	struct err e = { 0 };
-	char found[DEC_SHOW];
-
-	*out = 0;
-	if (!s)
-		return dec_error_type(d, v, "a rate such as \"500Mbps\", or \"none\"");
-	if (strcmp(s, "none") == 0)
-		return 0;
-	if (units_parse_rate(s, &r, &e))
-		return dec_error(d, v->place, "\"%s\": %s", d->field, e.text);
-	if (r.kind != RATE_BPS || r.value % MBIT || r.value / MBIT > PFS_RATE_MAX)
-		return dec_error(d, v->place,
-			"\"%s\" must be whole Mbps, at most %dGbps, such as \"500Mbps\", or "
-			"\"none\"; found %s",
-			d->field, PFS_RATE_MAX / 1000, dec_show(v->json, found));
-	*out = (uint32_t)(r.value / MBIT);
-	return 0;
-}
-
-static int check_rates(struct dec *d, const struct jtree *v, const struct vf_attrs *a)
-{
-	const unsigned both = 1u << VF_MIN_RATE | 1u << VF_MAX_RATE;
-
-	if ((a->has & both) != both || !a->max_rate || a->min_rate <= a->max_rate)
-		return 0;
-	return dec_error(d, v->place,
-		"min_rate %uMbps is above max_rate %uMbps: what is promised may not be more than "
-		"what is allowed",
-		a->min_rate, a->max_rate);
-}
-
-int vf_min_rate(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
-{
-	struct vf_want *vf = out;
-
-	vf_given(vf, VF_MIN_RATE, v);
-	if (decode_mbps(d, v, &vf->attrs.min_rate))
-		return -EINVAL;
-	return check_rates(d, v, &vf->attrs);
-}
-
-int vf_max_rate(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
-{
-	struct vf_want *vf = out;
-
-	vf_given(vf, VF_MAX_RATE, v);
-	if (decode_mbps(d, v, &vf->attrs.max_rate))
-		return -EINVAL;
-	return check_rates(d, v, &vf->attrs);
-}
-
-int vf_spoofchk(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
-{
-	struct vf_want *vf = out;
-
-	vf_given(vf, VF_SPOOFCHK, v);
-	return dec_bool(d, v, f, &vf->attrs.spoofchk);
-}
-
-int vf_trust(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
-{
-	struct vf_want *vf = out;
-
-	vf_given(vf, VF_TRUST, v);
-	return dec_bool(d, v, f, &vf->attrs.trust);
-}
-
-int vf_link_state(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
-{
-	static const char *const names[] = { "auto", "up", "down", NULL };
-	const struct dec_field row = { .name = "link state", .arg = names };
-	struct vf_want *vf = out;
-
-	vf_given(vf, VF_LINK_STATE, v);
-	return dec_enum(d, v, &row, &vf->attrs.link_state);
-}
-
-static int decode_driver(struct dec *d, const struct jtree *v, char *out)
-{
-	const char *s = json_string_value(v->json);
-	char found[DEC_SHOW];
-	size_t len = s ? strlen(s) : 0;
-
-	if (!s)
-		return dec_error_type(
-			d, v, "a driver's name such as \"vfio-pci\" or \"igbvf\", or \"none\"");
-	if (len == 0 || len >= PFS_DRIVER_LEN ||
-		strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") !=
-			len)
-		return dec_error(d, v->place,
-			"a driver's name has 1 to %d letters, digits, _ and -; found %s",
-			PFS_DRIVER_LEN - 1, dec_show(v->json, found));
-	snprintf(out, PFS_DRIVER_LEN, "%s", strcmp(s, "none") ? s : "");
-	return 0;
-}
-
-int vf_driver(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
-{
-	struct vf_want *vf = out;
-
-	vf_given(vf, VF_DRIVER, v);
-	return decode_driver(d, v, vf->attrs.driver);
-}
 
 static const struct dec_field vf_keys[] = { VF_KEYS(0), { 0 } };
 
@@ -247,8 +70,8 @@ static int decode_interface(
 	if (!s)
 		return dec_error_type(d, v, "an interface's name such as \"eth0\"");
 	if (pf->pci[0])
-		return dec_error(d, v->place,
-			"\"pci\" names the PF already: leave one of the two out");
+		return dec_error(
+			d, v->place, "\"pci\" names the PF already: leave one of the two out");
 	pf->device_place = v->place;
 	if (!*s || strlen(s) >= sizeof(pf->interface) || strpbrk(s, "/ \t\n") || *s == '.')
 		return dec_error(d, v->place,
@@ -308,7 +131,7 @@ static int decode_pf_driver(
 	struct pf_want *pf = out;
 
 	pf_given(pf, PF_DRIVER, v);
-	return decode_driver(d, v, pf->attrs.driver);
+	return dec_driver(d, v, pf->attrs.driver);
 }
 
 /* "3" or "0-6" to its ends. */
@@ -331,11 +154,11 @@ static int decode_indices(struct dec *d, const struct jtree *c, uint32_t *from, 
 		dec_quote(c->key, quoted));
 found:
 	if (*from > *to)
-		return dec_error(d, c->key_place, "VFs %u-%u: the lower index comes first", *from,
-			*to);
-	if (*to >= PFS_VFS_MAX)
 		return dec_error(
-			d, c->key_place, "VFs are numbered 0 to %d; found %u", PFS_VFS_MAX - 1, *to);
+			d, c->key_place, "VFs %u-%u: the lower index comes first", *from, *to);
+	if (*to >= PFS_VFS_MAX)
+		return dec_error(d, c->key_place, "VFs are numbered 0 to %d; found %u",
+			PFS_VFS_MAX - 1, *to);
 	return 0;
 }
 
@@ -384,7 +207,8 @@ static int decode_vfs(struct dec *d, const struct jtree *v, const struct dec_fie
 	int rc = 0;
 
 	if (!json_is_object(v->json))
-		return dec_error_type(d, v, "an object of VFs, { \"0\": { ... }, \"1-6\": { ... } }");
+		return dec_error_type(
+			d, v, "an object of VFs, { \"0\": { ... }, \"1-6\": { ... } }");
 	for (const struct jtree *c = v->first; c && !rc; c = c->next) {
 		d->field = NULL;
 		rc = add_vfs(d, c, pf);
@@ -504,8 +328,8 @@ static int decode_version(
 	d->field = "version";
 	if (json_is_integer(v->json) && json_integer_value(v->json) == VERSION)
 		return 0;
-	return dec_error(d, v->place, "this lanyard knows version %d of the file; found %s", VERSION,
-		dec_show(v->json, found));
+	return dec_error(d, v->place, "this lanyard knows version %d of the file; found %s",
+		VERSION, dec_show(v->json, found));
 }
 
 static const struct dec_field file_keys[] = {

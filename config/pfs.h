@@ -28,14 +28,14 @@
 
 /* Attributes of a VF. X(ID, key of files, where it is in struct vf_attrs). VLAN is one attribute
  * with its QoS and protocol, as it is to the kernel. */
-#define VF_ATTRS(X)                  \
-	X(MAC, "mac")                \
-	X(VLAN, "vlan")              \
-	X(MIN_RATE, "min_rate")      \
-	X(MAX_RATE, "max_rate")      \
-	X(SPOOFCHK, "spoofchk")      \
-	X(TRUST, "trust")            \
-	X(LINK_STATE, "link_state")  \
+#define VF_ATTRS(X)                 \
+	X(MAC, "mac")               \
+	X(VLAN, "vlan")             \
+	X(MIN_RATE, "min_rate")     \
+	X(MAX_RATE, "max_rate")     \
+	X(SPOOFCHK, "spoofchk")     \
+	X(TRUST, "trust")           \
+	X(LINK_STATE, "link_state") \
 	X(DRIVER, "driver")
 
 /* Attributes of a PF. */
@@ -95,9 +95,9 @@ struct vf_want {
 };
 
 struct pf_want {
-	char *name;              /* the key in "pfs"; topologies refer to it */
-	char pci[PFS_ADDR_LEN];  /* or "" and then: */
-	char interface[16];      /* the PF's network interface */
+	char *name;             /* the key in "pfs"; topologies refer to it */
+	char pci[PFS_ADDR_LEN]; /* or "" and then: */
+	char interface[16];     /* the PF's network interface */
 	struct pf_attrs attrs;
 	size_t n_vfs;
 	struct vf_want *vfs; /* ascending by index */

@@ -41,6 +41,10 @@ static const struct cmd cmds[] = {
 		.fn = cmd_console },
 	{ "logs", "LAB[/PART]", "Print logs: all, or those of PART: switch, NODE, NODE.console, NODE.disks, NODE.fs0.",
 		CMD_FOLLOW, 1, 1, .fn = cmd_logs },
+	{ "sriov", "COMMAND",
+		"See and change virtual functions of SR-IOV NICs: list, show, plan, apply, "
+		"release, monitor.",
+		.raw = cmd_sriov },
 	{ "doctor", "", "Say what this host lacks, and what mends it.", CMD_JSON, 0, 0,
 		.fn = cmd_doctor },
 	/* No words on it: not for people. */

@@ -3,8 +3,8 @@
  * The VF manager: virtual functions made, configured, bound, and put back.
  *
  *	want (a file's)  \
- *	                  sriov_diff -> steps -> sriov_check -> carried out, each in the journal first
- *	have (observed)  /                                       undone newest first
+ *	                  sriov_diff -> steps -> sriov_check -> carried out, in the journal first,
+ *	have (observed)  /                                      undone newest first
  *
  * Desired and observed state are one type, struct sriov_state; `has` of its attributes says which
  * are wanted, or known. The diff is pure, steps are data with their undoing. What is done is in a
@@ -22,6 +22,7 @@
 #define LANYARD_SRIOV_SRIOV_H
 
 #include <jansson.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,14 +43,13 @@ struct sriov_nl; /* a netlink transport: sriov/nl.h */
 struct sriov_world {
 	int sys, proc;       /* folders: /sys, /proc */
 	struct sriov_nl *nl; /* NULL: none, and what VFs' attributes are is not known */
-	const char *run;     /* folder of journals and locks; made when needed */
+	char run[256];       /* folder of journals and locks; made when needed */
 	/* Writes text to a file below /sys within timeout_ms; 0 or -errno (-ETIMEDOUT). */
 	int (*write)(
 		const struct sriov_world *w, const char *path, const char *text, int timeout_ms);
 	void *arg;        /* write's */
 	uint64_t memlock; /* bytes that a process may lock; UINT64_MAX: any number */
 	int write_ms, link_ms;
-	char run_path[256]; /* what sriov_world_open made of run */
 };
 
 /* This host, or the folder `root` in its stead, which has sys/ and proc/ like it and then no
@@ -92,12 +92,13 @@ struct sriov_pf {
 	struct sriov_function fn;
 	uint32_t total_vfs; /* 0: not SR-IOV capable */
 	bool carrier;
-	int speed_mbps;                         /* -1: not known (no link) */
-	int acs;                                /* control bits of the port above; -1: has none */
-	bool switchdev;                         /* its e-switch is not in legacy mode */
-	char uses[128];                         /* "a route (10.0.0.0/8)", "bridge br0"; "" */
-	char owner[TOPO_NAME_MAX + 1];          /* whose journal there is; "" */
-	enum sriov_answer takes[VF_ATTRS_N];    /* sriov_probe */
+	int speed_mbps;                      /* -1: not known (no link) */
+	int acs;                             /* control bits of the port above; -1: has none */
+	bool switchdev;                      /* its e-switch is not in legacy mode */
+	char uses[128];                      /* "a route (10.0.0.0/8)", "bridge br0"; "" */
+	char owner[TOPO_NAME_MAX + 1];       /* whose journal there is; "" */
+	bool ours;                           /* its VFs were made by that owner */
+	enum sriov_answer takes[VF_ATTRS_N]; /* sriov_probe */
 	size_t n_vfs;
 	struct sriov_vf *vfs; /* ascending by index */
 	struct topo_place place, device_place, places[PF_ATTRS_N];
@@ -145,16 +146,16 @@ int sriov_observe_some(const struct sriov_world *w, size_t n, const char (*addrs
 	struct sriov_state *out, struct err *e);
 
 /* The address of "0000:03:00.0", "03:00.0" or "eth4", to out. -ENODEV names what there is. */
-int sriov_find(const struct sriov_world *w, const char *name, char out[PFS_ADDR_LEN],
-	struct err *e);
+int sriov_find(
+	const struct sriov_world *w, const char *name, char out[PFS_ADDR_LEN], struct err *e);
 
 /* What a file wants, as state: interfaces are looked up. *p must outlive *out. */
-int sriov_want(const struct sriov_world *w, const struct pfs *p, struct sriov_state *out,
-	struct err *e);
+int sriov_want(
+	const struct sriov_world *w, const struct pfs *p, struct sriov_state *out, struct err *e);
 
 /* Asks the PF's driver which attributes it takes, and fills pf->takes, without changing a thing:
  * a request for a VF that can't exist. attrs: 1 << enum vf_attr of those to ask for. */
-int sriov_probe(const struct sriov_world *w, struct sriov_pf *pf, unsigned attrs, struct err *e);
+void sriov_probe(const struct sriov_world *w, struct sriov_pf *pf, unsigned attrs);
 
 struct sriov_pf *sriov_pf_find(const struct sriov_state *s, const char *addr);
 struct sriov_vf *sriov_vf_find(const struct sriov_pf *pf, uint32_t index);
@@ -167,21 +168,20 @@ json_t *sriov_pf_json(const struct sriov_state *s, const struct sriov_pf *pf);
 /* ---- steps ---- */
 
 /* In the order of a plan. X(ID, name in journals and JSON) */
-#define SRIOV_STEPS(X)                 \
-	X(PF_DRIVER, "pf_driver")      \
-	X(PF_UP, "pf_up")              \
-	X(PF_MTU, "pf_mtu")            \
-	X(AUTOPROBE, "autoprobe")      \
-	X(NUM_VFS, "num_vfs")          \
-	X(UNBIND, "unbind")            \
-	X(MAC, "mac")                  \
-	X(VLAN, "vlan")                \
-	X(RATE, "rate")                \
-	X(SPOOFCHK, "spoofchk")        \
-	X(TRUST, "trust")              \
-	X(LINK_STATE, "link_state")    \
-	X(REBIND, "rebind")            \
-	X(DRIVER, "driver")
+#define SRIOV_STEPS(X)              \
+	X(PF_UP, "pf_up")           \
+	X(PF_MTU, "pf_mtu")         \
+	X(AUTOPROBE, "autoprobe")   \
+	X(NUM_VFS, "num_vfs")       \
+	X(MAC, "mac")               \
+	X(VLAN, "vlan")             \
+	X(RATE, "rate")             \
+	X(SPOOFCHK, "spoofchk")     \
+	X(TRUST, "trust")           \
+	X(LINK_STATE, "link_state") \
+	X(DRIVER, "driver")         \
+	X(PF_DRIVER, "pf_driver")   \
+	X(PF_DOWN, "pf_down")
 
 enum sriov_step_kind {
 #define X(id, name) SRIOV_##id,
@@ -203,7 +203,8 @@ struct sriov_step {
 	int vf; /* -1: the PF's own */
 	struct pf_attrs pf_to, pf_from;
 	struct vf_attrs to, from;
-	bool fresh; /* of a VF that this plan makes: undone by its going */
+	bool fresh;  /* of a VF that this plan makes: undone by its going */
+	bool rebind; /* a MAC that a bound driver learns only when it probes anew */
 	size_t n_before;
 	struct sriov_vf *before;
 	struct topo_place place;
@@ -238,13 +239,19 @@ int sriov_diff(const struct sriov_state *want, const struct sriov_state *have,
 /* ---- carrying out ---- */
 
 enum sriov_point { SRIOV_BEFORE, SRIOV_AFTER };
-enum sriov_word { SRIOV_SAY_BEGIN, SRIOV_SAY_DONE, SRIOV_SAY_UNDONE, SRIOV_SAY_FAILED,
-	SRIOV_SAY_NOTE };
+enum sriov_word {
+	SRIOV_SAY_BEGIN,
+	SRIOV_SAY_DONE,
+	SRIOV_SAY_UNDONE,
+	SRIOV_SAY_FAILED,
+	SRIOV_SAY_NOTE
+};
 
 struct sriov_options {
 	const char *owner;      /* the lab's name */
 	bool force;             /* past forcible problems */
 	uint64_t memlock_bytes; /* that users of VFs on vfio-pci will pin; 0: not known */
+	const volatile sig_atomic_t *stop; /* nonzero: fail before the next step; may be NULL */
 	/* What happens, in half sentences; may be NULL. */
 	void (*say)(void *arg, enum sriov_word word, const char *text);
 	/* Tests: called when a step is in the journal and not yet carried out, and when it is
@@ -284,14 +291,15 @@ int sriov_release(const struct sriov_world *w, const struct sriov_options *o, co
 	size_t *n_steps, struct err *e);
 
 /* Whose journal there is for a PF, to out; "" if none. */
-int sriov_owner(const struct sriov_world *w, const char *addr, char out[TOPO_NAME_MAX + 1],
-	struct err *e);
+int sriov_owner(
+	const struct sriov_world *w, const char *addr, char out[TOPO_NAME_MAX + 1], struct err *e);
 
 /* ---- events ---- */
 
 /*
- * Reports what changes of the host's PFs and VFs, until fn returns nonzero (returned) or stop_fd
- * is readable (0). at first: what there is, once. text: half a sentence; j: borrowed.
+ * Reports what changes of the host's PFs and VFs, until fn returns nonzero or stop_fd is readable;
+ * first of all, what there is. text: half a sentence; j: borrowed. 0, or -errno (fn's, if that was
+ * negative).
  */
 int sriov_monitor(const struct sriov_world *w, int stop_fd,
 	int (*fn)(void *arg, const char *text, json_t *j), void *arg, struct err *e);
