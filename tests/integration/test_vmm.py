@@ -28,7 +28,7 @@ HELLO = b'{"jsonrpc": "2.0", "id": 1, "method": "hello"}\n'
 def connect(path, timeout_s=5):
     """A raw stream socket to path, as soon as somebody listens."""
     s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    s.settimeout(timeout_s)
+    s.settimeout(timeout_s * harness.PATIENCE)
 
     def try_it():
         try:
@@ -37,7 +37,7 @@ def connect(path, timeout_s=5):
         except OSError:
             return False
 
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s * harness.PATIENCE
     while not try_it():
         if time.monotonic() > deadline:
             raise AssertionError(f"nobody listens on {path}")
@@ -108,7 +108,7 @@ class Boot(VmmCase):
         median = statistics.median(times)
         print(f"figure: agent answers {median:.1f} ms after lanyard-vmm's start (median of 20; "
               f"{min(times):.1f} to {max(times):.1f})")
-        if not harness.sanitized():
+        if not harness.sanitized() and harness.PATIENCE == 1:  # an emulated machine has other times
             self.assertLess(median, 100)
 
     def test_own_memory_below_8_mib(self):
@@ -279,7 +279,7 @@ class Serial(VmmCase):
         begin = time.perf_counter()
         s.setblocking(False)
         sent, got = 0, b""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 60 * harness.PATIENCE
         while len(got) < len(data) and time.monotonic() < deadline:
             try:
                 sent += s.send(data[sent:sent + 16384]) if sent < len(data) else 0
