@@ -17,6 +17,8 @@ import struct
 import threading
 import time
 
+from harness import PATIENCE
+
 NAMES = {1: "GET_FEATURES", 2: "SET_FEATURES", 3: "SET_OWNER", 5: "SET_MEM_TABLE",
          8: "SET_VRING_NUM", 9: "SET_VRING_ADDR", 10: "SET_VRING_BASE", 11: "GET_VRING_BASE",
          12: "SET_VRING_KICK", 13: "SET_VRING_CALL", 14: "SET_VRING_ERR",
@@ -74,7 +76,7 @@ class FakeBackend:
         return r.get("enabled") and "kick" in r and "addr" in r
 
     def wait(self, check, timeout_s=5, what="the back end's state"):
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s * PATIENCE
         while not check():
             if time.monotonic() > deadline:
                 raise AssertionError(f"waited {timeout_s} s in vain for {what}; got {self.log}")
