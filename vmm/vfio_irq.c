@@ -44,7 +44,8 @@ static int irqs_ioctl(
 			.start = start,
 			.count = n } };
 
-	memcpy(u.set.data, fds, n * sizeof(int));
+	if (n)
+		memcpy(u.set.data, fds, n * sizeof(int));
 	return ioctl(device_fd, VFIO_DEVICE_SET_IRQS, &u) < 0 ? -errno : 0;
 }
 
