@@ -117,7 +117,8 @@ static void show_net(struct fake *k, const struct fake_pf *pf)
 	put_number(k, pf->attrs.up ? 0x1003 : 0x1002, dir, "flags");
 	put_number(k, pf->attrs.up && pf->carrier, dir, "carrier");
 	put_number(k, pf->attrs.up && pf->carrier ? pf->speed : -1, dir, "speed");
-	link_to(k, "../..", dir, "device");
+	snprintf(to, sizeof(to), "../../../%s", pf->addr);
+	link_to(k, to, dir, "device");
 	snprintf(to, sizeof(to), "../../%s", dir);
 	link_to(k, to, "class/net", pf->net);
 }
