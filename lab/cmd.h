@@ -41,6 +41,7 @@ int cmd_status(const struct cmd_args *a);
 int cmd_capture(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
 int cmd_sriov(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 int cmd_show_folder(int argc, char **argv);
 int cmd_console(const struct cmd_args *a);
 int cmd_logs(const struct cmd_args *a);

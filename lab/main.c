@@ -45,6 +45,7 @@ static const struct cmd cmds[] = {
 		"See and change virtual functions of SR-IOV NICs: list, show, plan, apply, "
 		"release, monitor.",
 		.raw = cmd_sriov },
+	{ "top", "LAB", "Show a lab's ports, rates, drops and workers, anew each second.", .raw = cmd_top },
 	{ "doctor", "", "Say what this host lacks, and what mends it.", CMD_JSON, 0, 0,
 		.fn = cmd_doctor },
 	/* No words on it: not for people. */

@@ -24,7 +24,8 @@ MAY_INCLUDE = {
 }
 # What the freestanding guest may have of base: headers without libc.
 FREESTANDING = {"base/ether.h", "base/wire.h"}
-LIBRARIES = {"rte_": {"vswitch", "traffic/dpdk", "tests"}, "netlink/": {"sriov", "tests"},
+LIBRARIES = {"ncurses": {"lab"}, "rte_": {"vswitch", "traffic/dpdk", "tests"}, 
+             "netlink/": {"sriov", "tests"},
              "jansson.h": {"base", "config", "vswitch", "vmm", "lab", "sriov", "traffic/dpdk",
                              "guest/linux", "tests"},
              "lzma.h": {"image", "tests"}, "zstd.h": {"image", "tests"},

@@ -249,17 +249,19 @@ class Switch(Fake):
         return {}
 
     def stats(self, port=None):
-        frames = {"frames": 12345678, "bytes": 740740680}
+        # FAKE_RATE: frames a second that each port takes in; a tenth of them is dropped.
+        more = int(float(os.environ.get("FAKE_RATE", "0")) * (time.monotonic() - self.began))
+        frames = {"frames": 12345678 + more, "bytes": 740740680 + 60 * more}
         return {"tsc_hz": 2600000000, "time_ns": time.monotonic_ns(), "ports": [
             {"name": n, "network": p["network"], "socket": p["socket"], "state": "up",
              "reason": None, "features": ["VERSION_1"], "queues": 1, "connects": 1,
-             "vhost_pid": 1, "rx": frames, "tx": frames, "drops": {"rx_ring_full": 0},
+             "vhost_pid": 1, "rx": frames, "tx": frames, "drops": {"rx_vlan": 0, "tx_ring_full": more // 10},
              "policy": p["policy"], "flooded": 0, "notifications_sent": 0, "kicks_received": 0, "queue": []}
             for n, p in self.ports.items()],
             "networks": [{"name": n, "mtu": m, "ports": 0, "fdb_entries": 0, "flooded": 0,
                           "learned": 0, "moved": 0} for n, m in self.networks.items()],
-            "workers": [{"cpu": 0, "frames": 24691356, "bursts": 771605, "polls": 1000000,
-                         "empty_polls": 1000, "busy_cycles": 2222222040, "idle_cycles": 10**9,
+            "workers": [{"cpu": 0, "load": 0.5, "frames": 24691356 + more, "bursts": 771605, "polls": 1000000,
+                         "empty_polls": 1000, "busy_cycles": 2222222040 + 90 * more, "idle_cycles": 10**9,
                          "sleeps": 3, "wakeups": 3, "burst_histogram": []}]}
 
 
