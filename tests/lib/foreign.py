@@ -17,13 +17,18 @@ OVS_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 
 
 class VhostPmd:
-    def __init__(self, case, paths, client=False, queues=1, name="pmd"):
+    def __init__(self, case, paths, client=False, queues=1, name="pmd", start=True):
+        """start: else it forwards, and takes a whole CPU, from start() on."""
         devs = [f"net_vhost{i},iface={p},queues={queues},client={int(client)}"
                 for i, p in enumerate(paths)]
         self.pmd = case.start_testpmd(
             *devs, name=name,
             args=("--forward-mode=io", f"--rxq={queues}", f"--txq={queues}",
                   "--total-num-mbufs=8192"))
+        if start:
+            self.start()
+
+    def start(self):
         self.pmd.command("start")
 
     def kill(self, signo):
@@ -46,7 +51,9 @@ class Ovs:
         for key, value in (("dpdk-init", "true"),
                            ("dpdk-socket-mem", str(memory_mb)), ("dpdk-socket-limit", "400"),
                            ("dpdk-extra", "--no-pci --in-memory --no-telemetry"),
-                           ("dpdk-lcore-mask", "1"), ("pmd-cpu-mask", "2")):
+                           ("dpdk-lcore-mask", "1"), ("pmd-cpu-mask", "2"),
+                           # Idle, it leaves its CPU to guests that boot (3.1's name, 3.2's).
+                           ("pmd-maxsleep", "500"), ("pmd-sleep-max", "500")):
             self._vsctl("--no-wait", "set", "Open_vSwitch", ".", f"other_config:{key}={value}")
         before = interfaces()
         case.addCleanup(lambda: (self.vswitchd.stop(), remove_ovs_taps(before)))

@@ -200,7 +200,7 @@ class ShellGuest:
                                  f"ends with:\n{self.console()[-3000:]}")
 
     def _expect_ready(self):
-        deadline = time.monotonic() + BOOT_S
+        deadline = time.monotonic() + BOOT_S * min(PATIENCE, 2)
         while self._line(deadline, "the guest to boot") != "ready":
             pass
 

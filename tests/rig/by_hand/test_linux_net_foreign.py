@@ -20,6 +20,10 @@ KERNELS = ("6.1-cloud", "6.12")
 class Foreign(test_linux_net.Guests):
     def begin(self, layout, **keys):
         self.start_guests([Link(layout, layout)], kernels=KERNELS, **keys)
+        for guest in self.guest.values():
+            guest.wait_boot()
+
+    def configured(self, layout):
         self.configure_all()
         self.check_layout(0, layout is PACKED)
 
@@ -35,8 +39,10 @@ class Foreign(test_linux_net.Guests):
 
     def testpmd(self, layout):
         paths = [self.path(f"{g}0") for g in "ab"]
-        pmd = VhostPmd(self, paths)
+        pmd = VhostPmd(self, paths, start=False)
         self.begin(layout)
+        pmd.start()
+        self.configured(layout)
         self.exchange()
         pmd.kill(9)
         wait_until(lambda: self.nic_info("a", 0)["link"] == "down", 20, "the link's end")
@@ -50,6 +56,7 @@ class Foreign(test_linux_net.Guests):
         """It connects to us."""
         ovs = Ovs(self, [self.path(f"{g}0") for g in "ab"])
         self.begin(layout, listen="on")
+        self.configured(layout)
         self.exchange()
         ovs.restart()
         self.wait_back()
