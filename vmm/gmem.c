@@ -66,6 +66,8 @@ static int gmem_map(struct gmem *g, uint64_t page_size)
 	if (g->map == MAP_FAILED)
 		goto fail;
 	madvise(g->map, g->size, MADV_DONTDUMP);
+	if (!huge) /* where /sys/kernel/mm/transparent_hugepage/shmem_enabled says "advise" */
+		madvise(g->map, g->size, MADV_HUGEPAGE);
 	g->page_size = page_size;
 	return 0;
 fail:;
