@@ -235,6 +235,7 @@ static void dsdt_pci(struct aml *a, const struct acpi_setup *s)
 	aml_int(a, 0);
 	aml_init(&r, room, sizeof(room));
 	aml_res_bus(&r, 0, LAYOUT_ECAM_BUSES - 1);
+	aml_res_io(&r, PORT_PCI_CONFIG, PORT_PCI_PORTS);
 	aml_res_io_window(&r, PORT_PCI_FIRST, PORT_PCI_LAST);
 	aml_res_memory32(&r, (uint32_t)LAYOUT_BARS32, (uint32_t)LAYOUT_BARS32_END - 1);
 	aml_res_memory64(&r, s->bars64, s->bars64_end - 1);

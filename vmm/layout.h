@@ -45,6 +45,8 @@
 #define PORT_COM2         0x2f8
 #define PORT_COM1         0x3f8
 #define PORT_KBD_CMD      0x64
+#define PORT_PCI_CONFIG   0xcf8 /* and PORT_RESET in the middle of it */
+#define PORT_PCI_PORTS    8
 #define PORT_RESET        0xcf9
 #define PORT_RESET_VALUE  6
 #define PORT_SLEEP        0x600

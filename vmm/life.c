@@ -113,6 +113,7 @@ static int vm_reset_devices(struct vm *vm, struct err *e)
 	for (unsigned i = 0; i < vm->n_devices; i++)
 		vm->devices[i]->ops->reset(vm->devices[i], DEVICE_RESET_MS);
 	pvpanic_reset(&vm->pvpanic);
+	vm->bus.address = 0;
 	err = kvm_reset_irqchip(&vm->kvm);
 	if (err)
 		return err_set(e, err, "KVM_SET_IRQCHIP: %s", err_str(err));

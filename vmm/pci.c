@@ -170,6 +170,35 @@ void pci_ecam_write(struct pci_bus *b, uint64_t off, uint64_t v, unsigned len)
 		pci_config_write(f, reg + 4, (uint32_t)(v >> 32), 4);
 }
 
+/* Where the data port's byte `off` - 4 is in the ECAM window: address bits 23:16 are the bus, 15:8
+ * device and function, 7:2 the register; without bit 31 it is no configuration access. */
+static bool port_target(const struct pci_bus *b, unsigned off, unsigned len, uint64_t *at)
+{
+	if (off < 4 || off + len > 8 || !(b->address >> 31))
+		return false;
+	*at = (uint64_t)(b->address >> 8 & 0xffff) << 12 | (b->address & 0xfc) | (off - 4);
+	return true;
+}
+
+uint32_t pci_port_read(struct pci_bus *b, unsigned off, unsigned len)
+{
+	uint64_t at;
+
+	if (off == 0 && len == 4)
+		return b->address;
+	return port_target(b, off, len, &at) ? (uint32_t)pci_ecam_read(b, at, len) : ~0u;
+}
+
+void pci_port_write(struct pci_bus *b, unsigned off, uint32_t v, unsigned len)
+{
+	uint64_t at;
+
+	if (off == 0 && len == 4)
+		b->address = v & 0x80fffffc;
+	else if (port_target(b, off, len, &at))
+		pci_ecam_write(b, at, v, len);
+}
+
 static struct pci_function *mmio_function(
 	struct pci_bus *b, uint64_t addr, unsigned len, int *bar, uint64_t *off)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PCI functions as a guest sees them: configuration space with a mask of writable bits, BARs,
- * capabilities, and the bus reached by ECAM. Pure; callers hold the machine's device lock. The
+ * capabilities, and the bus reached by ECAM and by ports. Pure; callers hold the machine's device lock. The
  * guest may read and write anything at any size.
  */
 #ifndef LANYARD_VMM_PCI_H
@@ -50,6 +50,7 @@ struct pci_function {
 
 struct pci_bus {
 	struct pci_function *slot[PCI_SLOTS];
+	uint32_t address; /* what the next access to the data port is for (PCI 3.0, 3.2.2.3.2) */
 };
 
 struct pci_id {
@@ -78,6 +79,15 @@ uint64_t pci_bar_base(const struct pci_function *f, int bar);
 /* An access at off in the ECAM window; what is not there reads as ones. len 1, 2, 4 or 8. */
 uint64_t pci_ecam_read(struct pci_bus *b, uint64_t off, unsigned len);
 void pci_ecam_write(struct pci_bus *b, uint64_t off, uint64_t v, unsigned len);
+
+/*
+ * Configuration by ports, `off` bytes after the first of eight: 0 is the address, which is written
+ * and read as a whole, 4 to 7 are data. ECAM reaches more, but Linux believes in that only once it
+ * has found the bus by these, or complains ("PCI: Fatal: No config space access function found").
+ * What is not there reads as ones. len 1, 2 or 4.
+ */
+uint32_t pci_port_read(struct pci_bus *b, unsigned off, unsigned len);
+void pci_port_write(struct pci_bus *b, unsigned off, uint32_t v, unsigned len);
 
 /* An access to a BAR of some function. False: no function decodes addr .. addr + len. */
 bool pci_mmio_read(struct pci_bus *b, uint64_t addr, uint64_t *v, unsigned len);

@@ -104,6 +104,24 @@ static void keyboard_port(
 		memset(data, 0, (size_t)size * count);
 }
 
+static void pci_ports(
+	struct vm *vm, uint16_t port, uint8_t *data, unsigned size, unsigned count, bool out)
+{
+	pthread_mutex_lock(&vm->device_lock);
+	for (unsigned i = 0; i < count; i++, data += size) {
+		uint32_t v = 0;
+
+		if (out) {
+			memcpy(&v, data, size);
+			pci_port_write(&vm->bus, port - PORT_PCI_CONFIG, v, size);
+		} else {
+			v = pci_port_read(&vm->bus, port - PORT_PCI_CONFIG, size);
+			memcpy(data, &v, size);
+		}
+	}
+	pthread_mutex_unlock(&vm->device_lock);
+}
+
 static const struct {
 	uint16_t first, last;
 	void (*fn)(struct vm *vm, uint16_t port, uint8_t *data, unsigned size, unsigned count,
@@ -116,6 +134,7 @@ static const struct {
 	{ PORT_SLEEP, PORT_SLEEP_STATUS, sleep_port },
 	{ PORT_RESET, PORT_RESET, reset_port },
 	{ PORT_KBD_CMD, PORT_KBD_CMD, keyboard_port },
+	{ PORT_PCI_CONFIG, PORT_PCI_CONFIG + PORT_PCI_PORTS - 1, pci_ports },
 };
 
 static void vm_pio(void *arg, uint16_t port, uint8_t *data, unsigned size, unsigned count, bool out)

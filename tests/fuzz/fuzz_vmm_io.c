@@ -67,7 +67,7 @@ static uint16_t a_port(const struct op *op)
 {
 	static const uint16_t ports[] = { PORT_COM1, PORT_COM2, PORT_UART_COUNTS,
 		PORT_UART_COUNTS + 8, PORT_UART_STRINGS, PORT_UART_STRINGS + 8, PORT_SLEEP,
-		PORT_RESET, PORT_KBD_CMD };
+		PORT_RESET, PORT_KBD_CMD, PORT_PCI_CONFIG, PORT_PCI_CONFIG + 4 };
 	unsigned n = sizeof(ports) / sizeof(ports[0]), i = op->where >> 8 & 15;
 
 	return i < n ? (uint16_t)(ports[i] + (op->where & 7)) : op->where;

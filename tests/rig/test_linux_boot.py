@@ -24,7 +24,7 @@ GUESTS = ((1, "", (1, 1), 1, "on", False),
           (8, ",sockets=2,cores=2,threads=2", (2, 4), 4, "on", False))
 OWN_KIB = 5 * 1024
 BAD = re.compile(r"WARNING|BUG:|Oops|[Cc]all [Tt]race|soft lockup|ACPI.*[Ee]rror|[Ff]irmware [Bb]ug|"
-                 r"nobody cared|can't claim|not claimed|invalid BAR|no compatible bridge")
+                 r"nobody cared|can't claim|not claimed|invalid BAR|no compatible bridge|PCI: Fatal")
 VIRTIOFSD = {"/usr/libexec/virtiofsd": "--shared-dir={}",
              "/usr/lib/qemu/virtiofsd": "-osource={},sandbox=namespace"}
 

@@ -152,6 +152,42 @@ static void test_ecam(void **state)
 	assert_int_equal(pci_config_read(&r->f, 0x14, 4), 0x42);
 }
 
+static void test_ports(void **state)
+{
+	struct rig *r = *state;
+	struct pci_bus *b = &r->bus;
+
+	assert_int_equal(pci_port_read(b, 4, 4), ~0u); /* no address yet */
+	pci_port_write(b, 0, 0xff001803, 4);           /* device 3; bits that are none read as 0 */
+	assert_int_equal(pci_port_read(b, 0, 4), 0x80001800);
+	assert_int_equal(pci_port_read(b, 4, 4), 0x10411af4);
+	assert_int_equal(pci_port_read(b, 6, 2), 0x1041);
+	assert_int_equal(pci_port_read(b, 5, 1), 0x1a);
+	pci_port_write(b, 0, 0x80001804, 4);
+	pci_port_write(b, 4, 2, 1);
+	assert_int_equal(pci_config_read(&r->f, 4, 2), 2);
+	pci_port_write(b, 0, 0x80001810, 4);
+	pci_port_write(b, 6, 0x1234, 2);
+	assert_int_equal(pci_config_read(&r->f, 0x12, 2), 0x1234);
+	/* Neither a part of the address, nor a reset's port in it, nor what crosses ports' ends. */
+	pci_port_write(b, 3, 1, 1);
+	pci_port_write(b, 1, 6, 1);
+	pci_port_write(b, 2, ~0u, 4);
+	pci_port_write(b, 6, ~0u, 4);
+	assert_int_equal(pci_port_read(b, 0, 4), 0x80001810);
+	assert_int_equal(pci_port_read(b, 3, 1), ~0u);
+	assert_int_equal(pci_port_read(b, 6, 4), ~0u);
+	assert_int_equal(pci_config_read(&r->f, 0x12, 2), 0x1234);
+	/* Another device, function, bus; no configuration access at all. */
+	for (unsigned i = 0; i < 4; i++) {
+		static const uint32_t other[] = { 0x80002000, 0x80001900, 0x80011800, 0x1800 };
+
+		pci_port_write(b, 0, other[i], 4);
+		assert_int_equal(pci_port_read(b, 4, 4), ~0u);
+		pci_port_write(b, 4, ~0u, 4);
+	}
+}
+
 static void test_mmio(void **state)
 {
 	struct rig *r = *state;
@@ -234,6 +270,7 @@ int main(void)
 		T(test_command_mask),
 		T(test_bar_sizing),
 		T(test_ecam),
+		T(test_ports),
 		T(test_mmio),
 		T(test_msix_table),
 		T(test_msix_pending),
