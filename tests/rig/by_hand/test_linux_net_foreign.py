@@ -33,6 +33,10 @@ class Foreign(test_linux_net.Guests):
             self.iperf(self.address("b", 0), *options)
         self.send_file("a", "b", self.address("b", 0))
 
+    def exchange_again(self):
+        self.ping(0)
+        self.send_file("b", "a", self.address("a", 0))
+
     def wait_back(self):
         wait_until(lambda: all(self.nic_info(g, 0)["reconnects"] and
                                self.nic_info(g, 0)["link"] == "up" for g in "ab"), 60, "the links")
@@ -50,7 +54,7 @@ class Foreign(test_linux_net.Guests):
             os.unlink(path)
         VhostPmd(self, paths, name="pmd2")
         self.wait_back()
-        self.exchange()
+        self.exchange_again()
 
     def ovs(self, layout):
         """It connects to us."""
@@ -60,7 +64,7 @@ class Foreign(test_linux_net.Guests):
         self.exchange()
         ovs.restart()
         self.wait_back()
-        self.exchange()
+        self.exchange_again()
 
     def test_testpmd_split(self):
         self.testpmd(SPLIT)
