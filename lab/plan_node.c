@@ -312,7 +312,7 @@ static void share_options(struct strs *a, const struct plan *p, const struct top
 			node->shares[k].tag);
 }
 
-/* The node's process, VMM or traffic engine; more of its arguments are added to what is returned. */
+/* The node's process, VMM or traffic engine; more arguments are added to what is returned. */
 static struct strs *add_daemon(
 	struct plan *p, enum step_kind kind, const struct topo_node *node, const char *program)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PCI functions as a guest sees them: configuration space with a mask of writable bits, BARs,
- * capabilities, and the bus reached by ECAM and by ports. Pure; callers hold the machine's device lock. The
- * guest may read and write anything at any size.
+ * capabilities, and the bus reached by ECAM and by ports. Pure; callers hold the machine's device
+ * lock. The guest may read and write anything at any size.
  */
 #ifndef LANYARD_VMM_PCI_H
 #define LANYARD_VMM_PCI_H
