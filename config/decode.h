@@ -157,13 +157,13 @@ int vf_driver(struct dec *, const struct jtree *, const struct dec_field *, void
 int dec_driver(struct dec *d, const struct jtree *v, char *out);
 
 /* The rows of these for an object that has a struct vf_want at that offset. */
-#define VF_KEYS(at)                                                                           \
-	{ "mac", vf_mac, at }, { "vlan", vf_vlan, at }, { "qos", vf_qos, at },                \
-		{ "vlan_protocol", vf_vlan_protocol, at }, { "min_rate", vf_min_rate, at },   \
-		{ "max_rate", vf_max_rate, at }, { "spoofchk", vf_spoofchk, at },             \
-		{ "trust", vf_trust, at }, { "link_state", vf_link_state, at },               \
-	{                                                                                     \
-		"driver", vf_driver, at                                                       \
+#define VF_KEYS(at)                                                                         \
+	{ "mac", vf_mac, at }, { "vlan", vf_vlan, at }, { "qos", vf_qos, at },              \
+		{ "vlan_protocol", vf_vlan_protocol, at }, { "min_rate", vf_min_rate, at }, \
+		{ "max_rate", vf_max_rate, at }, { "spoofchk", vf_spoofchk, at },           \
+		{ "trust", vf_trust, at }, { "link_state", vf_link_state, at },             \
+	{                                                                                   \
+		"driver", vf_driver, at                                                     \
 	}
 
 /* "pfs" of a file (pfs.c); *out is a struct pfs, whose file is the caller's to set. */
@@ -175,6 +175,8 @@ int dec_check_name(struct dec *d, struct topo_place at, const char *what, const 
 /* The other files' parts of a load, in this order. */
 int traffic_decode(
 	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out); /* topology */
+int method_decode(
+	struct dec *, const struct jtree *, const struct dec_field *, void *); /* topo_method * */
 int macs_settle(struct dec *d);
 int policies_settle(struct dec *d);
 int ports_decode(

@@ -58,7 +58,7 @@ static_assert(TOPO_PATH_MAX == 512, "SHAPE_PATH");
 static_assert(TOPO_VLAN_MAX == 4094, "SHAPE_VLAN");
 
 extern const struct dec_shape values_shapes[], topology_shapes[], guest_shapes[], storage_shapes[],
-	address_shapes[], policy_shapes[], ports_shapes[], traffic_shapes[];
+	address_shapes[], policy_shapes[], ports_shapes[], traffic_shapes[], method_shapes[];
 extern const struct dec_field topology_keys[];
 
 /* What docs/topology.md says of a key: generated. object NULL ends the list. */

@@ -419,6 +419,7 @@ void topology_free(struct topology *t)
 		free(t->traffic[i].name);
 		free(t->traffic[i].flows);
 		free(t->traffic[i].group);
+		free(t->traffic[i].method);
 	}
 	free(t->networks);
 	free(t->nodes);

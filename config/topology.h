@@ -30,6 +30,11 @@
 #define TOPO_MTU_MIN        68
 #define TOPO_MTU_MAX        9216
 #define TOPO_SIZES_MAX      16 /* frame sizes per traffic entry */
+#define TOPO_FRAME_IMIX     1  /* instead of a size: frames of 64, 594 and 1518 bytes as 7:4:1 */
+#define TOPO_IMIX_LONGEST   1518
+#define TOPO_L4_FLOWS_MAX   16384
+#define TOPO_LOSSES_MAX     4 /* of a search */
+#define TOPO_LATENCY_AT_MAX 8
 #define TOPO_SECONDS_MAX    3600
 #define TOPO_NODE_FLOWS_MAX 32  /* of one trial, sent and received, that a guest's agent takes */
 #define TOPO_ITEMS_MAX      256 /* networks; nodes; traffic entries */
@@ -45,7 +50,7 @@
 #define TOPO_IFNAME_MAX     15 /* bytes, of the kernel's IFNAMSIZ */
 #define TOPO_VDEV_NAME_MAX  63 /* bytes, of DPDK's RTE_DEV_NAME_MAX_LEN */
 #define TOPO_VDEV_MAX       255
-#define TOPO_DISKS_MAX      8  /* per node */
+#define TOPO_DISKS_MAX      8 /* per node */
 #define TOPO_SHARES_MAX     8
 #define TOPO_FILES_MAX      256 /* named for one node's initramfs */
 #define TOPO_ADDRESSES_MAX  16  /* per NIC */
@@ -200,9 +205,9 @@ struct topo_nic {
 };
 
 /* A port of the switch that is no node's. X(id, key, what it is) */
-#define TOPO_PORT_KINDS(X)            \
-	X(TAP, "tap", "interface")    \
-	X(PCI, "pci", "PCI device")   \
+#define TOPO_PORT_KINDS(X)          \
+	X(TAP, "tap", "interface")  \
+	X(PCI, "pci", "PCI device") \
 	X(VDEV, "vdev", "DPDK device")
 
 enum topo_port_kind {
@@ -262,13 +267,32 @@ struct topo_flow {
 	struct topo_end from, to;
 };
 
+/* How a rate is searched for, and what is measured at the rate found. A rate whose value is 0 is
+ * not given. */
+enum topo_search { TOPO_SEARCH_VERIFIED, TOPO_SEARCH_BINARY };
+
+struct topo_method {
+	int search; /* enum topo_search */
+	size_t n_losses;
+	double loss[TOPO_LOSSES_MAX]; /* ratios that still pass, ascending */
+	struct rate min, max, start;  /* of each flow */
+	double resolution;            /* part of the rate */
+	uint32_t verify;              /* repeats of a trial that failed */
+	size_t n_latency_at;
+	double latency_at[TOPO_LATENCY_AT_MAX]; /* percent of the rate found, ascending */
+	bool back_to_back, recovery;
+	struct topo_place place;
+};
+
 struct topo_traffic {
 	char *name;
 	size_t n_flows; /* they run at once */
 	struct topo_flow *flows;
 	size_t n_sizes;
-	uint32_t size[TOPO_SIZES_MAX]; /* bytes with FCS; one trial each */
+	uint32_t size[TOPO_SIZES_MAX]; /* bytes with FCS, or TOPO_FRAME_IMIX; one trial each */
+	uint32_t l4_flows;             /* UDP source ports of each flow */
 	struct rate rate;              /* of each flow */
+	struct topo_method *method;    /* the rate is searched for; or NULL */
 	double seconds;                /* of a trial */
 	double max_loss;               /* lost / sent that is still a pass; < 0: nothing demanded */
 	char *group;                   /* entries of one group run at once; NULL: on its own */

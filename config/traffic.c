@@ -29,11 +29,12 @@ struct entry {
 	struct topo_traffic *t;
 	char *name, *group;
 	struct ends from, to, all_pairs;
-	struct topo_place both_ways_place, size_place[TOPO_SIZES_MAX];
+	struct topo_place both_ways_place, rate_place, max_loss_place, size_place[TOPO_SIZES_MAX];
 	bool both_ways;
 	size_t n_sizes;
-	uint32_t size[TOPO_SIZES_MAX];
+	uint32_t size[TOPO_SIZES_MAX], l4_flows;
 	struct rate rate;
+	struct topo_method *method;
 	double seconds, max_loss;
 };
 
@@ -129,20 +130,44 @@ static int decode_both_ways(
 	return dec_bool(d, v, f, &e->both_ways);
 }
 
+static int decode_entry_rate(
+	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct entry *e = out;
+
+	e->rate_place = v->place;
+	return dec_rate(d, v, f, &e->rate);
+}
+
+static const struct dec_range loss_range = { 0, 1,
+	" (a fraction of the frames sent: 0 is none, 0.001 one in a thousand)" };
+
+static int decode_max_loss(
+	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct entry *e = out;
+
+	e->max_loss_place = v->place;
+	return dec_real(d, v, f, &e->max_loss);
+}
+
 static int decode_size(struct dec *d, const struct jtree *v, struct entry *e)
 {
+	const char *word = json_string_value(v->json);
+	bool imix = word && strcmp(word, "imix") == 0;
 	char found[DEC_SHOW];
-	json_int_t size = json_integer_value(v->json);
+	json_int_t size = imix ? TOPO_FRAME_IMIX : json_integer_value(v->json);
 
-	if (!json_is_integer(v->json))
-		return dec_error_type(d, v, "a frame size in bytes, or a list of them");
-	if (size < TOPO_FRAME_MIN || size > TOPO_FRAME_MAX)
+	if (!imix && !json_is_integer(v->json))
+		return dec_error_type(d, v, "a frame size in bytes, \"imix\", or a list of them");
+	if (!imix && (size < TOPO_FRAME_MIN || size > TOPO_FRAME_MAX))
 		return dec_error(d, v->place,
 			"a frame has %d to %d bytes (its FCS, 4 bytes, counts); found %s",
 			TOPO_FRAME_MIN, TOPO_FRAME_MAX, dec_show(v->json, found));
 	for (size_t i = 0; i < e->n_sizes; i++)
 		if (e->size[i] == size)
-			return dec_error(d, v->place, "frame size %d is named twice", (int)size);
+			return dec_error(d, v->place, "frame size %s is named twice",
+				dec_show(v->json, found));
 	e->size_place[e->n_sizes] = v->place;
 	e->size[e->n_sizes++] = (uint32_t)size;
 	return 0;
@@ -164,8 +189,7 @@ static int decode_frame(struct dec *d, const struct jtree *v, const struct dec_f
 }
 
 static const struct dec_range seconds_range = { 0.1, TOPO_SECONDS_MAX, " seconds" };
-static const struct dec_range loss_range = { 0, 1,
-	" (a fraction of the frames sent: 0 is none, 0.001 one in a thousand)" };
+static const struct dec_range flows_range = { 1, TOPO_L4_FLOWS_MAX, "" };
 
 static const struct dec_field entry_keys[] = {
 	{ "name", dec_title, offsetof(struct entry, name), .required = true },
@@ -174,9 +198,11 @@ static const struct dec_field entry_keys[] = {
 	{ "both_ways", decode_both_ways, 0, .def = "false" },
 	{ "all_pairs", decode_all_pairs, offsetof(struct entry, all_pairs), .def = NULL },
 	{ "frame", decode_frame, 0, .def = "64" },
-	{ "rate", dec_rate, offsetof(struct entry, rate), .def = "\"max\"" },
+	{ "flows", dec_uint, offsetof(struct entry, l4_flows), .def = "1", .arg = &flows_range },
+	{ "rate", decode_entry_rate, 0, .def = "\"max\"" },
+	{ "method", method_decode, offsetof(struct entry, method), .def = NULL },
 	{ "seconds", dec_real, offsetof(struct entry, seconds), .def = "5", .arg = &seconds_range },
-	{ "max_loss", dec_real, offsetof(struct entry, max_loss), .arg = &loss_range },
+	{ "max_loss", decode_max_loss, 0, .arg = &loss_range },
 	{ "group", dec_title, offsetof(struct entry, group), .def = NULL },
 	{ 0 },
 };
@@ -275,15 +301,38 @@ static int check_frames(struct dec *d, const struct entry *e)
 			&topo->networks[topo->nodes[end->node].nics[end->nic].network];
 		uint32_t max = net->mtu + ETHER_HDR_LEN + ETHER_FCS_LEN;
 
-		for (size_t i = 0; i < e->n_sizes; i++)
-			if (e->size[i] > max)
+		for (size_t i = 0; i < e->n_sizes; i++) {
+			uint32_t size =
+				e->size[i] == TOPO_FRAME_IMIX ? TOPO_IMIX_LONGEST : e->size[i];
+
+			if (size > max)
 				return dec_error(d, e->size_place[i],
 					"frames of %u bytes don't fit network \"%s\": with its MTU of %u "
 					"they have at most %u (14 of header and 4 of FCS more); raise "
 					"the MTU to %u or send smaller ones",
-					e->size[i], net->name, net->mtu, max,
-					e->size[i] - ETHER_HDR_LEN - ETHER_FCS_LEN);
+					size, net->name, net->mtu, max,
+					size - ETHER_HDR_LEN - ETHER_FCS_LEN);
+		}
 	}
+	return 0;
+}
+
+/* What a search does by itself can't be asked for beside it. */
+static int check_method(struct dec *d, const struct entry *e)
+{
+	d->field = NULL;
+	if (!e->method)
+		return 0;
+	if (e->rate_place.line)
+		return dec_error(
+			d, e->rate_place, "\"method\" searches for the rate: leave out \"rate\"");
+	if (e->max_loss_place.line)
+		return dec_error(d, e->max_loss_place,
+			"\"method\" has the loss that still passes in its \"loss\": leave out "
+			"\"max_loss\"");
+	if (e->group)
+		return dec_error(d, e->method->place,
+			"a search needs the path for itself: leave out \"group\"");
 	return 0;
 }
 
@@ -322,6 +371,9 @@ static int decode_entry(struct dec *d, const struct jtree *v, struct topo_traffi
 	/* The model owns what was made, whether all of it was or not. */
 	t->name = e->name;
 	t->group = e->group;
+	t->method = e->method;
+	if (!rc)
+		rc = check_method(d, e);
 	if (!rc)
 		rc = check_ends(d, v, e);
 	if (!rc)
@@ -333,6 +385,7 @@ static int decode_entry(struct dec *d, const struct jtree *v, struct topo_traffi
 	t->n_sizes = e->n_sizes;
 	memcpy(t->size, e->size, sizeof(t->size));
 	t->rate = e->rate;
+	t->l4_flows = e->l4_flows;
 	t->seconds = e->seconds;
 	t->max_loss = e->max_loss;
 	t->place = v->place;
@@ -382,9 +435,12 @@ static int check_node_flows(struct dec *d, size_t i)
 
 		if (k != i && (!new->group_id || x->group_id != new->group_id))
 			continue;
+		/* Recovery from overload is measured with two flows for each. */
+		unsigned each = x->method && x->method->recovery ? 2 : 1;
+
 		for (size_t f = 0; f < x->n_flows; f++) {
-			n[x->flows[f].from.node]++;
-			n[x->flows[f].to.node]++;
+			n[x->flows[f].from.node] += each;
+			n[x->flows[f].to.node] += each;
 		}
 	}
 	for (size_t k = 0; k < t->n_nodes; k++)
@@ -446,17 +502,21 @@ int traffic_decode(struct dec *d, const struct jtree *v, const struct dec_field 
 /* ---- shapes: see schema.h ---- */
 
 #define SHAPE_END "{'type': 'string', 'pattern': '^[a-z0-9_-]+\\\\.[0-9]{1,3}$'}"
-#define SHAPE_FRAME                                                                        \
+#define SHAPE_BYTES                                                                        \
 	"{'type': 'integer', 'minimum': " SHAPE_N(TOPO_FRAME_MIN) ", 'maximum': " SHAPE_N( \
 		TOPO_FRAME_MAX) "}"
+#define SHAPE_IMIX  "{'enum': ['imix']}"
+#define SHAPE_FRAME "{'anyOf': [" SHAPE_BYTES ", " SHAPE_IMIX "]}"
 
 const struct dec_shape traffic_shapes[] = {
 	{ decode_ends,
 		.json = "{'anyOf': [" SHAPE_END ", " SHAPE_LIST(1, ENDS_MAX, SHAPE_END) "]}" },
 	{ decode_all_pairs, .json = SHAPE_LIST(2, ENDS_MAX, SHAPE_END) },
 	{ decode_both_ways, .like = dec_bool },
+	{ decode_entry_rate, .like = dec_rate },
+	{ decode_max_loss, .like = dec_real },
 	{ decode_frame,
-		.json = "{'anyOf': [" SHAPE_FRAME
+		.json = "{'anyOf': [" SHAPE_BYTES ", " SHAPE_IMIX
 			", " SHAPE_LIST(1, TOPO_SIZES_MAX, SHAPE_FRAME) "]}" },
 	{ traffic_decode, .json = SHAPE_LIST(0, TOPO_ITEMS_MAX, SHAPE_REF("traffic")),
 		.object = "traffic", .keys = entry_keys },

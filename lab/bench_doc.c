@@ -111,6 +111,7 @@ json_t *bench_document(const struct bench_cmd *b, const struct err *e)
 			b->opts.only));
 	json_object_set_new(j, "topology", topology_json(b));
 	json_object_set(j, "trials", b->trials);
+	json_object_set(j, "searches", b->searches);
 	json_object_set_new(j, "networks", b->networks ? json_incref(b->networks) : json_null());
 	return j;
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "lab/bench_clock.h"
+#include "traffic/engine.h"
 
 #define PATH_MAX_LEN  512
 #define TSC_TOLERANCE 0.001
@@ -146,10 +148,14 @@ int bench_sleep(const struct bench_env *env, uint64_t ns, struct err *e)
 
 static int open_agent(struct bench_env *env, size_t node, const char *path, struct err *e)
 {
+	uint64_t before, after;
+
 	env->agent[node] = rpc_connect(path, BENCH_CALL_TIMEOUT_MS, e);
+	before = traffic_tsc();
 	if (env->agent[node])
 		env->hello[node] =
 			rpc_call(env->agent[node], "hello", NULL, BENCH_CALL_TIMEOUT_MS, e);
+	after = traffic_tsc();
 	if (!env->hello[node])
 		return err_prefix(e, "guest %s", env->t->nodes[node].name);
 	double hz = json_number_value(json_object_get(env->hello[node], "tsc_hz"));
@@ -158,7 +164,9 @@ static int open_agent(struct bench_env *env, size_t node, const char *path, stru
 			"guest %s takes its TSC for %.0f Hz, the host's is %.0f Hz: times cannot be "
 			"compared",
 			env->t->nodes[node].name, hz, env->tsc_hz);
-	return 0;
+	return bench_clock_shared(env->t->nodes[node].name, before,
+		(uint64_t)json_integer_value(json_object_get(env->hello[node], "tsc")), after,
+		env->tsc_hz, e);
 }
 
 int bench_env_open(struct bench_env *env, const char *sw_path,

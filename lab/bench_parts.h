@@ -25,6 +25,10 @@ int bench_switch_diff(
 int bench_nets_diff(const struct topology *t, const json_t *before, const json_t *after,
 	struct bench_net *net, struct err *e);
 
+/* bench_places.c: what guests and switch counted at either end of each ring. */
+void bench_places_find(const struct topology *t, const struct bench_trial *x,
+	const struct bench_raw *raw, struct bench_places *out);
+
 /* bench_warn.c: adds the warnings that the round's figures call for. */
 void bench_round_judge(const struct topology *t, const struct bench_trial *x,
 	const struct bench_raw *raw, struct bench_round *r);

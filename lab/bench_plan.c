@@ -74,8 +74,12 @@ static int add_entry(const struct topology *t, size_t entry, size_t k, struct be
 			.from = x->flows[i].from,
 			.to = x->flows[i].to,
 			.size = size_of_trial(x, k),
+			.l4_flows = x->l4_flows,
 			.max_loss = x->max_loss,
 		};
+		f->imix = f->size == TOPO_FRAME_IMIX;
+		if (f->imix)
+			f->size = BENCH_IMIX_MEAN;
 		f->rate_mfps = bench_rate_mfps(&x->rate, f->size);
 		trial->flat_out |= f->rate_mfps == 0;
 	}
@@ -106,6 +110,7 @@ static int add_section(
 			.title = whole_group ? x->group : x->name,
 			.group = whole_group,
 			.seconds = o->seconds > 0 ? o->seconds : x->seconds,
+			.method = x->method,
 		};
 		rc = add_entry(t, entry, k, trial);
 		for (size_t i = entry + 1; whole_group && i < t->n_traffic && !rc; i++)
@@ -172,7 +177,7 @@ bool bench_node_receives(const struct bench_trial *x, size_t node)
 	return false;
 }
 
-/* A flow as a guest reads it. A request must fit 4096 bytes with 32 flows: no spare key. */
+/* A flow as a guest reads it. A request must fit 8192 bytes with 32 flows. */
 static json_t *flow_json(const struct topology *t, const char *role, unsigned id,
 	const struct topo_end *self, const struct topo_end *peer)
 {
@@ -202,6 +207,11 @@ json_t *bench_params_receive(const struct topology *t, const struct bench_trial 
 	return params_new(flows, true);
 }
 
+static json_t *ms(double seconds)
+{
+	return json_integer((json_int_t)(seconds * 1000 + 0.5));
+}
+
 json_t *bench_params_send(const struct topology *t, const struct bench_trial *x, size_t node)
 {
 	json_t *flows = json_array();
@@ -214,8 +224,15 @@ json_t *bench_params_send(const struct topology *t, const struct bench_trial *x,
 		json_t *j = flow_json(t, "send", f->id, &f->from, &f->to);
 		json_object_set_new(j, "size", json_integer(f->size));
 		json_object_set_new(j, "rate_mfps", json_integer((json_int_t)f->rate_mfps));
-		json_object_set_new(
-			j, "duration_ms", json_integer((json_int_t)(x->seconds * 1000 + 0.5)));
+		json_object_set_new(j, "duration_ms", ms(f->seconds > 0 ? f->seconds : x->seconds));
+		if (f->delay_s > 0)
+			json_object_set_new(j, "delay_ms", ms(f->delay_s));
+		if (f->frames)
+			json_object_set_new(j, "frames", json_integer((json_int_t)f->frames));
+		if (f->l4_flows > 1)
+			json_object_set_new(j, "l4_flows", json_integer(f->l4_flows));
+		if (f->imix)
+			json_object_set_new(j, "imix", json_true());
 		json_array_append_new(flows, j);
 	}
 	return params_new(flows, false);

@@ -32,16 +32,25 @@ struct bench_flow {
 	unsigned id;
 	size_t entry; /* index in the topology's traffic */
 	struct topo_end from, to;
-	uint32_t size;      /* bytes with FCS */
+	uint32_t size;      /* bytes with FCS; of a mix the mean */
+	bool imix;          /* a mix: 64, 594 and 1518 bytes */
+	uint32_t l4_flows;  /* UDP source ports */
 	uint64_t rate_mfps; /* frames per 1000 s; 0: flat out */
+	uint64_t frames;    /* to stop after; 0: none */
+	double seconds;     /* 0: the trial's */
+	double delay_s;     /* from the trial's beginning on */
 	double max_loss;    /* as in struct topo_traffic */
 };
+
+#define BENCH_IMIX_MEAN 362 /* (7 * 64 + 4 * 594 + 1518) / 12 */
 
 struct bench_trial {
 	size_t section;    /* trials of one section stand together */
 	const char *title; /* of the section; the topology's string */
 	bool group;
 	bool flat_out; /* a flow of it at least has no rate */
+	const struct topo_method
+		*method; /* its rate is searched for: not a trial but many; or NULL */
 	double seconds;
 	size_t n_flows;
 	struct bench_flow *flows;

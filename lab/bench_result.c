@@ -185,9 +185,24 @@ static int read_flow(const struct bench_flow *f, const struct bench_raw *raw,
 			send ? "that receives" : "that sends", f->id);
 	if (read_send(send, raw->tsc_hz, r, e) || read_receive(receive, raw->tsc_hz, r, e))
 		return -EPROTO;
+	int64_t gap = json_integer_value(json_object_get(receive, "last_gap_tsc"));
+	int64_t began = json_integer_value(json_object_get(send, "first_tsc"));
+	r->last_gap_s = gap > began ? (double)(gap - began) / raw->tsc_hz : 0;
 	r->lost = (int64_t)(r->sent - r->received);
 	r->missed = f->max_loss >= 0 && (double)r->lost > f->max_loss * (double)r->sent;
 	return 0;
+}
+
+static void read_loads(const struct topology *t, const struct bench_raw *raw, struct bench_round *r)
+{
+	for (size_t n = 0; n < t->n_nodes; n++) {
+		const json_t *load = json_object_get(raw->status[n], "load");
+		uint64_t tsc = (uint64_t)json_integer_value(json_object_get(load, "tsc"));
+		uint64_t frames = (uint64_t)json_integer_value(json_object_get(load, "frames"));
+
+		r->load[n].frames = frames;
+		r->load[n].fps = tsc ? raw->tsc_hz * (double)frames / (double)tsc : NAN;
+	}
 }
 
 static void diff_cpus(const struct bench_raw *raw, struct bench_round *r)
@@ -226,6 +241,21 @@ static void explain_apart(
 	r->unexplained -= r->apart;
 }
 
+/* Takes what was lost at a place off what is unexplained, and off the place what was not. */
+static void explain_places(struct bench_round *r)
+{
+	uint64_t *const place[] = { &r->places.sender_ring, &r->places.receiver_ring,
+		&r->places.nic, &r->places.of_no_flow };
+
+	for (size_t i = 0; i < sizeof(place) / sizeof(place[0]); i++) {
+		if (r->unexplained <= 0)
+			*place[i] = 0;
+		else if (*place[i] > (uint64_t)r->unexplained)
+			*place[i] = (uint64_t)r->unexplained;
+		r->unexplained -= (int64_t)*place[i];
+	}
+}
+
 int bench_round_make(const struct topology *t, const struct bench_trial *x,
 	const struct bench_raw *raw, struct bench_round *r, struct err *e)
 {
@@ -238,7 +268,8 @@ int bench_round_make(const struct topology *t, const struct bench_trial *x,
 	r->n_nets = t->n_networks;
 	r->cpu = calloc(t->n_nodes + 1, sizeof(*r->cpu));
 	r->n_cpus = t->n_nodes + 1;
-	if (!r->flow || !r->net || !r->cpu) {
+	r->load = calloc(t->n_nodes, sizeof(*r->load));
+	if (!r->flow || !r->net || !r->cpu || !r->load) {
 		bench_round_free(r);
 		return err_set(e, -ENOMEM, "out of memory");
 	}
@@ -263,6 +294,9 @@ int bench_round_make(const struct topology *t, const struct bench_trial *x,
 	r->lost = (int64_t)(r->sent - r->received);
 	r->unexplained = r->lost - (int64_t)(r->sw.dropped + corrupt);
 	explain_apart(t, x, r);
+	bench_places_find(t, x, raw, &r->places);
+	explain_places(r);
+	read_loads(t, raw, r);
 	diff_cpus(raw, r);
 	bench_round_judge(t, x, raw, r);
 	return 0;
@@ -280,6 +314,7 @@ void bench_round_free(struct bench_round *r)
 	free(r->flow);
 	free(r->net);
 	free(r->cpu);
+	free(r->load);
 	*r = (struct bench_round){ 0 };
 }
 

@@ -36,6 +36,7 @@ struct bench_flow_result {
 	double send_s, receive_s;      /* from the first frame to the last */
 	double sent_fps, received_fps; /* frames/s in those times */
 	double late_max_us;            /* the latest that a paced frame was sent after its time */
+	double last_gap_s; /* from the first frame sent until a gap was last seen; 0: none was */
 	struct bench_latency latency;
 	bool missed;     /* more lost than the topology allows */
 	json_t *buckets; /* latency histogram as the guest gave it, or NULL */
@@ -66,6 +67,20 @@ struct bench_switch_result {
 /* Of the switch, or of a node's VMM; NaN where not known. waited_s: wanted a CPU, and had none. */
 struct bench_cpu {
 	double run_s, waited_s;
+};
+
+/* What a node's generator did, and what it can do: NaN if no round of it was full. */
+struct bench_load {
+	uint64_t frames; /* in full rounds */
+	double fps;      /* frames sent and received a second, had all its rounds been full */
+};
+
+/* Frames that were lost outside the switch, by place. */
+struct bench_places {
+	uint64_t sender_ring;   /* the sender's driver has put them there; the switch took none */
+	uint64_t receiver_ring; /* the switch has put them there; the receiver took none */
+	uint64_t nic;           /* a host port's NIC counted them as missed or in error */
+	uint64_t of_no_flow;    /* came to a receiver that couldn't say whose they are */
 };
 
 /* What can be wrong with a round. The first ones are of flows. */
@@ -104,9 +119,12 @@ struct bench_round {
 	size_t n_nets;
 	struct bench_cpu *cpu; /* of the switch, then of the nodes */
 	size_t n_cpus;
+	struct bench_load *load; /* by node */
+	struct bench_places places;
 	uint64_t sent, received;
 	int64_t lost, unexplained;     /* unexplained: lost, but none of these: dropped, corrupt, */
-	int64_t apart;                 /* sent to where the ports' policies let nothing through */
+	int64_t apart;                 /* sent to where the ports' policies let nothing through, */
+				       /* or at one of the places */
 	double sent_fps, received_fps; /* sums over the flows */
 	bool missed;
 	size_t n_warnings;

@@ -42,6 +42,9 @@ void report_trial(struct report_table *r, const struct bench_trial *x,
 /* The warnings of the last section: when there are no more trials. */
 void report_notes(struct report_table *r);
 
+/* Keeps a round's warnings for report_notes. */
+void report_take_notes(struct report_table *r, const struct bench_round *round, const char *frame);
+
 /* Words at `width`, the first line after `first`, the others indented by `indent` spaces. */
 void report_wrap(FILE *out, unsigned width, unsigned indent, const char *first, const char *text);
 
@@ -53,6 +56,13 @@ json_t *report_number(double v);
 /* A trial with its rounds, their medians and the best. */
 json_t *report_trial_json(const struct topology *t, const struct bench_trial *x,
 	const struct bench_round *rounds, size_t n, const struct bench_summary *s);
+
+/* Parts of it: a flow as asked for, and a round. */
+json_t *report_flow_json(const struct topology *t, const struct bench_flow *f);
+json_t *report_round_json(
+	const struct topology *t, const struct bench_trial *x, const struct bench_round *r);
+
+json_t *report_places_json(const struct bench_places *p);
 
 /* Each network's counters since the lab came up, out of the switch's stats; NULL: none known. */
 json_t *report_networks_json(

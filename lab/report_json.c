@@ -34,7 +34,7 @@ static void set_bps(json_t *j, double fps, uint32_t size)
 		j, "received_bps_l1", report_number(fps * (size + BENCH_L1_OVERHEAD) * 8));
 }
 
-static json_t *flow_json(const struct topology *t, const struct bench_flow *f)
+json_t *report_flow_json(const struct topology *t, const struct bench_flow *f)
 {
 	char from[TOPO_NAME_MAX + 12], to[TOPO_NAME_MAX + 12];
 
@@ -109,6 +109,13 @@ static json_t *switch_json(const struct bench_switch_result *s)
 	return j;
 }
 
+json_t *report_places_json(const struct bench_places *p)
+{
+	return json_pack("{s:o, s:o, s:o, s:o}", "sender_ring", count(p->sender_ring),
+		"receiver_ring", count(p->receiver_ring), "nic", count(p->nic), "of_no_flow",
+		count(p->of_no_flow));
+}
+
 static json_t *net_json(const struct topology *t, size_t i, const struct bench_net *n)
 {
 	return json_pack("{s:s, s:o, s:o, s:o, s:o}", "name", t->networks[i].name, "rx_frames",
@@ -128,7 +135,29 @@ static json_t *cpus_json(const struct topology *t, const struct bench_round *r)
 	return list;
 }
 
-static json_t *round_json(
+/* What each node's generator moved, and what it could have. */
+static json_t *generators_json(
+	const struct topology *t, const struct bench_trial *x, const struct bench_round *r)
+{
+	json_t *list = json_array();
+
+	for (size_t n = 0; r->load && n < t->n_nodes; n++) {
+		double moved = 0;
+
+		if (!bench_node_sends(x, n) && !bench_node_receives(x, n))
+			continue;
+		for (size_t i = 0; i < r->n_flows; i++) {
+			moved += x->flows[i].from.node == n ? r->flow[i].sent_fps : 0;
+			moved += x->flows[i].to.node == n ? r->flow[i].received_fps : 0;
+		}
+		json_array_append_new(list,
+			json_pack("{s:s, s:o, s:o}", "node", t->nodes[n].name, "moved_fps",
+				report_number(moved), "limit_fps", report_number(r->load[n].fps)));
+	}
+	return list;
+}
+
+json_t *report_round_json(
 	const struct topology *t, const struct bench_trial *x, const struct bench_round *r)
 {
 	json_t *j = json_object(), *flows = json_array(), *nets = json_array();
@@ -145,6 +174,7 @@ static json_t *round_json(
 	json_object_set_new(j, "lost", json_integer(r->lost));
 	json_object_set_new(j, "loss_ratio", ratio(r->lost, r->sent));
 	json_object_set_new(j, "apart", json_integer(r->apart));
+	json_object_set_new(j, "places", report_places_json(&r->places));
 	json_object_set_new(j, "unexplained", json_integer(r->unexplained));
 	json_object_set_new(j, "missed", json_boolean(r->missed));
 	json_object_set_new(j, "sent_fps", report_number(r->sent_fps));
@@ -156,6 +186,7 @@ static json_t *round_json(
 	json_object_set_new(j, "switch", switch_json(&r->sw));
 	json_object_set_new(j, "networks", nets);
 	json_object_set_new(j, "cpu", cpus_json(t, r));
+	json_object_set_new(j, "generators", generators_json(t, x, r));
 	json_object_set_new(j, "warnings", warnings);
 	return j;
 }
@@ -189,9 +220,9 @@ json_t *report_trial_json(const struct topology *t, const struct bench_trial *x,
 	json_t *j = json_object(), *flows = json_array(), *list = json_array();
 
 	for (size_t i = 0; i < x->n_flows; i++)
-		json_array_append_new(flows, flow_json(t, &x->flows[i]));
+		json_array_append_new(flows, report_flow_json(t, &x->flows[i]));
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(list, round_json(t, x, &rounds[i]));
+		json_array_append_new(list, report_round_json(t, x, &rounds[i]));
 	json_object_set_new(j, "name", json_string(x->title));
 	json_object_set_new(j, "group", json_boolean(x->group));
 	json_object_set_new(j, "seconds", report_number(x->seconds));

@@ -277,6 +277,30 @@ static void print_section(struct report_table *r, const struct bench_trial *x, s
 	print_header(r);
 }
 
+/* What was lost in rings, as a list; returns its length. */
+static size_t places_text(const struct bench_places *p, char *out, size_t size, bool after)
+{
+	const struct {
+		uint64_t n;
+		const char *where;
+	} place[] = {
+		{ p->sender_ring, "in the sender's ring" },
+		{ p->receiver_ring, "in the receiver's ring" },
+		{ p->nic, "by a NIC" },
+		{ p->of_no_flow, "of no flow" },
+	};
+	size_t len = 0;
+
+	for (size_t i = 0; i < sizeof(place) / sizeof(place[0]) && len + 60 < size; i++) {
+		if (!place[i].n)
+			continue;
+		len += (size_t)snprintf(out + len, size - len, "%s%llu %s", after ? ", " : "",
+			(unsigned long long)place[i].n, place[i].where);
+		after = true;
+	}
+	return len;
+}
+
 static void print_losses(
 	const struct report_table *r, const struct bench_round *round, const char *which)
 {
@@ -299,6 +323,7 @@ static void print_losses(
 		len += (size_t)snprintf(text + len, sizeof(text) - len,
 			"%s%lld to where policy lets nothing through", len ? ", " : "",
 			(long long)round->apart);
+	len += places_text(&round->places, text + len, sizeof(text) - len, len > 0);
 	if (round->unexplained > 0)
 		snprintf(text + len, sizeof(text) - len, "%s%lld UNEXPLAINED", len ? ", " : "",
 			(long long)round->unexplained);
@@ -339,14 +364,14 @@ static void print_rounds(const struct report_table *r, size_t n, const struct be
 
 static void format_frame(const struct bench_trial *x, char *out)
 {
-	snprintf(out, CELL, "%u", x->flows[0].size);
+	snprintf(out, CELL, x->flows[0].imix ? "imix" : "%u", x->flows[0].size);
 	for (size_t i = 1; i < x->n_flows; i++)
 		if (x->flows[i].size != x->flows[0].size)
 			strcpy(out, "mixed");
 }
 
 /* Warnings wait until the section's rows are all there; of those of one fault the worst is told. */
-static void take_notes(struct report_table *r, const struct bench_round *round, const char *frame)
+void report_take_notes(struct report_table *r, const struct bench_round *round, const char *frame)
 {
 	for (size_t i = 0; i < round->n_warnings; i++) {
 		const struct bench_warning *w = &round->warnings[i];
@@ -402,7 +427,7 @@ static void print_remarks(struct report_table *r, const struct bench_trial *x,
 	print_losses(r, &rounds[k], which);
 	print_missed(r, x, &rounds[k]);
 	for (size_t i = 0; i < n; i++)
-		take_notes(r, &rounds[i], frame);
+		report_take_notes(r, &rounds[i], frame);
 }
 
 static void sum_row(const struct bench_trial *x, const struct bench_summary *s, struct row *row)
@@ -421,7 +446,7 @@ static void sum_row(const struct bench_trial *x, const struct bench_summary *s, 
 static void flow_row(const struct report_table *r, const struct bench_trial *x, size_t i,
 	const struct bench_round *rounds, size_t n, const struct bench_summary *s, struct row *row)
 {
-	snprintf(row->frame, CELL, "%u", x->flows[i].size);
+	snprintf(row->frame, CELL, x->flows[i].imix ? "imix" : "%u", x->flows[i].size);
 	path_name(r, &x->flows[i], row->path);
 	row->f = &s->median[i + 1];
 	row->bps = row->f->received_fps * x->flows[i].size * 8;

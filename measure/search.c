@@ -88,7 +88,8 @@ static void bounds(struct search *s, size_t goal)
 			g->lower_fps = t->fps;
 		if (t->fps != g->upper_fps)
 			continue;
-		g->upper_loss_ratio = fmin(g->upper_loss_ratio, t->out.loss_ratio);
+		if (offered(t))
+			g->upper_loss_ratio = fmin(g->upper_loss_ratio, t->out.loss_ratio);
 		g->upper_not_offered &= !offered(t);
 	}
 }

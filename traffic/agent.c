@@ -190,6 +190,7 @@ static void put_flow(struct json_out *o, const struct traffic_flow *f, bool hist
 		json_member_u64(o, "reordered", f->seq.reordered);
 		json_member_u64(o, "stale", f->seq.stale);
 		json_member_u64(o, "corrupt", f->corrupt);
+		json_member_u64(o, "last_gap_tsc", f->last_gap_tsc);
 		put_latency(o, &f->latency, histogram);
 	}
 	json_close(o, '}');
@@ -226,6 +227,11 @@ static const struct failure *put_status(struct call *c, bool histogram, uint64_t
 	}
 	json_close(o, ']');
 	json_member_u64(o, "halts", a->ops->halts(a->ctx));
+	json_key(o, "load");
+	json_open(o, '{');
+	json_member_u64(o, "frames", a->engine->load.frames);
+	json_member_u64(o, "tsc", a->engine->load.tsc);
+	json_close(o, '}');
 	json_close(o, '}');
 	return o->overflow ? &reply_too_long : NULL;
 }
@@ -380,7 +386,7 @@ size_t agent_handle(struct agent *a, const char *line, size_t len, char *reply, 
 size_t agent_line_too_long(char *reply, size_t cap)
 {
 	static const struct failure f = { RPC_PARSE_ERROR, CLASS_REQUEST, ERRNO_EINVAL,
-		"the line is longer than 4096 bytes" };
+		"the line is longer than 8192 bytes" };
 
 	return reply_error(reply, cap, "null", 4, &f, "");
 }

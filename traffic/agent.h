@@ -15,7 +15,7 @@
 #include "traffic/json.h"
 #include "traffic/engine.h"
 
-#define AGENT_LINE_MAX  4096  /* to the guest, without the newline */
+#define AGENT_LINE_MAX  8192  /* to the guest, without the newline */
 #define AGENT_REPLY_MAX 65536 /* from it, with the newline */
 #define AGENT_TOKENS    1024
 

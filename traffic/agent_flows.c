@@ -5,7 +5,17 @@
 #define DURATION_MS_MAX 86400000ull /* a day; keeps all products within 64 bits */
 
 /* Numbers of a flow: key, whether it must be there (when sending), default, maximum. */
-enum { FLOW_ID, FLOW_NIC, FLOW_SIZE, FLOW_RATE, FLOW_FRAMES, FLOW_DURATION, FLOW_L4, FLOW_NUMBERS };
+enum {
+	FLOW_ID,
+	FLOW_NIC,
+	FLOW_SIZE,
+	FLOW_RATE,
+	FLOW_FRAMES,
+	FLOW_DURATION,
+	FLOW_DELAY,
+	FLOW_L4,
+	FLOW_NUMBERS
+};
 static const struct {
 	const char *key;
 	bool required, required_send;
@@ -17,6 +27,7 @@ static const struct {
 	[FLOW_RATE] = { "rate_mfps", false, true, 0, TRAFFIC_RATE_MAX },
 	[FLOW_FRAMES] = { "frames", false, false, 0, TRAFFIC_SEQ_MAX },
 	[FLOW_DURATION] = { "duration_ms", false, false, 0, DURATION_MS_MAX },
+	[FLOW_DELAY] = { "delay_ms", false, false, 0, DURATION_MS_MAX },
 	[FLOW_L4] = { "l4_flows", false, false, 1, TRAFFIC_L4_MAX },
 };
 
@@ -40,6 +51,13 @@ static const char *read_flow_numbers(
 	return NULL;
 }
 
+static uint64_t ms_to_tsc(const struct call *c, uint64_t ms)
+{
+	uint64_t hz = c->a->engine->tsc_hz;
+
+	return hz / 1000 * ms + hz % 1000 * ms / 1000;
+}
+
 /* One element of "flows". Returns the wrong key, or NULL. */
 static const char *read_flow(struct call *c, int obj, struct traffic_flow_spec *s, const char **why)
 {
@@ -47,6 +65,7 @@ static const char *read_flow(struct call *c, int obj, struct traffic_flow_spec *
 	uint64_t v[FLOW_NUMBERS];
 	const char *bad;
 	char mac[ETHER_MAC_STR];
+	bool imix = false;
 	int i;
 
 	i = json_find(d, obj, "role");
@@ -67,8 +86,15 @@ static const char *read_flow(struct call *c, int obj, struct traffic_flow_spec *
 	s->rate_mfps = v[FLOW_RATE];
 	s->frames = v[FLOW_FRAMES];
 	s->l4_flows = (uint32_t)v[FLOW_L4];
-	s->duration_tsc = c->a->engine->tsc_hz / 1000 * v[FLOW_DURATION] +
-		c->a->engine->tsc_hz % 1000 * v[FLOW_DURATION] / 1000;
+	s->duration_tsc = ms_to_tsc(c, v[FLOW_DURATION]);
+	s->delay_tsc = ms_to_tsc(c, v[FLOW_DELAY]);
+	i = json_find(d, obj, "imix");
+	*why = "expected true or false";
+	if (i >= 0 && !json_bool(d, i, &imix))
+		return "imix";
+	s->n_mix = imix ? TRAFFIC_MIX_MAX : 0;
+	for (i = 0; imix && i < TRAFFIC_MIX_MAX; i++)
+		s->mix[i] = traffic_imix[i];
 	return NULL;
 }
 
@@ -95,7 +121,7 @@ static void set_flow_field(struct agent *a, unsigned index, const char *key)
 static const struct failure *add_flows(struct call *c, int list)
 {
 	static const char *const known[] = { "id", "role", "nic", "peer_mac", "size", "rate_mfps",
-		"frames", "duration_ms", "l4_flows", NULL };
+		"frames", "duration_ms", "delay_ms", "l4_flows", "imix", NULL };
 	static struct failure f;
 	struct agent *a = c->a;
 	int i = list + 1;

@@ -3,6 +3,9 @@
 #include "traffic/engine.h"
 #include "traffic/rounds.h"
 
+const uint16_t traffic_imix[TRAFFIC_MIX_MAX] = { 64, 594, 64, 64, 594, 64, 1518, 64, 594, 64, 594,
+	64 };
+
 #define RECEIVE_BURSTS 4 /* of one port in a round, at most */
 
 void traffic_engine_init(struct traffic_engine *e, uint64_t tsc_hz)
@@ -13,6 +16,7 @@ void traffic_engine_init(struct traffic_engine *e, uint64_t tsc_hz)
 	e->body_mask = 0;
 	e->n_ports = 0;
 	e->n_flows = 0;
+	e->load = (struct traffic_load){ 0 };
 }
 
 void traffic_engine_seed(struct traffic_engine *e, uint64_t seed)
@@ -32,6 +36,7 @@ int traffic_engine_add_port(struct traffic_engine *e, struct traffic_port *p)
 void traffic_engine_reset(struct traffic_engine *e)
 {
 	e->n_flows = 0;
+	e->load = (struct traffic_load){ 0 };
 	for (uint32_t i = 0; i < e->n_ports; i++) {
 		struct traffic_port *p = e->port[i];
 
@@ -137,9 +142,10 @@ void traffic_engine_start(struct traffic_engine *e, uint64_t now_tsc)
 		f->started = true;
 		if (f->spec.role != TRAFFIC_SEND)
 			continue;
-		f->end_tsc = f->spec.duration_tsc ? now_tsc + f->spec.duration_tsc : 0;
+		f->begin_tsc = now_tsc + f->spec.delay_tsc;
+		f->end_tsc = f->spec.duration_tsc ? f->begin_tsc + f->spec.duration_tsc : 0;
 		if (f->spec.rate_mfps)
-			traffic_pacer_init(&f->pacer, now_tsc, e->tsc_hz, f->spec.rate_mfps);
+			traffic_pacer_init(&f->pacer, f->begin_tsc, e->tsc_hz, f->spec.rate_mfps);
 	}
 }
 
@@ -150,8 +156,17 @@ void traffic_engine_stop(struct traffic_engine *e)
 			e->flow[i].done = true;
 }
 
+static void count_load(struct traffic_engine *e, uint32_t n, uint64_t took)
+{
+	if (took > e->tsc_hz / 1000000 * TRAFFIC_LOAD_US)
+		return;
+	e->load.frames += n;
+	e->load.tsc += took;
+}
+
 uint32_t traffic_engine_poll(struct traffic_engine *e)
 {
+	uint64_t began = traffic_tsc();
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < e->n_ports; i++) {
@@ -169,6 +184,8 @@ uint32_t traffic_engine_poll(struct traffic_engine *e)
 		if (f->started && !f->done && f->spec.role == TRAFFIC_SEND)
 			n += traffic_send_round(e, f);
 	}
+	if (n >= TRAFFIC_LOAD_MIN)
+		count_load(e, n, traffic_tsc() - began);
 	return n;
 }
 
@@ -182,7 +199,7 @@ uint64_t traffic_engine_next(const struct traffic_engine *e)
 
 		if (!f->started || f->done || f->spec.role != TRAFFIC_SEND)
 			continue;
-		t = f->spec.rate_mfps ? f->pacer.next_tsc : 0;
+		t = f->spec.rate_mfps ? f->pacer.next_tsc : f->spec.delay_tsc ? f->begin_tsc : 0;
 		/* A slow flow's end comes before its next frame: be there to say "done". */
 		if (f->end_tsc && f->end_tsc < t)
 			t = f->end_tsc;

@@ -35,6 +35,10 @@
 #define TRAFFIC_RATE_MAX  1000000000000ull /* frames per 1000 s: a frame a nanosecond */
 #define TRAFFIC_MIX_MAX   12
 
+/* RFC 6985's "simple IMIX": 7 x 40, 4 x 576, 1 x 1500 bytes of IP; here with Ethernet's 18, and the
+ * shortest padded to Ethernet's least. */
+extern const uint16_t traffic_imix[TRAFFIC_MIX_MAX];
+
 /* A sender renews the pattern of one buffer each so many frames (frame.h says what for). */
 #define TRAFFIC_RENEW 256
 
@@ -51,7 +55,8 @@ struct traffic_flow_spec {
 	uint32_t n_macs;       /* addresses used, of each end (frame.h); 0 is 1 */
 	uint64_t rate_mfps;    /* send: frames per 1000 s; 0: flat out */
 	uint64_t frames;       /* send: stop after so many; 0: no limit */
-	uint64_t duration_tsc; /* send: stop so long after the start; 0: no limit */
+	uint64_t delay_tsc;    /* send: begin so long after the start */
+	uint64_t duration_tsc; /* send: stop so long after the beginning; 0: no limit */
 	/*
 	 * Send: sizes with FCS, in the shares in which they are to be sent (IMIX: 64 seven times,
 	 * 594 four times, 1518 once). Buffers get their sizes in this order, and keep them, so the
@@ -69,7 +74,8 @@ struct traffic_flow {
 	struct traffic_template tmpl[TRAFFIC_MIX_MAX];
 	uint32_t n_tmpl, mix_next;
 	struct traffic_pacer pacer;
-	uint64_t owner;   /* + k: the mark of slots filled from tmpl[k]: never used again */
+	uint64_t owner; /* + k: the mark of slots filled from tmpl[k]: never used again */
+	uint64_t begin_tsc;
 	uint64_t end_tsc; /* 0: no limit */
 	uint64_t ring_full, late_max_tsc;
 	uint32_t renew_in;
@@ -78,10 +84,22 @@ struct traffic_flow {
 	uint32_t peer_hi;
 	uint64_t mask_lo; /* what of them must be so */
 	uint32_t mask_hi;
-	uint64_t corrupt; /* of this flow by address and id, but harmed; not in `frames` */
+	uint64_t corrupt;      /* of this flow by address and id, but harmed; not in `frames` */
+	uint64_t last_gap_tsc; /* when a frame last came that was not the next: some are lost */
 	struct traffic_seq seq;
 	struct traffic_hist latency;
 };
+
+/*
+ * What the engine can do on its ports: frames sent and received in rounds that were full (half a
+ * burst or more, and not interrupted by whoever else wants the CPU), and the time that these took.
+ * tsc_hz * frames / tsc is the generator's own limit, in frames a second that it moves.
+ */
+struct traffic_load {
+	uint64_t frames, tsc;
+};
+#define TRAFFIC_LOAD_MIN (TRAFFIC_BURST / 2)
+#define TRAFFIC_LOAD_US  100 /* a round that takes longer was interrupted */
 
 struct traffic_engine {
 	uint64_t tsc_hz;
@@ -89,6 +107,7 @@ struct traffic_engine {
 	uint32_t seeds;     /* seeds given out */
 	uint32_t body_mask; /* bodies are verified of received frames k with !(k & body_mask) */
 	uint32_t n_ports, n_flows;
+	struct traffic_load load;
 	struct traffic_port *port[TRAFFIC_PORTS_MAX];
 	struct traffic_flow *last_rx[TRAFFIC_PORTS_MAX]; /* the flow of a port's last frame */
 	struct traffic_flow flow[TRAFFIC_FLOWS_MAX];

@@ -37,7 +37,7 @@ static bool frame_ok(const uint8_t *d, uint32_t len, bool body)
 static void flow_receive(
 	struct traffic_flow *f, const uint8_t *d, uint32_t len, uint64_t now, bool body)
 {
-	uint64_t sent;
+	uint64_t sent, seq;
 
 	if (__builtin_expect(!frame_ok(d, len, body), 0)) {
 		f->corrupt++;
@@ -45,7 +45,10 @@ static void flow_receive(
 	}
 	f->frames++;
 	f->bytes += len + ETHER_FCS_LEN;
-	traffic_seq_add(&f->seq, traffic_load64(d + TRAFFIC_OFF_WORD) >> 16);
+	seq = traffic_load64(d + TRAFFIC_OFF_WORD) >> 16;
+	if (__builtin_expect(seq > f->seq.next, 0))
+		f->last_gap_tsc = now;
+	traffic_seq_add(&f->seq, seq);
 	sent = traffic_load64(d + TRAFFIC_OFF_TSC);
 	/* Clocks of two CPUs may differ by a little: never below 0. */
 	traffic_hist_add(&f->latency, now > sent ? now - sent : 0);

@@ -52,6 +52,8 @@ static uint32_t wanted(struct traffic_flow *f, uint64_t now)
 {
 	uint32_t n = TRAFFIC_BURST;
 
+	if (__builtin_expect(now < f->begin_tsc, 0))
+		return 0;
 	if (f->spec.frames) {
 		uint64_t left = f->spec.frames - f->frames;
 

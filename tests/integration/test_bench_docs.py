@@ -95,7 +95,8 @@ class Docs(harness.Case):
                       for key in ("vlan", "anti_spoof", "storm", "police", "mirror")),
                     dict(good, nodes={"a": dict(vm, nics=[{**nic, "static": [unknown]}])}),
                     dict(good, ports={"u": unknown}),
-                    dict(good, traffic=[unknown])):
+                    dict(good, traffic=[unknown]),
+                    dict(good, traffic=[{"name": "n", "method": unknown}])):
             found.update(self.known(bad))
         self.assertGreater(len(found), 20)
         text = doc("topology.md")

@@ -188,7 +188,7 @@ class Agent(ProbeCase):
             return json.loads(a.line())
 
         self.assertEqual(-32700, raw(b"{\n")["error"]["code"])
-        self.assertEqual(-32700, raw(b"x" * 5000 + b"\n")["error"]["code"])
+        self.assertEqual(-32700, raw(b"x" * 9000 + b"\n")["error"]["code"])
         self.assertEqual(-32700, raw(b'"\xff"\n')["error"]["code"])
         self.assertEqual(-32600, raw(b"[]\n")["error"]["code"])
         self.assertEqual(-32700, raw(b"[" * 4000 + b"\n")["error"]["code"])

@@ -25,7 +25,8 @@ _loader.exec_module(words)
 MEANING = re.compile("|".join((
     "given twice", "named twice", "already", "unknown (network|node|port) ", "has no NIC",
     "are named", "the first in line", "the same NIC", "no frame gets across", "nothing of this gets",
-    "external: Lanyard", "has no traffic engine", "goes both ways already", "leave out \"(from|to)",
+    "external: Lanyard", "has no traffic engine", "goes both ways already", "leave out \"(from|to|rate|max_loss|group)", "ascending order",
+    "are not in this order",
     "who sends", "\"(from|to)\" is missing", "don't fit network", "at once", "group \"",
     "must be a multiple of", "name one for each", "lower number comes first", "numbered 0 to 1023",
     "rate \".*\" is (0|too)", "is too large", "whole number of bytes", "needs 128M", "is 0: a VM",
@@ -147,6 +148,9 @@ class Keys(SchemaCase):
         yield "switch", ("switch",), self.BASE
         yield "network", ("networks", "lan"), self.BASE
         yield "traffic", ("traffic", 0), self.BASE
+        search = copy.deepcopy(self.BASE)
+        search["traffic"][0]["method"] = {}
+        yield "method", ("traffic", 0, "method"), search
         yield "port", ("ports", "up"), {**self.BASE, "ports": {"up": {"network": "lan",
                                                                      "tap": "t0"}}}
 
@@ -168,7 +172,7 @@ class Keys(SchemaCase):
                 if end in way and "minimum" in items and way[end] < 100:
                     first = items["minimum"]
                     for n in (way[end], way[end] + step):
-                        yield list(range(first, first + n))
+                        yield [first + i for i in range(n)]
 
     def test_every_key(self):
         compared, wrong, reached, seen = 0, [], set(), set()

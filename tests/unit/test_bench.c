@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "lab/bench_clock.h"
 #include "lab/bench_plan.h"
 #include "lab/bench_result.h"
 #include "lab/report.h"
@@ -163,7 +164,28 @@ static void test_requests(void **state)
 	topology_free(t);
 }
 
-/* As many flows as a guest takes still make a line that it takes: 4096 bytes, envelope included. */
+/* What a search adds to a flow. */
+static void test_request_of_a_search(void **state)
+{
+	struct topology *t = make(HEAD "{ \"name\": \"s\", \"from\": \"a.0\", \"to\": \"b.0\", "
+				       "\"frame\": \"imix\", \"flows\": 7, \"method\": {} }" TAIL);
+	struct bench_plan p;
+	struct err e = { 0 };
+
+	assert_int_equal(bench_plan_make(t, &one_round, &p, &e), 0);
+	assert_ptr_equal(p.trials[0].method, t->traffic[0].method);
+	p.trials[0].flows[0].frames = 1000;
+	p.trials[0].flows[0].delay_s = 0.5;
+	p.trials[0].flows[0].seconds = 1.5;
+	assert_json(bench_params_send(t, &p.trials[0], 0),
+		"{\"flows\":[{\"id\":1,\"role\":\"send\",\"nic\":0,\"peer_mac\":\"02:00:00:00:00:0b\","
+		"\"size\":362,\"rate_mfps\":0,\"duration_ms\":1500,\"delay_ms\":500,\"frames\":1000,"
+		"\"l4_flows\":7,\"imix\":true}],\"reset\":false}");
+	bench_plan_free(&p);
+	topology_free(t);
+}
+
+/* As many flows as a guest takes still make a line that it takes: 8192 bytes, envelope included. */
 static void test_request_fits(void **state)
 {
 	char text[16384], *p = text;
@@ -172,7 +194,7 @@ static void test_request_fits(void **state)
 	for (int i = 0; i < TOPO_NODE_FLOWS_MAX; i++)
 		p += sprintf(p,
 			"%s{ \"name\": \"n%d\", \"group\": \"g\", \"from\": \"a.0\", \"to\": \"b.0\", "
-			"\"frame\": 1518, \"rate\": \"%s\", \"seconds\": 3600 }",
+			"\"frame\": \"imix\", \"flows\": 16384, \"rate\": \"%s\", \"seconds\": 3600 }",
 			i ? "," : "", i, "999999kpps");
 	sprintf(p, TAIL);
 	struct topology *t = make(text);
@@ -182,7 +204,7 @@ static void test_request_fits(void **state)
 	assert_int_equal(bench_plan_make(t, &one_round, &plan, &e), 0);
 	json_t *j = bench_params_send(t, &plan.trials[0], 0);
 	char *line = json_dumps(j, JSON_COMPACT);
-	assert_in_range(strlen(line), 1, 4096 - 100);
+	assert_in_range(strlen(line), 1, 8192 - 100);
 	free(line);
 	json_decref(j);
 	bench_plan_free(&plan);
@@ -710,6 +732,24 @@ static void test_machine(void **state)
 }
 
 /* Threads are summed; a process that isn't there, and one without schedstat, are not known. */
+static void test_clock(void **state)
+{
+	const struct bench_clock from = { 1000, 5 }, to = { 2000001000, 1000000005 };
+	struct err e = { 0 };
+
+	assert_int_equal(bench_clock_rate(&from, &to, 2e9, &e), 0);
+	assert_int_equal(bench_clock_rate(&from, &to, 2.03e9, &e), -ENOTSUP);
+	assert_non_null(strstr(e.text, "it ran at 2000000000 Hz"));
+	/* Too short a time to say anything. */
+	assert_int_equal(bench_clock_rate(&from, &(struct bench_clock){ 1, 1000 }, 2e9, &e), 0);
+	assert_int_equal(bench_clock_shared("a", 1000, 1500, 2000, 1e6, &e), 0);
+	assert_int_equal(bench_clock_shared("a", 100000, 1500, 200000, 1e6, &e), -ENOTSUP);
+	assert_non_null(
+		strstr(e.text, "guest a has another TSC than the host: it read 98500 us before"));
+	assert_int_equal(bench_clock_shared("a", 1000, 5000, 2000, 1e6, &e), -ENOTSUP);
+	assert_non_null(strstr(e.text, "3000 us after it had answered"));
+}
+
 static void test_cpu_read(void **state)
 {
 	static const char *const dirs[] = { "7", "7/task", "7/task/7", "7/task/8", "9", "9/task",
@@ -761,6 +801,7 @@ int main(void)
 		cmocka_unit_test(test_only),
 		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_request_of_a_search),
 		cmocka_unit_test(test_request_fits),
 		cmocka_unit_test(test_round),
 		cmocka_unit_test(test_round_warns),
@@ -774,6 +815,7 @@ int main(void)
 		cmocka_unit_test(test_wrap),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_machine),
+		cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_cpu_read),
 	};
 

@@ -323,8 +323,8 @@ static const struct bad {
 		"t.json:7:74: traffic \"n\": a frame has 64 to 9234 bytes (its FCS, 4 bytes, counts); "
 		"found 9235" },
 	{ 7, T(AB ", \"frame\": \"64\""),
-		"t.json:7:68: traffic \"n\": \"frame\" must be a frame size in bytes, or a list of them; "
-		"found \"64\"" },
+		"t.json:7:68: traffic \"n\": \"frame\" must be a frame size in bytes, \"imix\", or a list of "
+		"them; found \"64\"" },
 	{ 7, T(AB ", \"frame\": []"),
 		"t.json:7:68: traffic \"n\": \"frame\" must name 1 to 16 sizes; found 0" },
 	{ 7, T(AB ", \"frame\": [ 64, 64 ]"),
@@ -351,7 +351,49 @@ static const struct bad {
 		"is none, 0.001 one in a thousand); found -0.1" },
 	{ 7, T(AB ", \"form\": \"a.0\""),
 		"t.json:7:59: traffic \"n\": unknown key \"form\"; did you mean \"from\"? (known: name, "
-		"from, to, both_ways, all_pairs, frame, rate, seconds, max_loss, group)" },
+		"from, to, both_ways, all_pairs, frame, flows, rate, method, seconds, max_loss, group)" },
+	{ 7, T(AB ", \"frame\": [\"imix\", 64, \"imix\"]"),
+		"t.json:7:81: traffic \"n\": frame size \"imix\" is named twice" },
+	{ 7, T(AB ", \"flows\": 16385"),
+		"t.json:7:68: traffic \"n\": \"flows\" must be 1 to 16384; found 16385" },
+	{ 7, T(AB ", \"method\": 1"),
+		"t.json:7:69: traffic \"n\": \"method\" must be an object, { ... }; found 1" },
+	{ 7, T(AB ", \"method\": {}, \"rate\": \"max\""),
+		"t.json:7:81: traffic \"n\": \"method\" searches for the rate: leave out \"rate\"" },
+	{ 7, T(AB ", \"method\": {}, \"max_loss\": 0"),
+		"t.json:7:85: traffic \"n\": \"method\" has the loss that still passes in its \"loss\": "
+		"leave out \"max_loss\"" },
+	{ 7, T(AB ", \"group\": \"g\", \"method\": {}"),
+		"t.json:7:83: traffic \"n\": a search needs the path for itself: leave out \"group\"" },
+	{ 7, T(AB ", \"method\": { \"search\": \"binry\" }"),
+		"t.json:7:81: traffic \"n\": unknown search \"binry\"; did you mean \"binary\"? (known: "
+		"verified, binary)" },
+	{ 7, T(AB ", \"method\": { \"loss\": [] }"),
+		"t.json:7:79: traffic \"n\": \"loss\" names what may be lost, such as [0, 0.005]; found "
+		"none" },
+	{ 7, T(AB ", \"method\": { \"loss\": [0, 0] }"),
+		"t.json:7:83: traffic \"n\": \"loss\" is in ascending order, each once: 0 comes after 0" },
+	{ 7, T(AB ", \"method\": { \"loss\": [0.6] }"),
+		"t.json:7:80: traffic \"n\": \"loss\" must be 0 to 0.5 (a fraction of the frames sent: 0 "
+		"is none, 0.001 one in a thousand); found 0.6" },
+	{ 7, T(AB ", \"method\": { \"loss\": 0 }"),
+		"t.json:7:79: traffic \"n\": \"loss\" must be a list of numbers; found 0" },
+	{ 7, T(AB ", \"method\": { \"latency_at\": [1,2,3,4,5,6,7,8,9] }"),
+		"t.json:7:85: traffic \"n\": \"latency_at\" may name 8 numbers at most; found 9" },
+	{ 7, T(AB ", \"method\": { \"min\": \"max\" }"),
+		"t.json:7:78: traffic \"n\": \"min\" of a search is a rate such as \"10kpps\" or "
+		"\"1Gbps\"; found \"max\"" },
+	{ 7, T(AB ", \"method\": { \"min\": \"2kpps\", \"max\": \"1kpps\" }"),
+		"t.json:7:69: traffic \"n\": the search goes from \"min\" by way of \"start\" to "
+		"\"max\": these are not in this order" },
+	{ 7, T(AB ", \"method\": { \"resolution\": 0 }"),
+		"t.json:7:85: traffic \"n\": \"resolution\" must be 0.001 to 0.5 (a fraction of the rate: "
+		"0.01 is a hundredth); found 0" },
+	{ 7, T(AB ", \"method\": { \"verify\": 11 }"),
+		"t.json:7:81: traffic \"n\": \"verify\" must be 1 to 10; found 11" },
+	{ 7, T(AB ", \"method\": { \"trials\": 1 }"),
+		"t.json:7:71: traffic \"n\": unknown key \"trials\" (known: search, loss, min, max, start, "
+		"resolution, verify, latency_at, back_to_back, recovery)" },
 	{ 7, TRAFFIC("{ \"name\": \"n\", " AB " }, { \"name\": \"n\", " AB " }"),
 		"t.json:7:61: traffic \"n\": two traffic entries are named \"n\" (the first in line 7)" },
 	{ 7,
@@ -513,6 +555,42 @@ static void test_flows(void **state)
 		assert_int_equal(t->traffic[0].n_flows, cases[i].n);
 		topology_free(t);
 	}
+}
+
+static void test_method(void **state)
+{
+	struct topology *t;
+	struct err e = { 0 };
+
+	assert_int_equal(
+		parse(7, T(AB ", \"frame\": [64, \"imix\"], \"flows\": 9, \"method\": {}"), &t, &e),
+		0);
+	const struct topo_traffic *x = &t->traffic[0];
+	assert_int_equal(x->size[1], TOPO_FRAME_IMIX);
+	assert_int_equal(x->l4_flows, 9);
+	const struct topo_method *m = x->method;
+	assert_int_equal(m->search, TOPO_SEARCH_VERIFIED);
+	assert_int_equal(m->n_losses, 2);
+	assert_true(m->loss[0] == 0 && m->loss[1] == 0.005);
+	assert_int_equal(m->n_latency_at, 3);
+	assert_true(m->latency_at[2] == 90);
+	assert_true(m->resolution == 0.02 && m->verify == 2);
+	assert_true(!m->min.value && !m->max.value && !m->start.value);
+	assert_false(m->back_to_back || m->recovery);
+	topology_free(t);
+	assert_int_equal(parse(7,
+				 T(AB ", \"method\": { \"search\": \"binary\", \"loss\": [0.001], "
+				      "\"min\": \"1kpps\", \"start\": \"1Mbps\", \"max\": "
+				      "\"2kpps\", \"latency_at\": [], \"recovery\": true }"),
+				 &t, &e),
+		0);
+	m = t->traffic[0].method;
+	assert_int_equal(m->search, TOPO_SEARCH_BINARY);
+	assert_int_equal(m->min.value, 1000);
+	assert_int_equal(m->start.kind, RATE_BPS);
+	assert_int_equal(m->n_latency_at, 0);
+	assert_true(m->recovery);
+	topology_free(t);
 }
 
 static void test_groups(void **state)
@@ -720,6 +798,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_flows),
+		cmocka_unit_test(test_method),
 		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_too_many_flows),
 		cmocka_unit_test(test_macs),

@@ -424,6 +424,63 @@ static void test_paced_end(void **state)
 	assert_true(f->last_tsc + f->late_max_tsc >= f->first_tsc + 19000000);
 }
 
+/* A flow that begins later, and where in time frames were last missing. */
+static void test_delay(void **state)
+{
+	struct traffic_flow_spec s = spec(TRAFFIC_SEND, 1, 64);
+	uint64_t now = traffic_tsc();
+
+	s.delay_tsc = 1ull << 62;
+	s.duration_tsc = 1000;
+	struct traffic_flow *paced, *flat = add(s);
+	s.id = 2;
+	s.rate_mfps = 1000000;
+	paced = add(s);
+	traffic_engine_start(&e, now);
+	assert_int_equal(traffic_engine_poll(&e), 0);
+	assert_int_equal(traffic_engine_next(&e), now + s.delay_tsc);
+	assert_int_equal(flat->frames + paced->frames, 0);
+	assert_false(flat->done || paced->done);
+	traffic_engine_reset(&e);
+	s.delay_tsc = 20000;
+	flat = add(s);
+	traffic_engine_start(&e, traffic_tsc());
+	while (traffic_tsc() < flat->end_tsc)
+		traffic_engine_poll(&e);
+	traffic_engine_poll(&e);
+	assert_true(flat->frames > 0 && flat->first_tsc >= flat->begin_tsc);
+}
+
+static void lose_some(struct fake *to, const uint8_t *data, uint32_t len, uint64_t n)
+{
+	if (n != 10 && n != 500)
+		put(to, data, len);
+}
+
+static void test_gap_and_load(void **state)
+{
+	struct traffic_flow_spec s = spec(TRAFFIC_SEND, 1, 64);
+	uint64_t before;
+
+	s.frames = 1000;
+	a.deliver = lose_some;
+	add(s);
+	struct traffic_flow *r = add(spec(TRAFFIC_RECEIVE, 1, 0));
+	traffic_engine_start(&e, traffic_tsc());
+	while (r->seq.next < 400)
+		traffic_engine_poll(&e);
+	assert_in_range(r->last_gap_tsc, r->first_tsc, r->last_tsc);
+	before = r->last_gap_tsc;
+	while (r->seq.next < 1000)
+		traffic_engine_poll(&e);
+	assert_true(r->last_gap_tsc > before);
+	/* Full rounds, but perhaps some that something interrupted. */
+	assert_in_range(e.load.frames, 1, 1998);
+	assert_true(e.load.tsc >= e.load.frames);
+	traffic_engine_reset(&e);
+	assert_int_equal(e.load.frames + e.load.tsc, 0);
+}
+
 static void test_refusals(void **state)
 {
 	struct traffic_flow_spec s = spec(TRAFFIC_SEND, 1, 64);
@@ -466,6 +523,8 @@ int main(void)
 		cmocka_unit_test_setup(test_bodies, setup),
 		cmocka_unit_test_setup(test_ring_full, setup),
 		cmocka_unit_test_setup(test_paced_end, setup),
+		cmocka_unit_test_setup(test_delay, setup),
+		cmocka_unit_test_setup(test_gap_and_load, setup),
 		cmocka_unit_test_setup(test_refusals, setup),
 	};
 

@@ -28,10 +28,6 @@ const char tg_usage[] =
 	"  itself:       as above, and --tsc-hz N\n"
 	"A switch offers what it can: a ring feature asked for here that it lacks is left out.\n";
 
-/* RFC 6985 calls it "simple IMIX": 7 x 40, 4 x 576, 1 x 1500 bytes of IP; here with Ethernet's 18,
- * and the shortest padded to Ethernet's least. */
-static const uint16_t imix[12] = { 64, 594, 64, 64, 594, 64, 1518, 64, 594, 64, 594, 64 };
-
 static int number(
 	const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *v, struct err *e)
 {
@@ -121,8 +117,8 @@ static int size(struct tg_options *o, const char *text, struct err *e)
 	o->size_name = text;
 	if (strcmp(text, "imix") == 0) {
 		o->size = 0;
-		o->n_mix = sizeof(imix) / sizeof(imix[0]);
-		memcpy(o->mix, imix, sizeof(imix));
+		o->n_mix = TRAFFIC_MIX_MAX;
+		memcpy(o->mix, traffic_imix, sizeof(traffic_imix));
 		return 0;
 	}
 	ret = number("size", text, TRAFFIC_SIZE_MIN, TRAFFIC_SIZE_MAX, &v, e);
