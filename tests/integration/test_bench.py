@@ -169,7 +169,7 @@ class Bench(harness.Case):
     def crowded(self, **entry):
         """Flat out through a port that lets next to nothing pass: frames are lost wherever this
         runs, on machines too slow to fill a ring as well."""
-        nic = {"network": "lan", "police": {"rate": "8kbps", "burst": 9234}}
+        nic = {"network": "lan", "police": {"rate": "8kbps", "burst": "10K"}}
         return self.write_topology(
             nodes={"a": {"kind": "vm", "nics": [nic]},
                    "b": {"kind": "vm", "nics": [{"network": "lan"}]}},
