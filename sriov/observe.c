@@ -138,46 +138,53 @@ static int add_pf(struct sriov_state *s, const char *addr, struct err *e)
 	return 0;
 }
 
-int sriov_observe(const struct sriov_world *w, struct sriov_state *out, struct err *e)
+/* Adds all PFs of the host, in the order of their addresses. */
+static int add_pfs(const struct sriov_world *w, struct sriov_state *s, struct err *e)
 {
 	DIR *d = sysfs_dir(w->sys, DEVICES);
 	const char *name;
 	int r = 0;
 
-	*out = (struct sriov_state){ 0 };
 	while (d && !r && (name = sysfs_next(d)))
 		if (sysfs_exists(w->sys, DEVICES "/%s/sriov_totalvfs", name))
-			r = add_pf(out, name, e);
+			r = add_pf(s, name, e);
 	if (d)
 		closedir(d);
-	if (out->n_pfs)
-		qsort(out->pfs, out->n_pfs, sizeof(*out->pfs), pf_order);
+	if (s->n_pfs)
+		qsort(s->pfs, s->n_pfs, sizeof(*s->pfs), pf_order);
+	return r;
+}
+
+int sriov_observe(const struct sriov_world *w, struct sriov_state *out, struct err *e)
+{
+	int r;
+
+	*out = (struct sriov_state){ 0 };
+	r = add_pfs(w, out, e);
 	if (!r)
 		return observe_rest(w, out, e);
 	sriov_state_free(out);
 	return r;
 }
 
-/* "0000:01:00.0 (eth0, 7 VFs at most)" of each PF, for sentences. */
+/* "here: 0000:01:00.0 (eth0, 7 VFs at most); ...", for sentences. */
 static char *list_pfs(const struct sriov_world *w, char *out, size_t size)
 {
-	DIR *d = sysfs_dir(w->sys, DEVICES);
-	const char *name;
+	struct sriov_state s = { 0 };
 	size_t len = 0;
 
 	snprintf(out, size, "no PCI device here is SR-IOV capable");
-	while (d && (name = sysfs_next(d)) && len < size) {
-		struct sriov_function fn = { 0 };
+	add_pfs(w, &s, NULL);
+	for (size_t i = 0; i < s.n_pfs && len < size; i++) {
+		struct sriov_function *fn = &s.pfs[i].fn;
 		long long total;
 
-		if (sysfs_number(w->sys, &total, DEVICES "/%s/sriov_totalvfs", name))
-			continue;
-		facts_function(w, name, &fn);
+		facts_function(w, fn->addr, fn);
+		sysfs_number(w->sys, &total, DEVICES "/%s/sriov_totalvfs", fn->addr);
 		len += (size_t)snprintf(out + len, size - len, "%s%s (%s%s%lld VFs at most)",
-			len ? "; " : "here: ", name, fn.net, fn.net[0] ? ", " : "", total);
+			len ? "; " : "here: ", fn->addr, fn->net, fn->net[0] ? ", " : "", total);
 	}
-	if (d)
-		closedir(d);
+	sriov_state_free(&s);
 	return out;
 }
 
