@@ -51,25 +51,29 @@ static struct vfio_region_info *region_info(int device_fd, int bar, int *err)
 	return NULL;
 }
 
-static int map_areas(struct vfio_bars *b, struct vfio_bar *r, struct kvm *kvm)
+/* What cannot be mapped after all is trapped: it works, slowly. */
+static void map_areas(struct vfio_bars *b, struct vfio_bar *r, int bar)
 {
 	for (unsigned i = 0; i < r->n_areas; i++) {
-		int prot = (r->readable ? PROT_READ : 0) | (r->writable ? PROT_WRITE : 0);
-		void *at = mmap(NULL, r->area[i].len, prot, MAP_SHARED, b->device_fd,
-			(off_t)(r->offset + r->area[i].off));
+		void *at = mmap(NULL, r->area[i].len, PROT_READ | PROT_WRITE, MAP_SHARED,
+			b->device_fd, (off_t)(r->offset + r->area[i].off));
 
-		if (at == MAP_FAILED)
-			return -errno;
+		if (at == MAP_FAILED) {
+			log_warn("%s: BAR %d cannot be mapped at 0x%llx, so each access exits: %s",
+				b->name, bar, (unsigned long long)r->area[i].off, err_str(errno));
+			r->n_areas = i;
+			break;
+		}
 		r->map[i] = at;
 	}
-	r->slot = kvm_slots_new(kvm, r->n_areas);
-	return 0;
+	r->slot = kvm_slots_new(b->kvm, r->n_areas);
 }
 
 static int open_bar(struct vfio_bars *b, int bar, const struct vfio_place *table,
 	const struct vfio_place *pba, struct err *e)
 {
 	struct vfio_bar *r = &b->bar[bar];
+	static const uint32_t both = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
 	struct vfio_area ours[2], may[VFIO_AREAS_MAX];
 	struct vfio_region_info *info;
 	unsigned n = 0, n_ours = 0;
@@ -78,20 +82,18 @@ static int open_bar(struct vfio_bars *b, int bar, const struct vfio_place *table
 	info = region_info(b->device_fd, bar, &err);
 	if (!info)
 		return err_host(e, err, "its BAR %d: %s", bar, err_str(err));
-	*r = (struct vfio_bar){ .size = info->size,
-		.offset = info->offset,
-		.readable = info->flags & VFIO_REGION_INFO_FLAG_READ,
-		.writable = info->flags & VFIO_REGION_INFO_FLAG_WRITE };
+	*r = (struct vfio_bar){ .size = info->size, .offset = info->offset };
 	if (table->bar == bar)
 		ours[n_ours++] = table->at;
 	if (pba->bar == bar)
 		ours[n_ours++] = pba->at;
-	n = vfio_layout_mappable(
-		info, info->argsz, table->at.off, table->bar == bar ? table->at.len : 0, may);
+	if ((info->flags & both) == both)
+		n = vfio_layout_mappable(info, info->argsz, table->at.off,
+			table->bar == bar ? table->at.len : 0, may);
 	r->n_areas = vfio_layout_less(may, n, ours, n_ours, r->area);
 	free(info);
-	err = map_areas(b, r, b->kvm);
-	return err ? err_host(e, err, "its BAR %d cannot be mapped: %s", bar, err_str(err)) : 0;
+	map_areas(b, r, bar);
+	return 0;
 }
 
 int vfio_bars_open(struct vfio_bars *b, const char *name, int device_fd,

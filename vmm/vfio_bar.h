@@ -18,7 +18,6 @@
 
 struct vfio_bar {
 	uint64_t size, offset; /* in the device's fd */
-	bool readable, writable;
 	unsigned n_areas;
 	struct vfio_area area[VFIO_AREAS_MAX];
 	void *map[VFIO_AREAS_MAX];

@@ -228,6 +228,7 @@ static void test_iasl(void **state)
 	uint8_t buf[4096], again[4096];
 
 	s.apic_id[2] = 300;
+	s.pins = 1u << 1 | 1u << 9 | 1u << 30;
 	assert_non_null(mkdtemp(dir));
 	if (shell("iasl -v >/dev/null"))
 		fail_msg("no iasl: tools/install-deps test installs acpica-tools");
@@ -260,6 +261,14 @@ static void test_iasl(void **state)
 	assert_true(dsl_says(dir, "DSDT", "Name (\\_S5, Package (0x04)"));
 	assert_true(dsl_says(dir, "DSDT", "EisaId (\"PNP0A08\") /* PCI Express Bus */"));
 	assert_true(dsl_says(dir, "DSDT", "Notify (PWRB, 0x80)"));
+	/* Slots with a pin, and their inputs of the IOAPIC. */
+	assert_true(dsl_says(dir, "DSDT", "Name (_PRT, Package (0x03)"));
+	assert_true(dsl_says(dir, "DSDT", "0x0001FFFF"));
+	assert_true(dsl_says(dir, "DSDT", "0x001EFFFF"));
+	assert_true(dsl_says(dir, "DSDT", "0x16"));
+	assert_int_equal(acpi_pin_gsi(30), 0x16);
+	for (unsigned slot = 0; slot < 32; slot++)
+		assert_in_range(acpi_pin_gsi(slot), 16, GSI_PINS - 1);
 	assert_true(dsl_says(dir, "FACP", "Hardware Reduced (V5) : 1"));
 	assert_int_equal(shell("rm -r %s", dir), 0);
 }

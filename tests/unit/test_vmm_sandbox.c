@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <linux/vfio.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -38,6 +39,7 @@ static const struct call {
 	long nr, a, b, c;
 	unsigned allowed;
 	bool asan;
+	unsigned vfio; /* who may besides, where devices are passed through */
 } calls[] = {
 	{ "read", SYS_read, -1, 0, 0, ALL },
 	{ "write", SYS_write, -1, 0, 0, ALL },
@@ -50,7 +52,14 @@ static const struct call {
 	{ "ioctl", SYS_ioctl, -1, KVM_SET_REGS, 0, M },
 	{ "ioctl", SYS_ioctl, -1, KVM_IRQFD, 0, ALL },
 	{ "ioctl", SYS_ioctl, -1, KVM_CREATE_VM, 0, 0 },
-	{ "ioctl", SYS_ioctl, -1, KVM_SET_USER_MEMORY_REGION, 0, 0 },
+	{ "ioctl", SYS_ioctl, -1, KVM_SET_USER_MEMORY_REGION, 0, 0, .vfio = M | V },
+	{ "ioctl", SYS_ioctl, -1, VFIO_DEVICE_SET_IRQS, 0, 0, .vfio = M | V },
+	{ "ioctl", SYS_ioctl, -1, VFIO_DEVICE_RESET, 0, 0, .vfio = M },
+	{ "ioctl", SYS_ioctl, -1, VFIO_IOMMU_UNMAP_DMA, 0, 0, .vfio = M },
+	{ "ioctl", SYS_ioctl, -1, VFIO_IOMMU_MAP_DMA, 0, 0 },
+	{ "ioctl", SYS_ioctl, -1, VFIO_GROUP_GET_DEVICE_FD, 0, 0 },
+	{ "pread64", SYS_pread64, -1, 0, 0, M, .vfio = V },
+	{ "pwrite64", SYS_pwrite64, -1, 0, 0, 0, .vfio = M | V },
 	{ "ioctl", SYS_ioctl, -1, TIOCSTI, 0, 0 },
 	{ "socket", SYS_socket, AF_UNIX, SOCK_STREAM, 0, L },
 	{ "socket", SYS_socket, AF_INET, SOCK_STREAM, 0, 0 },
@@ -117,9 +126,9 @@ static int in_child(const struct call *c, enum sandbox_kind kind, char *said, si
 	return status;
 }
 
-static void check_call(const struct call *c, enum sandbox_kind kind)
+static void check_call(const struct call *c, enum sandbox_kind kind, bool vfio)
 {
-	bool allowed = c->allowed & 1u << kind;
+	bool allowed = (c->allowed | (vfio ? c->vfio : 0)) & 1u << kind;
 	char said[512], want[64];
 	int status = in_child(c, kind, said, sizeof(said));
 
@@ -145,7 +154,13 @@ static void test_calls(void **state)
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
 		for (int k = 0; k < SANDBOX_KINDS; k++)
 			if (!sanitized() || !calls[i].asan)
-				check_call(&calls[i], (enum sandbox_kind)k);
+				check_call(&calls[i], (enum sandbox_kind)k, false);
+	/* With passed-through devices those, and no others. */
+	assert_int_equal(sandbox_filter_make(true, &e), 0);
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		for (int k = 0; k < SANDBOX_KINDS; k++)
+			if (calls[i].nr == SYS_ioctl || calls[i].vfio)
+				check_call(&calls[i], (enum sandbox_kind)k, true);
 }
 
 /* A process that someone runs code in, and that blocks the signal, dies all the same. */
