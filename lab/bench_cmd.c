@@ -45,7 +45,7 @@ enum { OPT_FLOWS = 256, OPT_HISTOGRAM };
 static const struct argp_option option_rows[] = {
 	{ "json", 'j', "FILE", 0, "Write the results as JSON too (docs/results.md); -: to stdout",
 		0 },
-	{ "rounds", 'r', "N", 0, "Run each trial N times: medians and the best are shown", 0 },
+	{ "rounds", 'r', "N", 0, "Run each trial, or search, N times: medians are shown", 0 },
 	{ "only", 'o', "NAME", 0, "Only the traffic entry or group of that name", 0 },
 	{ "seconds", 's', "S", 0, "Seconds a trial, instead of the topology's", 0 },
 	{ "flows", OPT_FLOWS, NULL, 0, "A row for each flow, however many there are", 0 },

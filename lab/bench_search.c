@@ -78,8 +78,7 @@ bool bench_search_is_generators(const struct bench_search_goal *g)
 	return g->generator_share >= BENCH_GENERATOR_SHARE;
 }
 
-static void judge_generators(
-	const struct bench_search *s, size_t n_nodes, struct bench_search_goal *g)
+void bench_search_judge(const struct bench_search *s, size_t n_nodes, struct bench_search_goal *g)
 {
 	const struct bench_trial *x = s->x;
 
@@ -256,7 +255,7 @@ static int search_all(struct bench_search *s, struct bench_env *env, unsigned ro
 		s->at_goal = s->n_goals;
 		for (size_t i = 0; i < s->n_goals; i++) {
 			goal_sum_up(s, i, scratch);
-			judge_generators(s, env->t->n_nodes, &s->goal[i]);
+			bench_search_judge(s, env->t->n_nodes, &s->goal[i]);
 			if (s->at_goal == s->n_goals && s->goal[i].fps > 0)
 				s->at_goal = i;
 		}

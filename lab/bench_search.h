@@ -73,6 +73,9 @@ void bench_search_free(struct bench_search *s);
 /* Frames a second that the node's generator can move; NaN: not known. */
 double bench_search_limit(const struct bench_search *s, size_t node);
 
+/* Fills in the busiest generator of a goal at its rate. Pure. */
+void bench_search_judge(const struct bench_search *s, size_t n_nodes, struct bench_search_goal *g);
+
 /* Whether the figure is the generator's rather than the path's. */
 bool bench_search_is_generators(const struct bench_search_goal *g);
 

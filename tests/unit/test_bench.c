@@ -16,6 +16,7 @@
 #include "lab/bench_clock.h"
 #include "lab/bench_plan.h"
 #include "lab/bench_result.h"
+#include "lab/bench_search.h"
 #include "lab/report.h"
 
 #define HEAD \
@@ -750,6 +751,61 @@ static void test_clock(void **state)
 	assert_non_null(strstr(e.text, "3000 us after it had answered"));
 }
 
+/* A figure within a tenth of what a generator can do is marked as its own. */
+static void test_generators(void **state)
+{
+	struct topology *t = make(HEAD "{ \"name\": \"s\", \"from\": \"a.0\", \"to\": \"b.0\", "
+				       "\"both_ways\": true, \"method\": {} }" TAIL);
+	struct bench_load load[3] = { { 5000, 4e6 }, { 5000, 2.2e6 }, { 0, NAN } };
+	struct bench_search s = { .flat = { .load = load } };
+	struct bench_search_goal g = { .fps = 1e6 };
+	struct bench_plan p;
+	struct err e = { 0 };
+
+	assert_int_equal(bench_plan_make(t, &one_round, &p, &e), 0);
+	s.x = &p.trials[0];
+	/* Each sends and receives a million a second. */
+	bench_search_judge(&s, 3, &g);
+	assert_int_equal(g.generator, 1);
+	assert_true(fabs(g.generator_share - 2e6 / 2.2e6) < 1e-9);
+	assert_true(bench_search_is_generators(&g));
+	g.fps = 0.98e6;
+	bench_search_judge(&s, 3, &g);
+	assert_false(bench_search_is_generators(&g));
+	/* Too few full rounds: not known, and not claimed. */
+	load[0].frames = load[1].frames = 999;
+	bench_search_judge(&s, 3, &g);
+	assert_true(isnan(g.generator_share) && isnan(bench_search_limit(&s, 0)));
+	assert_false(bench_search_is_generators(&g));
+	bench_plan_free(&p);
+	topology_free(t);
+}
+
+static void test_places(void **state)
+{
+	struct trial_case *c = new_case(HEAD FLAT TAIL, sender(1, 1000, 1000001000),
+		receiver(1, 900, 0, 0), stats(50, 40, 3, 0), stats(50 + 990, 40 + 935, 53, 0));
+	struct bench_round r;
+	struct err e = { 0 };
+
+	/* Of 1000 the switch took 990, dropped 50, and gave 935 (it says); 930 came, 20 of no flow. */
+	json_object_set_new(
+		c->status[0], "nics", js("[{'tx_frames': 1000, 'rx_frames': 0, 'rx_other': 0}]"));
+	json_object_set_new(
+		c->status[1], "nics", js("[{'tx_frames': 0, 'rx_frames': 930, 'rx_other': 20}]"));
+	assert_int_equal(bench_round_make(c->t, &c->p.trials[0], &c->raw, &r, &e), 0);
+	assert_int_equal(r.lost, 100);
+	assert_int_equal(r.sw.dropped, 50);
+	assert_int_equal(r.places.sender_ring, 10);
+	assert_int_equal(r.places.receiver_ring, 5);
+	assert_int_equal(r.places.of_no_flow, 20);
+	assert_int_equal(r.places.nic, 0);
+	assert_int_equal(r.unexplained, 15);
+	assert_true(has_warning(&r, "15 frames were LOST WITHOUT A REASON"));
+	bench_round_free(&r);
+	free_case(c);
+}
+
 static void test_cpu_read(void **state)
 {
 	static const char *const dirs[] = { "7", "7/task", "7/task/7", "7/task/8", "9", "9/task",
@@ -816,6 +872,8 @@ int main(void)
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_machine),
 		cmocka_unit_test(test_clock),
+		cmocka_unit_test(test_generators),
+		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_cpu_read),
 	};
 
