@@ -11,7 +11,8 @@ MAY_INCLUDE = {
     "base": {"base"},
     "config": {"config", "base"},
     "traffic": {"traffic", "base"},
-    "traffic/dpdk": {"traffic/dpdk", "traffic", "base"},
+    "traffic/dpdk": {"traffic/dpdk", "traffic/packet", "traffic", "base"},
+    "traffic/packet": {"traffic/packet", "traffic", "base"},
     "vhost-user": {"vhost-user", "base"},
     "sriov": {"sriov", "config", "base"},
     "vmm": {"vmm", "vhost-user", "config", "base"},
@@ -31,7 +32,7 @@ LIBRARIES = {"ncurses": {"lab"}, "rte_": {"vswitch", "traffic/dpdk", "tests"},
              "lzma.h": {"image", "tests"}, "zstd.h": {"image", "tests"},
              "zlib.h": {"image", "measure", "tests"}}
 # Rooms inside rooms, with rules of their own.
-INNER = ("traffic/dpdk", "guest/linux")
+INNER = ("traffic/dpdk", "traffic/packet", "guest/linux")
 
 
 def tracked(root, *patterns):

@@ -788,7 +788,7 @@ static void test_places(void **state)
 	struct bench_round r;
 	struct err e = { 0 };
 
-	/* Of 1000 the switch took 990, dropped 50, and gave 935 (it says); 930 came, 20 of no flow. */
+	/* Of 1000 the switch took 990, dropped 50, gave 935 (it says); 930 came, 20 of no flow. */
 	json_object_set_new(
 		c->status[0], "nics", js("[{'tx_frames': 1000, 'rx_frames': 0, 'rx_other': 0}]"));
 	json_object_set_new(

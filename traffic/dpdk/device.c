@@ -13,14 +13,16 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cpulist.h"
 #include "base/fd.h"
 
 #define CONNECT_MS 2000
 
-static int pin_check(int cpu, struct err *e)
+int tg_pin(const struct tg_options *o, struct err *e)
 {
+	int cpu = o->cpu;
 	cpu_set_t set;
 
 	if (cpu < 0)
@@ -50,7 +52,7 @@ int tg_eal_start(const struct tg_options *o, struct err *e)
 	char *argv[16];
 	int argc = 0, ret;
 
-	ret = pin_check(o->cpu, e);
+	ret = tg_pin(o, e);
 	if (ret)
 		return ret;
 	/* DPDK's one lcore is our main thread, where it runs already. */
@@ -120,6 +122,22 @@ int tg_device_make(const struct tg_options *o, uint32_t i, uint16_t *ethdev, str
 	if (ret == 0)
 		ret = rte_eth_dev_get_port_by_name(name, ethdev);
 	return ret ? device_failed(o, i, ret, e) : 0;
+}
+
+/* Over a tenth of a second, which makes it right to some millionths. */
+uint64_t tg_tsc_measure(void)
+{
+	struct timespec a, b, nap = { .tv_nsec = 100000000 };
+	uint64_t from, to;
+	double s;
+
+	clock_gettime(CLOCK_MONOTONIC_RAW, &a);
+	from = traffic_tsc();
+	nanosleep(&nap, NULL);
+	clock_gettime(CLOCK_MONOTONIC_RAW, &b);
+	to = traffic_tsc();
+	s = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9;
+	return (uint64_t)((double)(to - from) / s);
 }
 
 uint64_t tg_tsc_hz(void)

@@ -12,6 +12,10 @@
 int tg_eal_start(const struct tg_options *o, struct err *e);
 void tg_eal_stop(void);
 
+/* Without DPDK: pins the calling thread to o->cpu, if there is one; the TSC's rate, measured. */
+int tg_pin(const struct tg_options *o, struct err *e);
+uint64_t tg_tsc_measure(void);
+
 /* Makes the device of port i; *ethdev is its id. With o->server it waits for a switch. */
 int tg_device_make(const struct tg_options *o, uint32_t i, uint16_t *ethdev, struct err *e);
 

@@ -44,6 +44,18 @@ static int ports_open(struct tg_trial *t, struct err *e)
 	return 0;
 }
 
+static int interfaces_open(struct tg_trial *t, struct err *e)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; i < TG_PORTS && !ret; i++) {
+		ret = packet_port_open(&t->packet[i], t->options->socket[i], e);
+		if (!ret)
+			ret = traffic_engine_add_port(&t->engine, &t->packet[i].port);
+	}
+	return ret;
+}
+
 static int run(const struct tg_options *o, struct err *e)
 {
 	size_t size = (sizeof(struct tg_trial) + 63) & ~(size_t)63;
@@ -55,11 +67,14 @@ static int run(const struct tg_options *o, struct err *e)
 	memset(t, 0, size);
 	t->options = o;
 	t->stop = &stop;
-	ret = tg_eal_start(o, e);
+	for (uint32_t i = 0; i < TG_PORTS; i++)
+		t->packet[i].fd = -1;
+	/* Interfaces need nothing of DPDK's but its clock, which it has once it is started. */
+	ret = o->interfaces ? tg_pin(o, e) : tg_eal_start(o, e);
 	if (ret)
 		goto out;
-	traffic_engine_init(&t->engine, tg_tsc_hz());
-	ret = ports_open(t, e);
+	traffic_engine_init(&t->engine, o->interfaces ? tg_tsc_measure() : tg_tsc_hz());
+	ret = o->interfaces ? interfaces_open(t, e) : ports_open(t, e);
 	if (!ret)
 		ret = tg_trial_run(t, e);
 	if (!ret) {
@@ -67,9 +82,12 @@ static int run(const struct tg_options *o, struct err *e)
 		if (ret)
 			err_set(e, ret, "the result can't be written: %s", err_str(ret));
 	}
-	for (uint32_t i = 0; i < TG_PORTS; i++)
+	for (uint32_t i = 0; i < TG_PORTS; i++) {
 		dpdk_port_close(&t->port[i]);
-	tg_eal_stop();
+		packet_port_close(&t->packet[i]);
+	}
+	if (!o->interfaces)
+		tg_eal_stop();
 out:
 	free(t);
 	return ret;

@@ -12,6 +12,7 @@ const char tg_usage[] =
 	"usage: lanyard-traffic --port SOCKET[,mac=MAC] --port SOCKET[,mac=MAC] [options]\n"
 	"Sends test frames between two vhost-user ports of a switch, accounts for every one of them,\n"
 	"and prints the result as JSON.\n"
+	"  or, instead of two sockets, two interfaces of Linux's: --interface NAME --interface NAME\n"
 	"  the ports:    --server (listen: the switch connects)  --packed  --no-mergeable\n"
 	"                --in-order  --vectorized  --queue-size N (256)\n"
 	"  the traffic:  --size BYTES|imix (64; with FCS; imix: 64, 594 and 1518 as 7:4:1)\n"
@@ -88,6 +89,7 @@ static int port_add(struct tg_options *o, char *text, struct err *e)
 		return err_request(
 			e, -EINVAL, "--port %s: at most %d are possible", text, TRAFFIC_PORTS_MAX);
 	o->n_ports++;
+	o->n_port_options++;
 	o->mac[i] = (struct ether_mac){ { 2, 0, 0, 0, 0x7a, (uint8_t)(i + 1) } };
 	o->socket[i] = strtok_r(text, ",", &rest);
 	if (!o->socket[i])
@@ -95,6 +97,18 @@ static int port_add(struct tg_options *o, char *text, struct err *e)
 	for (char *k = strtok_r(NULL, ",", &rest); k; k = strtok_r(NULL, ",", &rest))
 		if (port_option(o, i, k, e))
 			return -EINVAL;
+	return 0;
+}
+
+static int interface_add(struct tg_options *o, const char *name, struct err *e)
+{
+	if (o->n_ports == TG_PORTS)
+		return err_request(
+			e, -EINVAL, "--interface %s: expected two of them, or of --port", name);
+	o->interfaces = true;
+	/* Addresses are the interfaces' own; these only have to differ. */
+	o->mac[o->n_ports] = (struct ether_mac){ { 2, 0, 0, 0, 0x7a, (uint8_t)(o->n_ports + 1) } };
+	o->socket[o->n_ports++] = name;
 	return 0;
 }
 
@@ -144,6 +158,7 @@ static int power_of_2(const char *name, const char *text, uint64_t min, uint64_t
 
 enum {
 	PORT = 'p',
+	INTERFACE = 'i',
 	SERVER = 1000,
 	PACKED,
 	NO_MERGEABLE,
@@ -171,6 +186,7 @@ enum {
 
 static const struct option longs[] = {
 	{ "port", required_argument, NULL, PORT },
+	{ "interface", required_argument, NULL, INTERFACE },
 	{ "server", no_argument, NULL, SERVER },
 	{ "packed", no_argument, NULL, PACKED },
 	{ "no-mergeable", no_argument, NULL, NO_MERGEABLE },
@@ -217,6 +233,8 @@ static int value(struct tg_options *o, int opt, char *text, struct err *e)
 	switch (opt) {
 	case PORT:
 		return port_add(o, text, e);
+	case INTERFACE:
+		return interface_add(o, text, e);
 	case SIZE:
 		return size(o, text, e);
 	case RATE:
@@ -273,8 +291,9 @@ static int ports_check(const struct tg_options *o, struct err *e)
 			if (memcmp(&o->mac[i], &o->mac[k], sizeof(o->mac[i])) == 0)
 				return err_request(e, -EINVAL, "two ports have one MAC");
 			if (strcmp(o->socket[i], o->socket[k]) == 0)
-				return err_request(e, -EINVAL,
-					"--port %s: two ports have one socket", o->socket[i]);
+				return err_request(e, -EINVAL, "--%s %s: two ports have one %s",
+					o->interfaces ? "interface" : "port", o->socket[i],
+					o->interfaces ? "interface" : "socket");
 		}
 	return 0;
 }
@@ -288,10 +307,15 @@ static int whole_check(const struct tg_options *o, struct err *e)
 			"a node needs --agent, --control and --name: one of them is missing");
 	if (node && !o->n_ports)
 		return err_request(e, -EINVAL, "a node needs one --port SOCKET at least");
+	if (o->interfaces && (node || o->server || o->packed || o->n_port_options))
+		return err_request(e, -EINVAL,
+			"--interface goes with the options of the traffic, and --cpu: not with --port, nor "
+			"with what is a node's or a virtqueue's");
 	if (node && o->server)
 		return err_request(e, -EINVAL, "a node connects to the switch: no --server");
 	if (!node && o->n_ports != TG_PORTS)
-		return err_request(e, -EINVAL, "expected two times --port SOCKET");
+		return err_request(e, -EINVAL,
+			"expected two times --port SOCKET, or two times --interface NAME");
 	if (o->seconds == 0 && !o->frames)
 		return err_request(e, -EINVAL, "--seconds 0 needs --frames");
 	return ports_check(o, e);

@@ -19,6 +19,8 @@ struct tg_options {
 	uint32_t mtu[TRAFFIC_PORTS_MAX]; /* 0: as the trial's frames need it */
 	bool port_packed[TRAFFIC_PORTS_MAX], port_unmergeable[TRAFFIC_PORTS_MAX];
 	uint32_t n_ports;
+	uint32_t n_port_options; /* --port among them */
+	bool interfaces;         /* the sockets are names of Linux's interfaces */
 	/* A node of a lab, driven by its agent, instead of a trial: all three, or none. */
 	const char *agent, *control, *name;
 	uint64_t tsc_hz; /* 0: as DPDK measures it */

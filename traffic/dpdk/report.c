@@ -45,16 +45,19 @@ static json_t *direction(const struct tg_trial *t, uint32_t d)
 		"latency_ns", latency(t, &rx->latency));
 }
 
-static json_t *port(const struct tg_trial *t, uint32_t i)
+static json_t *port(struct tg_trial *t, uint32_t i)
 {
-	const struct dpdk_port *p = &t->port[i];
+	bool interface = t->options->interfaces;
+	const struct traffic_port *p = tg_port(t, i);
 	char mac[ETHER_MAC_STR];
 
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "socket", t->options->socket[i],
-		"mac", ether_mac_str(p->port.mac, mac), "tx_frames", (json_int_t)p->port.tx_frames,
-		"rx_frames", (json_int_t)p->port.rx_frames, "rx_other",
-		(json_int_t)p->port.rx_other, "rx_chained", (json_int_t)p->rx_chained, "unsent",
-		(json_int_t)t->unsent[i]);
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", interface ? "interface" : "socket",
+		t->options->socket[i], "mac", ether_mac_str(p->mac, mac), "tx_frames",
+		(json_int_t)p->tx_frames, "rx_frames", (json_int_t)p->rx_frames, "rx_other",
+		(json_int_t)p->rx_other, interface ? "rx_ring_full" : "rx_chained",
+		(json_int_t)(interface ? packet_port_dropped(&t->packet[i])
+				       : t->port[i].rx_chained),
+		"unsent", (json_int_t)t->unsent[i]);
 }
 
 static double ratio(uint64_t a, uint64_t b)
@@ -86,7 +89,7 @@ static json_t *settings(const struct tg_options *o)
 	return s;
 }
 
-int tg_report_print(const struct tg_trial *t, FILE *out)
+int tg_report_print(struct tg_trial *t, FILE *out)
 {
 	json_t *directions = json_array(), *ports = json_array(), *root;
 	int ret = 0;

@@ -8,6 +8,6 @@
 #include "traffic/dpdk/run.h"
 
 /* 0, or -ENOMEM or -EIO. */
-int tg_report_print(const struct tg_trial *t, FILE *out);
+int tg_report_print(struct tg_trial *t, FILE *out);
 
 #endif

@@ -51,7 +51,7 @@ static int flows_add(
 
 		s.role = i % 2 ? TRAFFIC_RECEIVE : TRAFFIC_SEND;
 		s.port = i % 2 ? there : d;
-		s.peer = t->port[i % 2 ? d : there].port.mac;
+		s.peer = tg_port(t, i % 2 ? d : there)->mac;
 		s.frames = frames;
 		s.duration_tsc = tsc;
 		spec_fill(t, &s);
@@ -117,7 +117,8 @@ static void drain(struct tg_trial *t)
 		uint32_t n = traffic_engine_poll(&t->engine);
 
 		for (uint32_t i = 0; i < TG_PORTS; i++) {
-			t->unsent[i] = dpdk_port_flush(&t->port[i]);
+			t->unsent[i] = t->options->interfaces ? packet_port_flush(&t->packet[i])
+							      : dpdk_port_flush(&t->port[i]);
 			n += t->unsent[i] != 0;
 		}
 		now = traffic_tsc();
@@ -166,10 +167,12 @@ static int warm_up(struct tg_trial *t, struct err *e)
 	if (!first)
 		return 0;
 	return err_set(e, -ETIMEDOUT,
-		"in %d s of warming up nothing came through from %s to %s. Are both sockets ports of "
-		"one network of one switch, and is it running?",
-		LEARN_S, t->options->socket[receiver(t, 0)->frames ? 1 : 0],
-		t->options->socket[receiver(t, 0)->frames ? 0 : 1]);
+		"in %d s of warming up nothing came through from %s to %s. %s", LEARN_S,
+		t->options->socket[receiver(t, 0)->frames ? 1 : 0],
+		t->options->socket[receiver(t, 0)->frames ? 0 : 1],
+		t->options->interfaces
+			? "Does a path lead from one interface to the other (ip link, ethtool)?"
+			: "Are both sockets ports of one network of one switch, and is it running?");
 }
 
 int tg_trial_run(struct tg_trial *t, struct err *e)

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "traffic/dpdk/options.h"
 #include "traffic/dpdk/port.h"
+#include "traffic/packet/port.h"
 
 /* Where the generator's own time went. A round that neither received nor sent is empty: it waited
  * for the switch. */
@@ -27,12 +28,19 @@ struct tg_trial {
 	const struct tg_options *options;
 	struct traffic_engine engine;
 	struct dpdk_port port[TG_PORTS];
+	/* Instead, where the ports are interfaces of Linux's. */
+	struct packet_port packet[TG_PORTS];
 	uint32_t n_directions;
 	struct tg_load load; /* while sending was measured */
 	uint64_t measured_tsc;
 	uint64_t unsent[TG_PORTS]; /* counted as sent by the engine, but the ring never had room */
 	const volatile int *stop;  /* set by a signal */
 };
+
+static inline struct traffic_port *tg_port(struct tg_trial *t, uint32_t i)
+{
+	return t->options->interfaces ? &t->packet[i].port : &t->port[i].port;
+}
 
 /* Measures. Flows of the engine afterwards: 2 * d sends in direction d, 2 * d + 1 receives;
  * direction d is from port d to the other. */
