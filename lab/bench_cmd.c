@@ -112,7 +112,8 @@ static const struct argp argp = {
 	.args_doc = "TOPOLOGY|LAB",
 	.doc = "Run a topology's traffic, each entry with each of its frame sizes, and print what got "
 	       "through, how fast and how late. A lab that is not up is brought up, and taken down "
-	       "afterwards. Exit status 4: more was lost than the topology allows.",
+	       "afterwards. Exit status 4: more was lost than the topology allows.\v"
+	       "Example: sudo lanyard bench pair --json pair.results.json",
 };
 
 /* ---- telling ---- */

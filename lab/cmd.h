@@ -29,6 +29,7 @@ struct cmd {
 	int min, max;                        /* number of arguments */
 	int (*fn)(const struct cmd_args *a); /* returns the exit status */
 	int (*raw)(int argc, char **argv);   /* instead of fn: parses its own options */
+	const char *example; /* of fn's: a command line; raw's own help has one */
 };
 
 int cmd_validate(const struct cmd_args *a);
@@ -46,6 +47,7 @@ int cmd_show_folder(int argc, char **argv);
 int cmd_console(const struct cmd_args *a);
 int cmd_logs(const struct cmd_args *a);
 int cmd_doctor(const struct cmd_args *a);
+int cmd_words(const struct cmd_args *a);
 int cmd_version(const struct cmd_args *a);
 
 /* A list of strings as JSON; a new reference. */

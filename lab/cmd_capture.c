@@ -104,7 +104,7 @@ static const struct argp argp = {
 	       "-w. PORT is NODE.NIC, as lanyard status shows it. Ctrl-C ends. The lab goes on "
 	       "undisturbed: frames that came faster than they could be written are counted, and the "
 	       "count is printed in the end.\v"
-	       "lanyard capture lab/a.0 -w - | wireshark -k -i -",
+	       "Example: lanyard capture pair/a.0 -w - | wireshark -k -i -",
 };
 
 /* The ports that there are, for who named another: " it has a.0, b.0". */

@@ -191,7 +191,8 @@ int cmd_exec(int argc, char **argv)
 		       "command's; 128 + N: signal N ended it.\v"
 		       "Lanyard's own failures: 124 it took longer than --timeout; 125 it could not be "
 		       "run (no such lab or node, the guest doesn't answer, a wrong option); 126 the guest "
-		       "may not execute it; 127 the guest has no such command.",
+		       "may not execute it; 127 the guest has no such command.\n\n"
+		       "Example: sudo lanyard exec linux-pair/a -- ping -c 3 10.0.0.2",
 	};
 	struct err e = { 0 };
 	struct lab *l = NULL;

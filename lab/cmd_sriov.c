@@ -323,7 +323,7 @@ static int usage(FILE *to)
 	for (size_t i = 0; i < N_SUBS; i++)
 		fprintf(to, "  %-8s %-6s %s\n", subs[i].name, subs[i].args_doc, subs[i].doc);
 	fputs("\nPF is a PCI address or an interface. lanyard sriov COMMAND --help says more of "
-	      "one.\n",
+	      "one.\n\nExample: sudo lanyard sriov plan vfs.json\n",
 		to);
 	return to == stdout ? 0 : 2;
 }

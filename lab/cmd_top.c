@@ -79,7 +79,8 @@ static const struct argp argp = {
 	.parser = parse_one,
 	.args_doc = "LAB",
 	.doc = "Show a lab's ports, rates, drops with their reasons, and its workers' load, anew each "
-	       "second. q ends, h helps.",
+	       "second. q ends, h helps.\v"
+	       "Example: sudo lanyard top pair",
 };
 
 static int connect_switch(struct top *t, struct err *e)

@@ -14,43 +14,51 @@
 
 static const struct cmd cmds[] = {
 	{ "validate", "TOPOLOGY", "Check a topology file; no root, no change.", CMD_JSON, 1, 1,
-		.fn = cmd_validate },
+		.fn = cmd_validate, .example = "lanyard validate topologies/pair.json" },
 	{ "plan", "TOPOLOGY",
 		"Show what `up` would do; also what `down` would undo, and who would run on "
 		"which CPU; no root, no change.",
-		CMD_JSON, 1, 1, .fn = cmd_plan },
+		CMD_JSON, 1, 1, .fn = cmd_plan, .example = "lanyard plan topologies/pair.json" },
 	{ "graph", "TOPOLOGY|LAB",
 		"Draw a topology, as DOT text for graphviz or as SVG; with states and counters if its "
 		"lab is up.",
-		CMD_SVG, 1, 1, .fn = cmd_graph },
+		CMD_SVG, 1, 1, .fn = cmd_graph,
+		.example = "lanyard graph --svg topologies/star.json > star.svg" },
 	{ "schema", "", "Print the JSON Schema of topology files, for editors and other programs.",
-		0, 0, 0, .fn = cmd_schema },
+		0, 0, 0, .fn = cmd_schema, .example = "lanyard schema > topology.schema.json" },
 	{ "up", "TOPOLOGY",
 		"Bring a lab up. A lab that is up is left alone; what has died in it is started "
 		"again.",
-		CMD_JSON | CMD_QUIET, 1, 1, .fn = cmd_up },
+		CMD_JSON | CMD_QUIET, 1, 1, .fn = cmd_up,
+		.example = "sudo lanyard up topologies/pair.json" },
 	{ "down", "LAB|--all", "Take a lab down and leave the host as it was.",
-		CMD_JSON | CMD_QUIET | CMD_ALL, 0, 1, .fn = cmd_down },
-	{ "status", "[LAB]", "Show all labs, or one in detail.", CMD_JSON, 0, 1, .fn = cmd_status },
+		CMD_JSON | CMD_QUIET | CMD_ALL, 0, 1, .fn = cmd_down,
+		.example = "sudo lanyard down pair" },
+	{ "status", "[LAB]", "Show all labs, or one in detail.", CMD_JSON, 0, 1, .fn = cmd_status,
+		.example = "sudo lanyard status pair" },
 	{ "bench", "TOPOLOGY|LAB", "Run a topology's traffic and measure it.",
 		.raw = lab_cmd_bench },
 	{ "capture", "LAB/PORT", "Show a port's frames as they pass, or write them as pcapng.",
 		.raw = cmd_capture },
 	{ "exec", "LAB/NODE [--] COMMAND", "Run a command in a Linux guest.", .raw = cmd_exec },
 	{ "console", "LAB/NODE", "Talk to a guest's console; Ctrl-] ends.", 0, 1, 1,
-		.fn = cmd_console },
-	{ "logs", "LAB[/PART]", "Print logs: all, or those of PART: switch, NODE, NODE.console, NODE.disks, NODE.fs0.",
-		CMD_FOLLOW, 1, 1, .fn = cmd_logs },
+		.fn = cmd_console, .example = "sudo lanyard console linux-pair/a" },
+	{ "logs", "LAB[/PART]",
+		"Print logs: all, or those of PART: switch, NODE, NODE.console, NODE.disks, NODE.fs0.",
+		CMD_FOLLOW, 1, 1, .fn = cmd_logs, .example = "sudo lanyard logs -f pair/switch" },
 	{ "sriov", "COMMAND",
 		"See and change virtual functions of SR-IOV NICs: list, show, plan, apply, "
 		"release, monitor.",
 		.raw = cmd_sriov },
-	{ "top", "LAB", "Show a lab's ports, rates, drops and workers, anew each second.", .raw = cmd_top },
+	{ "top", "LAB", "Show a lab's ports, rates, drops and workers, anew each second.",
+		.raw = cmd_top },
 	{ "doctor", "", "Say what this host lacks, and what mends it.", CMD_JSON, 0, 0,
-		.fn = cmd_doctor },
+		.fn = cmd_doctor, .example = "lanyard doctor" },
 	/* No words on it: not for people. */
 	{ "show-folder", NULL, NULL, .raw = cmd_show_folder },
-	{ "version", "", "Print the version.", CMD_JSON, 0, 0, .fn = cmd_version },
+	{ "words", NULL, NULL, 0, 1, 1, .fn = cmd_words },
+	{ "version", "", "Print the version.", CMD_JSON, 0, 0, .fn = cmd_version,
+		.example = "lanyard version -j" },
 };
 
 #define N_CMDS (sizeof cmds / sizeof cmds[0])
@@ -107,6 +115,8 @@ static int run_cmd(const struct cmd *cmd, int argc, char **argv)
 		if (cmd->options & 1u << i)
 			options[n++] = option_rows[i];
 	}
+	if (cmd->example)
+		argp.doc = lab_asprintf("%s\vExample: %s", cmd->doc, cmd->example);
 	argp_parse(&argp, argc, argv, 0, NULL, &p);
 	return cmd->fn(&p.out);
 }
@@ -117,12 +127,12 @@ static void usage(FILE *to)
 	      "A network test bed of virtual machines on one host.\n\n",
 		to);
 	for (size_t i = 0; i < N_CMDS; i++) {
-		char left[40];
+		char left[48];
 
 		if (!cmds[i].doc)
 			continue;
 		snprintf(left, sizeof left, "%s %s", cmds[i].name, cmds[i].args_doc);
-		fprintf(to, "  %-24s %.*s\n", left, (int)strcspn(cmds[i].doc, ".:;"), cmds[i].doc);
+		fprintf(to, "  %-27s %.*s\n", left, (int)strcspn(cmds[i].doc, ".:;"), cmds[i].doc);
 	}
 	fputs("\nlanyard COMMAND --help says more of one.\n"
 	      "Exit status: 0 done; 1 it failed; 2 the request is wrong; 3 this host can't;\n"
