@@ -80,6 +80,7 @@ int carry_pause(struct carry *c, int ms, struct err *e)
 		of[n] = s;
 		fds[n++] = (struct pollfd){ .fd = s->pidfd, .events = POLLIN };
 	}
+	progress_tick(c->progress);
 	if (poll(fds, n, ms) > 0) {
 		for (size_t i = 0; i < n && !r; i++) {
 			if (fds[i].revents)
@@ -153,6 +154,9 @@ int carry_run(struct carry *c, struct step *s, const char *text, struct err *e)
 
 int carry_out(struct carry *c, struct err *e)
 {
+	c->progress->n = c->progress->total = 0;
+	for (size_t i = 0; i < c->plan->n_steps; i++)
+		c->progress->total += c->plan->steps[i].state != STEP_DONE;
 	for (size_t i = 0; i < c->plan->n_steps; i++) {
 		struct step *s = &c->plan->steps[i];
 		struct err undo_err = { 0 };
@@ -161,15 +165,18 @@ int carry_out(struct carry *c, struct err *e)
 		s->fresh = false;
 		if (s->state == STEP_DONE)
 			continue;
+		c->progress->n++;
 		r = carry_run(c, s, NULL, e);
 		if (!r)
 			continue;
+		c->progress->total = 0;
 		for (size_t j = i + 1; j < c->plan->n_steps; j++)
 			c->plan->steps[j].fresh = false;
 		if (carry_undo(c, true, &undo_err))
 			progress_warn(c->progress, "not all was undone: %s", undo_err.text);
 		return r;
 	}
+	c->progress->total = 0;
 	return 0;
 }
 

@@ -36,8 +36,15 @@ static const char *count_changes(const struct strs *changes, char *out, size_t s
 	return out;
 }
 
+/* For JSON: {"step", "how", "took_s"} of each step, in the order of time. */
+static void add_step(void *steps, const char *how, const char *text, double took_s)
+{
+	json_array_append_new(
+		steps, json_pack("{s:s, s:s, s:f}", "step", text, "how", how, "took_s", took_s));
+}
+
 static int print_up(const struct cmd_args *a, const char *name, enum lab_was was,
-	const struct strs *changes, double took_s)
+	const struct strs *changes, json_t *steps, double took_s)
 {
 	static const char *const words[] = { "down", "broken", "up", "other" };
 	char counts[128];
@@ -56,9 +63,10 @@ static int print_up(const struct cmd_args *a, const char *name, enum lab_was was
 		warnings = json_array();
 		for (size_t i = 0; i < l->n_warnings; i++)
 			json_array_append_new(warnings, json_string(l->warnings[i]));
-		cmd_print_json(json_pack("{s:i, s:s, s:s, s:s, s:I, s:f, s:o, s:o}", "version", 1,
-			"lab", name, "dir", l->dir, "was", words[was], "up_since_s", (json_int_t)t,
-			"took_s", took_s, "warnings", warnings, "changes", cmd_strs_json(changes)));
+		cmd_print_json(json_pack("{s:i, s:s, s:s, s:s, s:I, s:f, s:o, s:o, s:O}", "version",
+			1, "lab", name, "dir", l->dir, "was", words[was], "up_since_s",
+			(json_int_t)t, "took_s", took_s, "warnings", warnings, "changes",
+			cmd_strs_json(changes), "steps", steps));
 	} else if (was == LAB_WAS_UP) {
 		printf("lab %s is up already since %s: nothing to do\n", name, when);
 	} else if (was == LAB_WAS_OTHER) {
@@ -77,10 +85,13 @@ static int print_up(const struct cmd_args *a, const char *name, enum lab_was was
 int cmd_up(const struct cmd_args *a)
 {
 	struct strs changes = { 0 };
+	json_t *steps = json_array();
 	struct lab_opts o = {
 		.quiet = a->given & CMD_QUIET,
 		.change = true,
 		.changes = &changes,
+		.step = add_step,
+		.step_arg = steps,
 	};
 	uint64_t began = clock_now_ns();
 	struct topology *t;
@@ -93,24 +104,30 @@ int cmd_up(const struct cmd_args *a)
 	if (lab_up(t, &o, &was, &e))
 		status = lab_fail(&e);
 	else
-		status = print_up(a, t->lab, was, &changes, seconds_since(began));
+		status = print_up(a, t->lab, was, &changes, steps, seconds_since(began));
 	topology_free(t);
 	strs_free(&changes);
+	json_decref(steps);
 	return status;
 }
 
 static int down_one(const struct cmd_args *a, const char *name)
 {
-	struct lab_opts o = { .quiet = a->given & CMD_QUIET };
+	json_t *steps = json_array();
+	struct lab_opts o = { .quiet = a->given & CMD_QUIET, .step = add_step, .step_arg = steps };
 	uint64_t began = clock_now_ns();
 	struct err e = { 0 };
 	bool was_down;
 
-	if (lab_down(name, &o, &was_down, &e))
+	if (lab_down(name, &o, &was_down, &e)) {
+		json_decref(steps);
 		return lab_fail(&e);
+	}
 	if (a->given & CMD_JSON)
-		return cmd_print_json(json_pack("{s:i, s:s, s:b, s:f}", "version", 1, "lab", name,
-			"was_down", was_down, "took_s", seconds_since(began)));
+		return cmd_print_json(json_pack("{s:i, s:s, s:b, s:f, s:o}", "version", 1, "lab",
+			name, "was_down", was_down, "took_s", seconds_since(began), "steps",
+			steps));
+	json_decref(steps);
 	if (was_down)
 		printf("lab %s is not up: nothing to do\n", name);
 	else if (!(a->given & CMD_QUIET))

@@ -48,6 +48,9 @@ struct lab_opts {
 	bool quiet;  /* no progress lines; warnings are still told */
 	bool change; /* a lab that is up from the same file, which has changed, is changed */
 	struct strs *changes; /* lab_up adds what it changed, a line each; NULL: not wanted */
+	/* Called as each step ends: how ("done", "undone", "failed"), what, how long. Or NULL. */
+	void (*step)(void *arg, const char *how, const char *text, double took_s);
+	void *step_arg;
 };
 
 /* How lab_up found the lab. Who brings one up for a while takes down only what was down. */

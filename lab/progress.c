@@ -11,6 +11,8 @@
 
 #include "base/clock.h"
 
+#define TICK_NS (200 * 1000000ull)
+
 static const struct mark {
 	const char *utf8, *ascii, *colour;
 } marks[] = {
@@ -43,23 +45,51 @@ static void wipe(struct progress *p)
 	p->open = false;
 }
 
+/* "…   2.1 s  a answers (9 of 11)": the time once it is worth one. */
+static void draw_open(struct progress *p)
+{
+	double s = (double)(clock_now_ns() - p->step_began_ns) / (double)NS_PER_S;
+	char time[16] = "", of[48] = "";
+	int room;
+
+	if (s >= 1)
+		snprintf(time, sizeof time, "%.1f s", s);
+	if (p->total)
+		snprintf(of, sizeof of, " (%zu of %zu)", p->n, p->total);
+	room = columns() - 16 - (int)strlen(of);
+	fprintf(stderr, "\r\033[K%s%8s  %.*s%s", p->utf8 ? "…" : "... ", time, room > 0 ? room : 0,
+		p->text, of);
+	fflush(stderr);
+	p->drawn_ns = clock_now_ns();
+}
+
 void progress_begin(struct progress *p, const char *text)
 {
 	p->step_began_ns = clock_now_ns();
 	if (p->quiet || !p->tty)
 		return;
-	wipe(p);
-	fprintf(stderr, "%s          %.*s", p->utf8 ? "…" : "... ", columns() - 16, text);
-	fflush(stderr);
+	snprintf(p->text, sizeof p->text, "%s", text);
+	draw_open(p);
 	p->open = true;
+}
+
+void progress_tick(struct progress *p)
+{
+	if (p->open && clock_now_ns() - p->drawn_ns >= TICK_NS)
+		draw_open(p);
 }
 
 void progress_end(struct progress *p, enum progress_mark mark, const char *text)
 {
+	static const char *const how[] = {
+		[PROGRESS_DONE] = "done", [PROGRESS_UNDONE] = "undone", [PROGRESS_FAILED] = "failed"
+	};
 	const struct mark *m = &marks[mark];
 	double s = (double)(clock_now_ns() - p->step_began_ns) / (double)NS_PER_S;
 
 	wipe(p);
+	if (p->step)
+		p->step(p->step_arg, how[mark], text, s);
 	if (p->quiet && mark != PROGRESS_FAILED)
 		return;
 	fprintf(stderr, "%s%s%s %5.2f s  %s\n", p->colour ? m->colour : "",

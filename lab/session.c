@@ -15,6 +15,10 @@ int session_begin(struct session *s, const struct lab_opts *o, bool interruptibl
 	*s = (struct session){ .folder = FOLDER_CLOSED };
 	paths_read(&s->paths);
 	progress_init(&s->progress, o && o->quiet);
+	if (o && o->step) {
+		s->progress.step = o->step;
+		s->progress.step_arg = o->step_arg;
+	}
 	s->carry = (struct carry){ .folder = &s->folder,
 		.ops = steps_ops,
 		.signal_fd = -1,

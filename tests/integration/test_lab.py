@@ -147,8 +147,15 @@ class UpDown(LabCase):
     def test_json(self):
         up = json.loads(self.lanyard("up", self.topology, "-j", "-q").stdout)
         self.assertEqual((1, "pair", "down"), (up["version"], up["lab"], up["was"]))
+        # Every step of the plan, with its time.
+        self.assertEqual([s["does"] for s in json.loads(
+            self.lanyard("plan", self.topology, "-j").stdout)["steps"]],
+            [s["step"] for s in up["steps"]])
+        self.assertEqual({"done"}, {s["how"] for s in up["steps"]})
+        self.assertLessEqual(sum(s["took_s"] for s in up["steps"]), up["took_s"])
         up = json.loads(self.lanyard("up", self.topology, "-j").stdout)
         self.assertEqual("up", up["was"])
+        self.assertEqual([], up["steps"])
         labs = json.loads(self.lanyard("status", "-j").stdout)["labs"]
         self.assertEqual([("pair", "up", 2)], [(s["lab"], s["state"], s["nodes"]) for s in labs])
         down = json.loads(self.lanyard("down", "pair", "-j").stdout)
@@ -439,6 +446,12 @@ class Commands(LabCase):
         self.lanyard("down", "../etc", status=2)
         self.lanyard("down", ".", status=2)
 
+    def test_version(self):
+        version = json.loads(self.lanyard("version", "-j").stdout)["version"]
+        self.assertRegex(version, r"^\d+\.\d+\.\d+$")
+        for way in ("version", "--version", "-V"):
+            self.assertEqual(f"lanyard {version}\n", self.lanyard(way).stdout)
+
     def test_not_up(self):
         for command in (["status", "pair"], ["console", "pair/a"], ["logs", "pair"]):
             self.assertIn("lab pair is not up", self.lanyard(*command, status=2).stderr)
@@ -583,6 +596,22 @@ class Commands(LabCase):
             self.assertTrue(left > 0 and select.select([fd], [], [], left)[0],
                             f"{text} did not come; {out} did")
             out += os.read(fd, 4096)
+
+    def test_progress_on_a_terminal(self):
+        """The step at work, how long it has been at it, and which of how many it is."""
+        master, slave = pty.openpty()
+        up = subprocess.Popen([LANYARD, "up", self.topology], stdout=slave, stderr=slave,
+                              env={**self.env, "FAKE_FAIL": "vmm/b:hello=hang", "TERM": "xterm",
+                                   "LC_ALL": "C.UTF-8"})
+        self.addCleanup(up.wait, 30)
+        self.addCleanup(up.terminate)
+        # A step that hangs: its line lives.
+        self.read_until(master, "1.2 s  b answers (".encode())
+        up.send_signal(signal.SIGINT)
+        self.read_until(master, "↶".encode())
+        self.assertEqual(1, up.wait(20))
+        os.close(slave)
+        os.close(master)
 
     def test_console(self):
         self.lanyard("up", self.topology)
