@@ -19,9 +19,7 @@ Kernels are Debian's: KERNELS names them, kernel_of() gives one. The rig has the
 import hashlib
 import os
 import shutil
-import subprocess
 
-from harness import VMM
 from linuxboot import Kernel, cache_dir
 from linuxguest import INIT, MODULES, ShellGuest, write_initramfs
 
@@ -47,11 +45,6 @@ def prepare_kernels():
     """Fetches and unpacks all of them: where there is a network, so not in the rig."""
     for name in KERNELS:
         kernel_of(name).vmlinux()
-
-
-def vmm_has(option):
-    """Whether this lanyard-vmm knows it."""
-    return option in subprocess.run([VMM, "--help"], stdout=subprocess.PIPE, text=True).stdout
 
 
 class VmmNic:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loading a guest: PVH and bzImage, good and malformed, initramfs; guest memory; options. */
+/* Loading a guest: PVH and bzImage, good and malformed, initramfs. */
 #include <assert.h>
 #include <elf.h>
 #include <unistd.h>
@@ -16,9 +16,7 @@
 #include "vmm/boot.h"
 #include "vmm/bzimage.h"
 #include "vmm/gmem.h"
-#include "vmm/hugepages.h"
 #include "vmm/layout.h"
-#include "vmm/options.h"
 #include "vmm/pvh.h"
 
 #define MEM_BYTES (4u << 20)
@@ -556,170 +554,6 @@ static void test_bz_initrd_place(void **state)
 	expect_initrd(r, "where this kernel can have it");
 }
 
-static void test_memory_bounds(void **state)
-{
-	struct rig *r = *state;
-	struct gmem two = { .n = 2,
-		.r = { { 0, 0xc0000000, 0, (void *)0x10000 },
-			{ 1ull << 32, 1 << 20, 0, (void *)0x20000 } } };
-
-	assert_non_null(gmem_at(&r->mem, (gpa_t){ 0 }, MEM_BYTES));
-	assert_null(gmem_at(&r->mem, (gpa_t){ 1 }, MEM_BYTES));
-	assert_null(gmem_at(&r->mem, (gpa_t){ MEM_BYTES }, 0));
-	assert_null(gmem_at(&r->mem, (gpa_t){ 16 }, ~0ull));
-	assert_null(gmem_at(&r->mem, (gpa_t){ ~0ull }, 2));
-	assert_null(gmem_at(&two, (gpa_t){ 0xbffffff0 }, 32)); /* across the hole */
-	assert_null(gmem_at(&two, (gpa_t){ 0xe0000000 }, 1));
-	assert_ptr_equal(gmem_at(&two, (gpa_t){ 0x100000010 }, 16), (void *)0x20010);
-	assert_int_equal(gmem_end(&two), (1ull << 32) + (1 << 20));
-}
-
-static void test_memory_sizes(void **state)
-{
-	char why[256];
-	struct gmem g;
-	struct err e = { 0 };
-
-	assert_int_equal(gmem_new(&g, 0, GMEM_AUTO, why, &e), -EINVAL);
-	assert_string_equal(e.field, "memory");
-	assert_int_equal(gmem_new(&g, 3 << 20, GMEM_AUTO, why, &e), -EINVAL);
-	assert_int_equal(gmem_new(&g, 1ull << 50, GMEM_AUTO, why, &e), -ENOMEM);
-	assert_int_equal(e.class, ERR_HOST);
-	assert_non_null(strstr(e.text, "the host has"));
-	assert_int_equal(gmem_new(&g, 4 << 20, GMEM_1G, why, &e), -EINVAL);
-	assert_non_null(strstr(e.text, "memory of 4M in hugepages of 1G: expected a multiple"));
-	assert_int_equal(gmem_new(&g, 4 << 20, GMEM_PLAIN, why, &e), 0);
-	assert_string_equal(why, "");
-	memset(g.map, 1, 4 << 20);
-	gmem_free(&g);
-}
-
-static void put(const char *root, const char *path, unsigned v)
-{
-	char line[512];
-
-	snprintf(line, sizeof(line), "mkdir -p $(dirname %s/sys/%s) && echo %u >%s/sys/%s", root,
-		path, v, root, path);
-	assert_int_equal(system(line), 0);
-}
-
-/* How many are missing, of which size, and what each node has. */
-static void test_hugepages(void **state)
-{
-	char root[] = "/tmp/lanyard-huge-XXXXXX", line[64];
-	struct err e = { 0 };
-
-	assert_non_null(mkdtemp(root));
-	put(root, "kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", 20);
-	put(root, "kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 12);
-	put(root, "kernel/mm/hugepages/hugepages-2048kB/resv_hugepages", 2);
-	put(root, "devices/system/node/node0/hugepages/hugepages-2048kB/free_hugepages", 9);
-	assert_int_equal(hugepages_check(root, 2 << 20, 20 << 20, &e), 0);
-	assert_true(hugepages_check(root, 2 << 20, 22 << 20, &e) < 0);
-	assert_int_equal(e.class, ERR_HOST);
-	assert_string_equal(e.text,
-		"1 hugepages of 2M are missing: the guest's 22M needs 11, and 10 of 20 are free; "
-		"have more, as root: echo 21 >/sys/kernel/mm/hugepages/hugepages-2048kB/"
-		"nr_hugepages");
-	put(root, "devices/system/node/node2/hugepages/hugepages-2048kB/free_hugepages", 3);
-	assert_true(hugepages_check(root, 2 << 20, 64 << 20, &e) < 0);
-	assert_non_null(strstr(e.text, "22 hugepages of 2M are missing"));
-	assert_non_null(strstr(e.text, "10 of 20 are free (node 0: 9, node 2: 3)"));
-	assert_true(hugepages_check(root, 1 << 30, 1 << 30, &e) < 0);
-	assert_non_null(strstr(e.text, "this host has no hugepages of 1G"));
-	put(root, "kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages", 0);
-	assert_true(hugepages_check(root, 1 << 30, 2u << 30, &e) < 0);
-	assert_non_null(strstr(e.text, "2 hugepages of 1G are missing"));
-	assert_non_null(strstr(e.text, "hugepagesz=1G hugepages=N"));
-	snprintf(line, sizeof(line), "rm -r %s", root);
-	assert_int_equal(system(line), 0);
-}
-
-static int parse(struct vmm_options *o, struct err *e, const char *extra, const char *value)
-{
-	char *argv[16] = { "lanyard-vmm", "--name", "a", "--control", "/tmp/c", "--kernel", "k",
-		"--memory", "64M", (char *)extra, (char *)value, NULL };
-	int argc = 9 + (extra != NULL) + (value != NULL);
-
-	return vmm_options_parse(o, argc, argv, e);
-}
-
-static void test_options(void **state)
-{
-	static const struct {
-		const char *option, *value, *says;
-	} bad[] = {
-		{ "--memory", "64", "unit" },
-		{ "--memory", "0M", "--memory is missing or 0" },
-		{ "--vcpus", "0", "from 1 to 64" },
-		{ "--vcpus", "two", "from 1 to 64" },
-		{ "--vcpus", "2x", "from 1 to 64" },
-		{ "--vcpus", "65", "from 1 to 64" },
-		{ "--vcpus", "4,socket=2", "expected sockets=N, cores=N or threads=N" },
-		{ "--vcpus", "4,sockets=0", "expected sockets=N, cores=N or threads=N" },
-		{ "--vcpus", "4,", "expected sockets=N, cores=N or threads=N" },
-		{ "--vcpus", "6,sockets=2,cores=2,threads=1",
-			"expected numbers whose product is 6" },
-		{ "--vcpus", "6,sockets=4", "6 vCPUs can't be had as 4 socket(s) of 1 core(s)" },
-		{ "--cpu-without", "cx_16", "nearest is \"cx16\"" },
-		{ "--cpu-without", "cx16,avx512", "nearest is \"avx512f\"" },
-		{ "--cpu-without", "", "is no CPU feature" },
-		{ "--hugepages", "4M", "expected auto, 2M, 1G or none" },
-		{ "--cpus", "0-", "expected CPUs" },
-		{ "--cpus", "3-1", "expected CPUs" },
-		{ "--cpus", "", "expected CPUs" },
-		{ "--nic", "socket=/tmp/s", "expected socket=PATH,mac=MAC" },
-		{ "--nic", "socket=/tmp/s,mac=01:00:00:00:00:00", "unicast" },
-		{ "--nic", "socket=/tmp/s,mac=02:00:00:00:00", "unicast" },
-		{ "--nic", "socket=/tmp/s,mac=02:00:00:00:00:01,queues=17", "from 1 to 16" },
-		{ "--nic", "socket=/tmp/s,mac=02:00:00:00:00:01,mtu=67", "from 68" },
-		{ "--nic", "socket=/tmp/s,mac=02:00:00:00:00:01,ring=63", "from 64 to 4096" },
-		{ "--nic", "socket=/tmp/s,mac=02:00:00:00:00:01,ring=1000", "a power of two" },
-		{ "--nic", "socket=/tmp/s,packed=yes", "packed is \"yes\", expected on or off" },
-		{ "--nic", "socket=/tmp/s,offloads=1", "expected on or off" },
-		{ "--nic", "socket=/tmp/s,listen=", "expected on or off" },
-		{ "--nic", "socket=/tmp/s,color=red", "unknown key \"color\"" },
-		{ "--nic", "socket", "expected key=value" },
-		{ "--log-level", "loud", "expected error" },
-		{ "--nonsense", NULL, "unknown option" },
-		{ "--nic", NULL, "unknown option, or one without its value" },
-		{ "stray", NULL, "is no option" },
-	};
-	struct vmm_options o;
-	struct err e = { 0 };
-	char *none[] = { "lanyard-vmm", NULL };
-
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		assert_true(parse(&o, &e, bad[i].option, bad[i].value) < 0);
-		assert_int_equal(e.class, ERR_REQUEST);
-		if (!strstr(e.text, bad[i].says))
-			fail_msg("\"%s\" does not say \"%s\"", e.text, bad[i].says);
-		vmm_options_free(&o);
-	}
-	assert_true(vmm_options_parse(&o, 1, none, &e) < 0);
-	assert_non_null(strstr(e.text, "--name is missing"));
-	assert_int_equal(
-		parse(&o, &e, "--nic", "socket=/tmp/s,mac=02:00:00:00:00:01,queues=2,mtu=9000"), 0);
-	assert_int_equal(o.n_nics, 1);
-	assert_int_equal(o.nics[0].pairs, 2);
-	assert_int_equal(o.nics[0].mtu, 9000);
-	assert_string_equal(o.nics[0].socket, "/tmp/s");
-	assert_int_equal(o.memory, 64 << 20);
-	assert_int_equal(o.pages, GMEM_AUTO);
-	vmm_options_free(&o);
-	assert_int_equal(parse(&o, &e, "--vcpus", "8,sockets=2,threads=2"), 0);
-	assert_int_equal(o.vcpus, 8);
-	assert_int_equal(o.topology.cores, 2);
-	assert_int_equal(parse(&o, &e, "--cpu-without", "cx16,avx"), 0);
-	assert_string_equal(o.cpu_without, "cx16,avx");
-	assert_int_equal(parse(&o, &e, "--hugepages", "1G"), 0);
-	assert_int_equal(o.pages, GMEM_1G);
-	assert_int_equal(parse(&o, &e, "--cpus", "3,0-1"), 0);
-	assert_int_equal(o.n_cpus, 3);
-	assert_int_equal(o.cpus[0], 3);
-	assert_int_equal(o.cpus[2], 1);
-}
-
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -742,10 +576,6 @@ int main(void)
 		B(test_bz_too_large),
 		B(test_bz_command_line),
 		B(test_bz_initrd_place),
-		T(test_memory_bounds),
-		T(test_memory_sizes),
-		cmocka_unit_test(test_hugepages),
-		T(test_options),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
