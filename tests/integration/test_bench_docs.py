@@ -16,10 +16,10 @@ def doc(name):
 
 
 def keys_of(value, under=()):
-    """Every key of a document, but for names that users or the switch gave."""
+    """Every key of a document, but for names that users, the switch or the kernel gave."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            if under[-1:] not in (("guests",), ("drops",)):
+            if under[-1:] not in (("guests",), ("drops",), ("mitigations",)):
                 yield key
             if key not in ("topology", "workers"):
                 yield from keys_of(inner, under + (key,))
