@@ -82,16 +82,19 @@ static uint32_t get_rate(const json_t *j)
 	return s ? (uint32_t)strtoul(s, NULL, 10) : 0; /* "none": 0 */
 }
 
-static bool get_driver(const json_t *j, char *driver, char *override)
+/* 1: there is one; 0: there is none; -EINVAL: it is no driver's name. */
+static int get_driver(const json_t *j, char *driver, char *override)
 {
 	const char *s = json_string_value(json_object_get(j, "driver"));
 	const char *o = json_string_value(json_object_get(j, "driver_override"));
 
 	if (!s)
-		return false;
+		return 0;
+	if (strlen(s) >= PFS_DRIVER_LEN || (o && strlen(o) >= PFS_DRIVER_LEN))
+		return -EINVAL;
 	snprintf(driver, PFS_DRIVER_LEN, "%s", strcmp(s, "none") ? s : "");
 	snprintf(override, PFS_DRIVER_LEN, "%s", o ? o : "");
-	return true;
+	return 1;
 }
 
 static bool get(const json_t *j, const char *key, json_t **v)
@@ -104,6 +107,7 @@ static int vf_attrs_from_json(const json_t *j, struct vf_attrs *a)
 {
 	const char *s;
 	json_t *v;
+	int r;
 
 	*a = (struct vf_attrs){ 0 };
 	if (get(j, "mac", &v)) {
@@ -141,14 +145,16 @@ static int vf_attrs_from_json(const json_t *j, struct vf_attrs *a)
 		while (s && a->link_state < VF_LINK_DOWN && strcmp(s, link_states[a->link_state]))
 			a->link_state++;
 	}
-	if (get_driver(j, a->driver, a->override))
+	r = get_driver(j, a->driver, a->override);
+	if (r > 0)
 		a->has |= BIT(VF_DRIVER);
-	return 0;
+	return r < 0 ? r : 0;
 }
 
-static void pf_attrs_from_json(const json_t *j, struct pf_attrs *a)
+static int pf_attrs_from_json(const json_t *j, struct pf_attrs *a)
 {
 	json_t *v;
+	int r;
 
 	*a = (struct pf_attrs){ 0 };
 	if (get(j, "num_vfs", &v)) {
@@ -167,8 +173,10 @@ static void pf_attrs_from_json(const json_t *j, struct pf_attrs *a)
 		a->has |= BIT(PF_UP);
 		a->up = json_is_true(v);
 	}
-	if (get_driver(j, a->driver, a->override))
+	r = get_driver(j, a->driver, a->override);
+	if (r > 0)
 		a->has |= BIT(PF_DRIVER);
+	return r < 0 ? r : 0;
 }
 
 /* ---- steps ---- */
@@ -242,8 +250,9 @@ int sriov_step_from_json(const json_t *j, struct sriov_step *out)
 		if (!r)
 			r = vf_attrs_from_json(json_object_get(j, "from"), &out->from);
 	} else {
-		pf_attrs_from_json(json_object_get(j, "to"), &out->pf_to);
-		pf_attrs_from_json(json_object_get(j, "from"), &out->pf_from);
+		r = pf_attrs_from_json(json_object_get(j, "to"), &out->pf_to);
+		if (!r)
+			r = pf_attrs_from_json(json_object_get(j, "from"), &out->pf_from);
 	}
 	if (!r)
 		r = before_from_json(json_object_get(j, "before"), out);
