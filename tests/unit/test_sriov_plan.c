@@ -277,8 +277,16 @@ static void test_step_json(void **state)
 	sriov_state_free(&want);
 }
 
-/* 256 VFs on 4 PFs, each with all attributes to be changed: the best of some runs, since others may
- * be at work on this machine. */
+/* Of this thread alone: others may be at work on this machine. */
+static uint64_t cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+/* 256 VFs on 4 PFs, each with all attributes to be changed: the best of some runs. */
 static void test_256_vfs(void **state)
 {
 	struct sriov_options o = { .owner = "t" };
@@ -303,12 +311,12 @@ static void test_256_vfs(void **state)
 				.driver = "vfio-pci" };
 		}
 	for (int run = 0; run < 20; run++) {
-		uint64_t began_ns = clock_now_ns(), took_ns;
+		uint64_t began_ns = cpu_ns(), took_ns;
 		struct sriov_plan plan;
 
 		assert_int_equal(0, sriov_diff(&want, &have, &plan, NULL));
 		assert_int_equal(0, sriov_check(&want, &have, &world, &o, &plan, NULL));
-		took_ns = clock_now_ns() - began_ns;
+		took_ns = cpu_ns() - began_ns;
 		if (took_ns < best_ns)
 			best_ns = took_ns;
 		if (plan.n_problems)
