@@ -27,13 +27,12 @@ class Foreign(test_linux_net.Guests):
         self.configure_all()
         self.check_layout(0, layout is PACKED)
 
-    def exchange(self):
+    def tcp(self):
         self.ping(0)
         for options in ([], ["-R"]):
             self.iperf(self.address("b", 0), *options)
-        self.send_file("a", "b", self.address("b", 0))
 
-    def exchange_again(self):
+    def file(self):
         self.ping(0)
         self.send_file("b", "a", self.address("a", 0))
 
@@ -42,35 +41,47 @@ class Foreign(test_linux_net.Guests):
                                self.nic_info(g, 0)["link"] == "up" for g in "ab"), 60, "the links")
 
     def testpmd(self, layout):
-        paths = [self.path(f"{g}0") for g in "ab"]
-        pmd = VhostPmd(self, paths, start=False)
+        self.paths = [self.path(f"{g}0") for g in "ab"]
+        pmd = VhostPmd(self, self.paths, start=False)
         self.begin(layout)
         pmd.start()
         self.configured(layout)
-        self.exchange()
+        return pmd
+
+    def testpmd_killed(self, layout):
+        pmd = self.testpmd(layout)
+        self.ping(0)
         pmd.kill(9)
         wait_until(lambda: self.nic_info("a", 0)["link"] == "down", 20, "the link's end")
-        for path in paths:
+        for path in self.paths:
             os.unlink(path)
-        VhostPmd(self, paths, name="pmd2")
+        VhostPmd(self, self.paths, name="pmd2")
         self.wait_back()
-        self.exchange_again()
+        self.file()
 
     def ovs(self, layout):
         """It connects to us."""
         ovs = Ovs(self, [self.path(f"{g}0") for g in "ab"])
         self.begin(layout, listen="on")
         self.configured(layout)
-        self.exchange()
+        self.tcp()
         ovs.restart()
         self.wait_back()
-        self.exchange_again()
+        self.file()
 
     def test_testpmd_split(self):
         self.testpmd(SPLIT)
+        self.tcp()
 
     def test_testpmd_packed(self):
         self.testpmd(PACKED)
+        self.tcp()
+
+    def test_testpmd_killed_split(self):
+        self.testpmd_killed(SPLIT)
+
+    def test_testpmd_killed_packed(self):
+        self.testpmd_killed(PACKED)
 
     def test_ovs_split(self):
         self.ovs(SPLIT)
