@@ -245,17 +245,25 @@ static bool same_address(const struct topo_address *a, const struct topo_address
 	return a->family == b->family && memcmp(a->addr, b->addr, size_of(a->family)) == 0;
 }
 
+/* On one network, or both VFs of one PF and VLAN. What wires join is not in the file. */
+static bool on_one_wire(const struct topo_nic *a, const struct topo_nic *b)
+{
+	if (a->vf.want && b->vf.want)
+		return a->vf.pf == b->vf.pf && a->vf.want->attrs.vlan == b->vf.want->attrs.vlan;
+	return a->network == b->network;
+}
+
 /* The station that has the address already in that network, up to NIC j of node i. */
 static int check_unique(struct dec *d, size_t i, size_t j, const struct topo_address *a)
 {
 	const struct topology *t = d->t;
-	size_t network = t->nodes[i].nics[j].network;
+	const struct topo_nic *mine = &t->nodes[i].nics[j];
 
 	for (size_t n = 0; n <= i; n++)
 		for (size_t k = 0; k < t->nodes[n].n_nics; k++) {
 			const struct topo_nic *nic = &t->nodes[n].nics[k];
 
-			for (size_t x = 0; nic->network == network && x < nic->n_addresses; x++) {
+			for (size_t x = 0; on_one_wire(nic, mine) && x < nic->n_addresses; x++) {
 				const struct topo_address *o = &nic->addresses[x];
 				char name[TOPO_NAME_MAX + 12];
 
@@ -266,9 +274,12 @@ static int check_unique(struct dec *d, size_t i, size_t j, const struct topo_add
 				d->field = "addresses";
 				dec_enter(d, "node \"%s\", NIC %zu", t->nodes[i].name, j);
 				return dec_error(d, a->place,
-					"address %s is %s's already in network \"%s\" (line %d)",
-					a->text, topology_port_name(t, n, k, name),
-					t->networks[network].name, o->place.line);
+					"address %s is %s's already %s \"%s\" (line %d)", a->text,
+					topology_port_name(t, n, k, name),
+					mine->vf.want ? "at PF" : "in network",
+					mine->vf.want ? t->pfs->v[mine->vf.pf].name
+						      : t->networks[mine->network].name,
+					o->place.line);
 			}
 		}
 	return 0;

@@ -158,8 +158,8 @@ static int check_keys(
 		d->field = f ? f->name : NULL;
 		if (f && f->only)
 			return dec_error(d, c->key_place,
-				"\"%s\" is for %s only: leave it out, or change the node's kind or guest",
-				f->name, f->only);
+				"\"%s\" is for %s only: leave it out, or %s", f->name, f->only,
+				f->hint ? f->hint : "change the node's kind or guest");
 		if (f)
 			return dec_error(d, c->key_place,
 				"\"%s\" is not for a node of this kind: leave it out", f->name);

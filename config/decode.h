@@ -35,6 +35,7 @@ struct dec_field {
 	const void *arg;  /* for fn: struct dec_range, names ending with NULL */
 	unsigned kinds;   /* nodes: 1 << enum dec_kind of those that have the key; 0: all */
 	const char *only; /* who they are, for whoever gave the key to another: "VMs whose ..." */
+	const char *hint; /* what else may be done; NULL: "change the node's kind or guest" */
 };
 
 /* A node's kind, and of a VM what runs in it, as far as that says which keys there are. */
@@ -165,6 +166,15 @@ int dec_driver(struct dec *d, const struct jtree *v, char *out);
 	{                                                                                   \
 		"driver", vf_driver, at                                                     \
 	}
+
+/* Whose a VF is (vf.c). vf_nic decodes all of a NIC that is one; vf_port and vf_port_index the keys
+ * of a port, which takes the attributes that its struct vf_want got. *out: see there. */
+int vf_nic(struct dec *, const struct jtree *v, int kind, struct topo_nic *);
+int vf_pf(struct dec *, const struct jtree *, const struct dec_field *, void *); /* topo_vf */
+int vf_index(struct dec *, const struct jtree *, const struct dec_field *, void *); /* topo_vf */
+int vf_keep(struct dec *, struct topo_vf *, const struct vf_want *);
+int vf_settle(struct dec *d); /* who has which; before MACs are settled */
+int vf_finish(struct dec *d); /* all that is wanted goes to `pfs`; after it */
 
 /* "pfs" of a file (pfs.c); *out is a struct pfs, whose file is the caller's to set. */
 int pfs_decode(struct dec *, const struct jtree *, const struct dec_field *, void *);

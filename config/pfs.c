@@ -11,6 +11,7 @@
 
 #include "base/fd.h"
 #include "config/decode.h"
+#include "config/schema.h"
 
 #define VERSION 1
 
@@ -87,15 +88,16 @@ static void pf_given(struct pf_want *pf, enum pf_attr attr, const struct jtree *
 	pf->places[attr] = v->place;
 }
 
+static const struct dec_range num_vfs_range = { 0, PFS_VFS_MAX, "" };
+static const struct dec_field num_vfs_row = { "num_vfs", dec_uint, .arg = &num_vfs_range };
+
 static int decode_num_vfs(
 	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
-	static const struct dec_range range = { 0, PFS_VFS_MAX, "" };
-	const struct dec_field row = { .arg = &range };
 	struct pf_want *pf = out;
 
 	pf_given(pf, PF_NUM_VFS, v);
-	return dec_uint(d, v, &row, &pf->attrs.num_vfs);
+	return dec_uint(d, v, &num_vfs_row, &pf->attrs.num_vfs);
 }
 
 static int decode_autoprobe(
@@ -107,14 +109,15 @@ static int decode_autoprobe(
 	return dec_bool(d, v, f, &pf->attrs.autoprobe);
 }
 
+static const struct dec_range mtu_range = { TOPO_MTU_MIN, 65535, "" };
+static const struct dec_field mtu_row = { "mtu", dec_uint, .arg = &mtu_range };
+
 static int decode_mtu(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
-	static const struct dec_range range = { TOPO_MTU_MIN, 65535, "" };
-	const struct dec_field row = { .arg = &range };
 	struct pf_want *pf = out;
 
 	pf_given(pf, PF_MTU, v);
-	return dec_uint(d, v, &row, &pf->attrs.mtu);
+	return dec_uint(d, v, &mtu_row, &pf->attrs.mtu);
 }
 
 static int decode_up(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
@@ -409,3 +412,25 @@ int pfs_error(const struct pfs *p, struct topo_place at, enum err_class class, i
 		err_prefix(e, "%s", p->file);
 	return code;
 }
+
+/* ---- shapes: see schema.h ---- */
+
+const struct dec_shape pfs_shapes[] = {
+	{ decode_pci,
+		.json = "{'type': 'string', 'pattern': '^([0-9A-Fa-f]{1,8}:)?[0-9A-Fa-f]{1,2}:"
+			"[0-9A-Fa-f]{1,2}\\\\.[0-7]$'}" },
+	{ decode_interface, .json = "{'type': 'string', 'minLength': 1, 'maxLength': 15}" },
+	{ decode_num_vfs, .row = &num_vfs_row },
+	{ decode_autoprobe, .like = dec_bool },
+	{ decode_mtu, .row = &mtu_row },
+	{ decode_up, .like = dec_bool },
+	{ decode_pf_driver, .json = SHAPE_DRIVER },
+	{ decode_vfs,
+		.json = "{'type': 'object', 'propertyNames': {'pattern': "
+			"'^[0-9]+(-[0-9]+)?$'}, 'additionalProperties': " SHAPE_REF(
+				"described") "}",
+		.object = "described", .keys = vf_keys },
+	{ pfs_decode, .json = SHAPE_NAMED(0, PFS_PFS_MAX, SHAPE_REF("pf")), .object = "pf",
+		.keys = pf_keys },
+	{ 0 },
+};

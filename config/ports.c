@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Host ports: the switch's ends of links that are no node's. A tap is an interface of the host's
  * kernel that the switch makes; a PCI address is a physical NIC that the switch takes; a vdev is
- * any virtual device of DPDK's. */
+ * any virtual device of DPDK's; a VF, or a whole PF, is one that the lab hands over. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -84,6 +84,18 @@ static int port_pci(struct dec *d, const struct jtree *v, const struct dec_field
 	return port_leads_to(d, v, port, TOPO_PORT_PCI, text);
 }
 
+/* A function of the lab's: a VF, or all of a PF, which then makes none. */
+static int port_function(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct topo_port *port = out;
+	bool whole = strcmp(f->name, "pf") == 0;
+
+	if (vf_pf(d, v, f, &port->vf))
+		return -EINVAL;
+	return port_leads_to(
+		d, v, port, whole ? TOPO_PORT_PF : TOPO_PORT_VF, d->t->pfs->v[port->vf.pf].name);
+}
+
 /* A name of DPDK's, net_ and more, then arguments that are the driver's business. */
 static int port_vdev(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
@@ -103,16 +115,57 @@ static int port_vdev(struct dec *d, const struct jtree *v, const struct dec_fiel
 
 static const struct dec_range queues_range = { 1, TOPO_QUEUES_MAX, " queue pairs" };
 
+/* A port, and what is wanted of its VF if it is one. */
+struct entry {
+	struct topo_port port; /* first: rows tell offsets in it */
+	struct vf_want want;
+};
+
+/* VLANs are the switch's business here, so those of the VF aren't there. */
+enum { PLAIN, IS_VF };
+#define VF_KEY(name, fn, at)                                                              \
+	{                                                                                 \
+		name, fn, at, .kinds = 1u << IS_VF, .only = "ports that are VFs, \"vf\"", \
+			      .hint = "name a PF in \"vf\""                               \
+	}
+#define WANT offsetof(struct entry, want)
+
 static const struct dec_field port_keys[] = {
 	{ "network", dec_network, offsetof(struct topo_port, network), .required = true },
 	{ "tap", port_tap, 0, .def = NULL },
 	{ "pci", port_pci, 0, .def = NULL },
 	{ "vdev", port_vdev, 0, .def = NULL },
+	{ "vf", port_function, 0, .def = NULL },
+	{ "pf", port_function, 0, .def = NULL },
 	{ "queues", dec_uint, offsetof(struct topo_port, queues), .def = "1",
 		.arg = &queues_range },
+	VF_KEY("index", vf_index, offsetof(struct topo_port, vf)),
+	VF_KEY("mac", vf_mac, WANT),
+	VF_KEY("min_rate", vf_min_rate, WANT),
+	VF_KEY("max_rate", vf_max_rate, WANT),
+	VF_KEY("spoofchk", vf_spoofchk, WANT),
+	VF_KEY("trust", vf_trust, WANT),
+	VF_KEY("link_state", vf_link_state, WANT),
+	VF_KEY("driver", vf_driver, WANT),
 	POLICY_KEYS(struct topo_port),
 	{ 0 },
 };
+
+static int decode_port(struct dec *d, const struct jtree *v, struct topo_port *port)
+{
+	bool is_vf = json_is_object(v->json) && jtree_get(v, "vf");
+	struct entry x = { .port = *port, .want.place = v->place };
+	int rc = dec_object(d, v, port_keys, is_vf ? IS_VF : PLAIN, &x);
+
+	/* The model owns what was made, whether all of it was or not. */
+	*port = x.port;
+	if (rc || !is_vf)
+		return rc;
+	port->mac = x.want.attrs.mac;
+	port->mac_given = x.want.attrs.has & 1u << VF_MAC;
+	port->mac_place = x.want.places[VF_MAC];
+	return vf_keep(d, &port->vf, &x.want);
+}
 
 /* A virtual device is known by its name, whatever its arguments are. */
 static bool same_device(const struct topo_port *a, const struct topo_port *b)
@@ -121,6 +174,8 @@ static bool same_device(const struct topo_port *a, const struct topo_port *b)
 
 	if (a->kind != b->kind)
 		return false;
+	if (a->kind == TOPO_PORT_VF)
+		return false; /* a PF has many: vf.c gives them out */
 	if (a->kind == TOPO_PORT_VDEV)
 		return strcspn(b->device, ",") == len && strncmp(a->device, b->device, len) == 0;
 	return strcmp(a->device, b->device) == 0;
@@ -132,8 +187,9 @@ static int check_port(struct dec *d, const struct jtree *v, const struct topo_po
 
 	if (!new->device)
 		return dec_error(d, v->place,
-			"a host port is a \"tap\" of the kernel's, a physical NIC, \"pci\", or a "
-			"virtual device of DPDK's, \"vdev\": name one of them");
+			"a host port is a \"tap\" of the kernel's, a physical NIC, \"pci\", a "
+			"virtual device of DPDK's, \"vdev\", a \"vf\" or all of a \"pf\" of the "
+			"lab's: name one of them");
 	for (const struct topo_port *old = t->ports; old < new; old++)
 		if (same_device(new, old))
 			return dec_error(d, new->device_place,
@@ -167,7 +223,7 @@ int ports_decode(struct dec *d, const struct jtree *v, const struct dec_field *f
 			return dec_nomem(d);
 		size_t outer = dec_enter(d, "port \"%s\"", port->name);
 		d->field = NULL;
-		rc = dec_object(d, c, port_keys, 0, port);
+		rc = decode_port(d, c, port);
 		if (!rc)
 			rc = check_port(d, c, port);
 		if (!rc)
@@ -187,6 +243,7 @@ const struct dec_shape ports_shapes[] = {
 		.json = "{'type': 'string', 'maxLength': " SHAPE_N(
 			TOPO_VDEV_MAX) ", "
 				       "'pattern': '^net_[a-z0-9_]+(,.*)?$'}" },
+	{ port_function, .like = vf_pf },
 	{ ports_decode, .json = SHAPE_NAMED(0, TOPO_ITEMS_MAX, SHAPE_REF("port")), .object = "port",
 		.keys = port_keys },
 	{ 0 },

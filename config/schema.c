@@ -11,7 +11,7 @@
 /* Each file that decodes has its list. */
 static const struct dec_shape *const lists[] = { values_shapes, topology_shapes, guest_shapes,
 	storage_shapes, address_shapes, policy_shapes, ports_shapes, traffic_shapes,
-	method_shapes };
+	method_shapes, pfs_shapes, vf_shapes, vf_user_shapes };
 
 /* In the order of enum dec_kind: they are part of definitions' names. */
 static const char *const kind_names[] = { [DEC_PROBE] = "probe",
@@ -140,6 +140,28 @@ static void point_to(json_t *j, const char *object, const char *name)
 	}
 }
 
+/* References to the object become such to it or the other. */
+static void widen(json_t *j, const char *name, const char *other)
+{
+	char ref[96];
+	const char *key;
+	json_t *v;
+
+	snprintf(ref, sizeof(ref), REF "%s", name);
+	json_object_foreach (j, key, v) {
+		if (!json_is_object(v))
+			continue;
+		const char *to = json_string_value(json_object_get(v, "$ref"));
+
+		if (to && strcmp(to, ref) == 0)
+			json_object_set_new(j, key,
+				json_pack("{s:[{s:s}, {s:s+}]}", "anyOf", "$ref", ref, "$ref", REF,
+					other));
+		else
+			widen(v, name, other);
+	}
+}
+
 static json_t *make_value(struct maker *m, const struct dec_field *f, int kind);
 
 static json_t *range_of(const struct dec_field *f, const char *type)
@@ -157,7 +179,7 @@ static json_t *range_of(const struct dec_field *f, const char *type)
 static json_t *make_shape(
 	struct maker *m, const struct dec_shape *s, const struct dec_field *f, int kind)
 {
-	char name[64];
+	char name[64], other[64];
 	json_t *j;
 
 	if (s->row)
@@ -178,6 +200,14 @@ static json_t *make_shape(
 	j = s->json ? parse_text(m, s->json) : json_pack("{s:s+}", "$ref", REF, name);
 	if (s->object)
 		point_to(j, s->object, name);
+	if (s->or_object && (!s->or_keys->kinds || s->or_keys->kinds & 1u << kind)) {
+		definition_name(s->or_object, kind, other, sizeof(other));
+		if (define(m, s->or_object, s->or_keys, kind)) {
+			json_decref(j);
+			return NULL;
+		}
+		widen(j, name, other);
+	}
 	return j;
 }
 

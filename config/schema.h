@@ -28,6 +28,9 @@ struct dec_shape {
 	const char *json;
 	const char *object;           /* the name of an object that values have or are */
 	const struct dec_field *keys; /* its table */
+	/* Another object that may be in its place, where its first row is for that kind. */
+	const char *or_object;
+	const struct dec_field *or_keys;
 	/* Of an object of which there are kinds: a schema that is true for one, by enum dec_kind.
 	 * Tables below it have the same kind. */
 	const char *const *kinds;
@@ -50,16 +53,19 @@ struct dec_shape {
 #define SHAPE_MAC                                                                          \
 	"{'type': 'string', 'pattern': '^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$', " \
 	"'not': {'pattern': '^[0:]+$'}}"
-#define SHAPE_SIZE "{'type': 'string', 'pattern': '^[0-9]+(\\\\.[0-9]+)?[BKMGT]$'}"
-#define SHAPE_VLAN "{'type': 'integer', 'minimum': 1, 'maximum': 4094}"
+#define SHAPE_SIZE   "{'type': 'string', 'pattern': '^[0-9]+(\\\\.[0-9]+)?[BKMGT]$'}"
+#define SHAPE_VLAN   "{'type': 'integer', 'minimum': 1, 'maximum': 4094}"
+#define SHAPE_DRIVER "{'type': 'string', 'pattern': '^[A-Za-z0-9_-]{1,31}$'}"
 
 static_assert(TOPO_NAME_MAX == 32, "SHAPE_NAME");
 static_assert(TOPO_PATH_MAX == 512, "SHAPE_PATH");
 static_assert(TOPO_VLAN_MAX == 4094, "SHAPE_VLAN");
+static_assert(PFS_DRIVER_LEN == 32, "SHAPE_DRIVER");
 
 extern const struct dec_shape values_shapes[], topology_shapes[], guest_shapes[], storage_shapes[],
-	address_shapes[], policy_shapes[], ports_shapes[], traffic_shapes[], method_shapes[];
-extern const struct dec_field topology_keys[];
+	address_shapes[], policy_shapes[], ports_shapes[], traffic_shapes[], method_shapes[],
+	pfs_shapes[], vf_shapes[], vf_user_shapes[];
+extern const struct dec_field topology_keys[], vf_nic_keys[];
 
 /* What docs/topology.md says of a key: generated. object NULL ends the list. */
 struct schema_word {

@@ -39,6 +39,8 @@ static int refs_make(struct dec *d, struct refs *r)
 		for (size_t j = 0; j < t->nodes[i].n_nics; j++) {
 			struct topo_nic *nic = &t->nodes[i].nics[j];
 
+			if (nic->vf.want)
+				continue;
 			r->ref[r->n++] = (struct ref){ &nic->policy, nic->network, j, (int)i };
 		}
 	for (size_t i = 0; i < t->n_ports; i++)

@@ -24,6 +24,7 @@
 #define ONLY_VM      (1u << DEC_PROBE | IMAGES)
 #define ONLY_PROCESS (1u << DEC_PROCESS)
 #define OURS         (ONLY_VM | ONLY_PROCESS)
+#define NOBODY       (1u << 31)
 
 /* The same for whoever gave one to another. */
 #define SAY_LINUX  "VMs whose guest is \"linux\""
@@ -82,17 +83,18 @@ static int decode_switch(struct dec *d, const struct jtree *v, const struct dec_
 
 /* ---- networks, nodes: objects whose keys are names ---- */
 
-/* Checks an object of named things; allocates n of them, zeroed, to *out. */
+/* Checks an object of named things; allocates n of them, zeroed, to *out. what: of which there must
+ * be one; NULL: there need not. */
 static int items_new(struct dec *d, const struct jtree *v, const char *what, size_t size, void *out)
 {
 	if (!json_is_object(v->json))
 		return dec_error_type(d, v, "an object of names, { \"NAME\": { ... } }");
-	if (v->n == 0)
+	if (v->n == 0 && what)
 		return dec_error(d, v->place, "a topology needs one %s at least", what);
 	if (v->n > TOPO_ITEMS_MAX)
 		return dec_error(
 			d, v->place, "%zu of them; at most %d are possible", v->n, TOPO_ITEMS_MAX);
-	*(void **)out = calloc(v->n, size);
+	*(void **)out = calloc(v->n ? v->n : 1, size);
 	return *(void **)out ? 0 : dec_nomem(d);
 }
 
@@ -107,7 +109,7 @@ static int decode_networks(
 	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
 	struct topology *t = d->t;
-	int rc = items_new(d, v, "network", sizeof(*t->networks), &t->networks);
+	int rc = items_new(d, v, t->pfs->n ? NULL : "network", sizeof(*t->networks), &t->networks);
 
 	for (const struct jtree *c = v->first; c && !rc; c = c->next) {
 		struct topo_network *net = &t->networks[t->n_networks];
@@ -159,6 +161,13 @@ static int decode_packed(struct dec *d, const struct jtree *v, const struct dec_
 	return rc;
 }
 
+/* Of a NIC that is a VF (vf.c): named here for whoever gives them to another. */
+#define VF_ONLY(key)                                                       \
+	{                                                                  \
+		key, .kinds = NOBODY, .only = "NICs that are VFs, \"vf\"", \
+		     .hint = "name a PF in \"vf\" instead of a network"    \
+	}
+
 static const struct dec_field nic_keys[] = {
 	{ "network", dec_network, offsetof(struct topo_nic, network), .required = true },
 	{ "mac", dec_mac, 0, .def = NULL },
@@ -169,9 +178,26 @@ static const struct dec_field nic_keys[] = {
 	{ "packed", decode_packed, 0, .def = "true", .kinds = IMAGES, .only = SAY_IMAGES },
 	{ "addresses", address_list, 0, .kinds = ONLY_LINUX, .only = SAY_LINUX },
 	{ "mergeable", dec_bool, offsetof(struct topo_nic, mergeable), .def = "true" },
+	VF_ONLY("index"),
+	VF_ONLY("qos"),
+	VF_ONLY("vlan_protocol"),
+	VF_ONLY("min_rate"),
+	VF_ONLY("max_rate"),
+	VF_ONLY("spoofchk"),
+	VF_ONLY("trust"),
+	VF_ONLY("link_state"),
+	VF_ONLY("driver"),
 	POLICY_KEYS(struct topo_nic),
 	{ 0 },
 };
+
+static int decode_nic(
+	struct dec *d, const struct jtree *v, enum dec_kind kind, struct topo_nic *nic)
+{
+	if (json_is_object(v->json) && jtree_get(v, "vf"))
+		return vf_nic(d, v, kind, nic);
+	return dec_object(d, v, nic_keys, kind, nic);
+}
 
 static enum dec_kind kind_of(const struct topo_node *n)
 {
@@ -203,7 +229,7 @@ static int decode_nics(struct dec *d, const struct jtree *v, const struct dec_fi
 		node->n_nics++;
 		nic->place = c->place;
 		d->field = NULL;
-		int rc = dec_object(d, c, nic_keys, (int)kind_of(node), nic);
+		int rc = decode_nic(d, c, kind_of(node), nic);
 		if (rc)
 			return rc;
 		dec_leave(d, outer);
@@ -323,18 +349,41 @@ static int decode_nodes(struct dec *d, const struct jtree *v, const struct dec_f
 
 /* ---- the file ---- */
 
+static int decode_pfs(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct topology *t = d->t;
+
+	t->pfs = calloc(1, sizeof(*t->pfs));
+	if (t->pfs)
+		t->pfs->file = strdup(d->file);
+	return t->pfs && t->pfs->file ? pfs_decode(d, v, f, t->pfs) : dec_nomem(d);
+}
+
 /* In the order of decoding: what a row refers to comes before it. */
 const struct dec_field topology_keys[] = {
 	{ "version", decode_version, 0, .required = true },
 	{ "lab", dec_name, offsetof(struct topology, lab), .required = true,
 		.arg = "a lab's name" },
 	{ "switch", decode_switch, offsetof(struct topology, sw), .def = "{}" },
-	{ "networks", decode_networks, 0, .required = true },
+	{ "pfs", decode_pfs, 0, .def = "{}" },
+	{ "networks", decode_networks, 0 }, /* required without pfs: decode_file */
 	{ "nodes", decode_nodes, 0, .required = true },
 	{ "ports", ports_decode, 0, .def = "{}" },
 	{ "traffic", traffic_decode, 0, .def = "[]" },
 	{ 0 },
 };
+
+/* With `pfs` a lab may do without networks: guests whose NICs are all VFs need no switch. */
+static int decode_file(struct dec *d, const struct jtree *root)
+{
+	struct dec_field keys[sizeof(topology_keys) / sizeof(topology_keys[0])];
+
+	memcpy(keys, topology_keys, sizeof(keys));
+	for (struct dec_field *f = keys; f->name; f++)
+		if (f->fn == decode_networks && json_is_object(root->json))
+			f->required = !jtree_get(root, "pfs");
+	return dec_object(d, root, keys, 0, d->t);
+}
 
 int topology_parse(
 	const char *file, const char *text, size_t len, struct topology **out, struct err *e)
@@ -361,9 +410,13 @@ int topology_parse(
 	if (!rc && jtree_get(root, "version"))
 		rc = decode_version(&d, jtree_get(root, "version"), NULL, NULL);
 	if (!rc)
-		rc = dec_object(&d, root, topology_keys, 0, t);
+		rc = decode_file(&d, root);
+	if (!rc)
+		rc = vf_settle(&d);
 	if (!rc)
 		rc = macs_settle(&d);
+	if (!rc)
+		rc = vf_finish(&d);
 	if (!rc)
 		rc = policies_settle(&d);
 	if (!rc)
@@ -394,6 +447,12 @@ int topology_load(const char *file, struct topology **out, struct err *e)
 	return rc;
 }
 
+static void nic_free(struct topo_nic *nic)
+{
+	policy_free(&nic->policy);
+	free(nic->vf.want);
+}
+
 void topology_free(struct topology *t)
 {
 	if (!t)
@@ -407,14 +466,17 @@ void topology_free(struct topology *t)
 		storage_free(&t->nodes[i]);
 		address_free(&t->nodes[i]);
 		for (size_t j = 0; j < t->nodes[i].n_nics; j++)
-			policy_free(&t->nodes[i].nics[j].policy);
+			nic_free(&t->nodes[i].nics[j]);
 		free(t->nodes[i].nics);
 	}
 	for (size_t i = 0; i < t->n_ports; i++) {
 		free(t->ports[i].name);
 		free(t->ports[i].device);
+		free(t->ports[i].vf.want);
 		policy_free(&t->ports[i].policy);
 	}
+	if (t->pfs)
+		pfs_free(t->pfs);
 	for (size_t i = 0; i < t->n_traffic; i++) {
 		free(t->traffic[i].name);
 		free(t->traffic[i].flows);
@@ -422,6 +484,7 @@ void topology_free(struct topology *t)
 		free(t->traffic[i].method);
 	}
 	free(t->networks);
+	free(t->pfs);
 	free(t->nodes);
 	free(t->ports);
 	free(t->traffic);
@@ -468,12 +531,13 @@ static const char *const node_kinds[] = {
 const struct dec_shape topology_shapes[] = {
 	{ decode_version, .json = "{'const': " SHAPE_N(VERSION) "}" },
 	{ decode_switch, .object = "switch", .keys = switch_keys },
-	{ decode_networks, .json = SHAPE_NAMED(1, TOPO_ITEMS_MAX, SHAPE_REF("network")),
+	{ decode_networks, .json = SHAPE_NAMED(0, TOPO_ITEMS_MAX, SHAPE_REF("network")),
 		.object = "network", .keys = network_keys },
 	{ dec_network, .json = SHAPE_NAME },
 	{ decode_packed, .like = dec_bool },
 	{ decode_nics, .json = SHAPE_LIST(1, TOPO_NICS_MAX, SHAPE_REF("nic")), .object = "nic",
-		.keys = nic_keys },
+		.keys = nic_keys, .or_object = "vf", .or_keys = vf_nic_keys },
+	{ decode_pfs, .like = pfs_decode },
 	{ decode_node_memory, .like = dec_memory },
 	{ decode_vcpus, .like = dec_uint },
 	{ decode_node_cpus, .like = dec_cpus },

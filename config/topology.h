@@ -61,6 +61,9 @@
 #define TOPO_CMDLINE_MAX    1024
 #define TOPO_PATH_MAX       512
 
+struct pfs;
+struct vf_want;
+
 struct topo_place {
 	int line, col; /* from 1; 0: not in the file (a default) */
 };
@@ -191,8 +194,20 @@ struct topo_cpu {
 	struct topo_place place;
 };
 
+/* The VF that a NIC or a port is. What is wanted of it is in `pfs` too, by its index. */
+struct topo_vf {
+	struct vf_want *want; /* config/pfs.h; NULL: it is no VF */
+	size_t pf;            /* index in pfs */
+	uint32_t index;       /* given, or the lowest that is free */
+	bool index_given;
+	struct topo_place place, index_place;
+};
+
+#define TOPO_NO_NETWORK SIZE_MAX
+
 struct topo_nic {
-	size_t network;       /* index in networks */
+	struct topo_vf vf;    /* of a VF only mac and addresses hold besides */
+	size_t network;       /* index in networks; a VF: TOPO_NO_NETWORK */
 	struct ether_mac mac; /* given, or made from lab, node and NIC index: 02:... */
 	bool mac_given;
 	uint32_t queues; /* queue pairs offered; 1 unless given */
@@ -205,10 +220,12 @@ struct topo_nic {
 };
 
 /* A port of the switch that is no node's. X(id, key, what it is) */
-#define TOPO_PORT_KINDS(X)          \
-	X(TAP, "tap", "interface")  \
-	X(PCI, "pci", "PCI device") \
-	X(VDEV, "vdev", "DPDK device")
+#define TOPO_PORT_KINDS(X)             \
+	X(TAP, "tap", "interface")     \
+	X(PCI, "pci", "PCI device")    \
+	X(VDEV, "vdev", "DPDK device") \
+	X(VF, "vf", "VF of")           \
+	X(PF, "pf", "PF")
 
 enum topo_port_kind {
 #define X(id, key, what) TOPO_PORT_##id,
@@ -221,14 +238,17 @@ struct topo_port {
 	char *name;
 	size_t network;
 	enum topo_port_kind kind;
-	/* Of the tap in the kernel; "0000:03:00.0"; "net_tap0,iface=lab0". */
+	/* Of the tap in the kernel; "0000:03:00.0"; "net_tap0,iface=lab0"; the PF's name in `pfs`. */
 	char *device;
+	struct topo_vf vf;    /* VF; PF: vf.pf */
+	struct ether_mac mac; /* VF: given, or made of lab and port */
+	bool mac_given;
 	uint32_t queues;
 	struct topo_policy policy;
-	struct topo_place place, device_place;
+	struct topo_place place, device_place, mac_place;
 };
 
-/* "tap", "pci", "vdev". */
+/* "tap", "pci", "vdev", "vf", "pf". */
 extern const char *const topo_port_kind_names[TOPO_PORT_KINDS_N];
 
 struct topo_node {
@@ -305,7 +325,8 @@ struct topology {
 	char *lab;
 	struct topo_switch sw;
 	size_t n_networks, n_nodes, n_ports, n_traffic;
-	struct topo_network *networks;
+	struct topo_network *networks; /* none: the lab has no switch */
+	struct pfs *pfs; /* config/pfs.h: with all that NICs and ports want of VFs */
 	struct topo_node *nodes;
 	struct topo_port *ports;
 	struct topo_traffic *traffic;
@@ -328,6 +349,11 @@ int topology_error(const struct topology *t, struct topo_place place, enum err_c
  * out, or NULL. */
 const char *topology_apart(
 	const struct topo_policy *from, const struct topo_policy *to, char *out, size_t size);
+
+/* Who has VF `index` of a PF: "NODE.INDEX" or a port's name, to out[TOPO_NAME_MAX + 12]; NULL:
+ * nobody. */
+const struct topo_vf *topology_vf_user(
+	const struct topology *t, size_t pf, uint32_t index, char *out);
 
 /* The name of a NIC's port: "NODE.INDEX", to out[TOPO_NAME_MAX + 12]; returns out. */
 char *topology_port_name(const struct topology *t, size_t node, size_t nic, char *out);

@@ -76,6 +76,10 @@ static int decode_end(struct dec *d, const struct jtree *v, struct topo_end *end
 			"the guest of node \"%s\" is Linux, which has no traffic engine of ours: name a "
 			"probe's NIC, or run a tool of your own (lanyard exec %s/%s -- iperf3 ...)",
 			n->name, t->lab, n->name);
+	if (n->nics[end->nic].vf.want)
+		return dec_error(d, v->place,
+			"NIC %zu of node \"%s\" is a VF: no traffic engine of ours drives one",
+			end->nic, n->name);
 	return 0;
 }
 

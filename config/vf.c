@@ -6,6 +6,7 @@
 
 #include "base/units.h"
 #include "config/decode.h"
+#include "config/schema.h"
 
 #define MBIT 1000000ull
 
@@ -23,16 +24,17 @@ int vf_mac(struct dec *d, const struct jtree *v, const struct dec_field *f, void
 	return dec_unicast(d, v, &vf->attrs.mac);
 }
 
+static const struct dec_range vlan_range = { 0, TOPO_VLAN_MAX, " (0: none)" };
+static const struct dec_field vlan_row = { "vlan", dec_uint, .arg = &vlan_range };
+
 int vf_vlan(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
-	static const struct dec_range range = { 0, TOPO_VLAN_MAX, " (0: none)" };
-	const struct dec_field row = { .arg = &range };
 	struct vf_want *vf = out;
 	uint32_t vlan = 0;
 
 	vf_given(vf, VF_VLAN, v);
 	vf->attrs.vlan_proto = 0x8100;
-	if (dec_uint(d, v, &row, &vlan))
+	if (dec_uint(d, v, &vlan_row, &vlan))
 		return -EINVAL;
 	vf->attrs.vlan = (uint16_t)vlan;
 	return 0;
@@ -47,27 +49,30 @@ static int needs_vlan(struct dec *d, const struct jtree *v, const struct vf_want
 		d->field, TOPO_VLAN_MAX);
 }
 
+static const struct dec_range qos_range = { 0, 7, "" };
+static const struct dec_field qos_row = { "qos", dec_uint, .arg = &qos_range };
+
 int vf_qos(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
-	static const struct dec_range range = { 0, 7, "" };
-	const struct dec_field row = { .arg = &range };
 	struct vf_want *vf = out;
 	uint32_t qos = 0;
 
-	if (dec_uint(d, v, &row, &qos) || needs_vlan(d, v, vf))
+	if (dec_uint(d, v, &qos_row, &qos) || needs_vlan(d, v, vf))
 		return -EINVAL;
 	vf->attrs.qos = (uint8_t)qos;
 	return 0;
 }
 
+static const char *const protocol_names[] = { "802.1Q", "802.1ad", NULL };
+static const struct dec_field vlan_protocol_row = { "VLAN protocol", dec_enum,
+	.arg = protocol_names };
+
 int vf_vlan_protocol(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
-	static const char *const names[] = { "802.1Q", "802.1ad", NULL };
-	const struct dec_field row = { .name = "VLAN protocol", .arg = names };
 	struct vf_want *vf = out;
 	int which = 0;
 
-	if (dec_enum(d, v, &row, &which) || needs_vlan(d, v, vf))
+	if (dec_enum(d, v, &vlan_protocol_row, &which) || needs_vlan(d, v, vf))
 		return -EINVAL;
 	vf->attrs.vlan_proto = which ? 0x88a8 : 0x8100;
 	return 0;
@@ -145,14 +150,15 @@ int vf_trust(struct dec *d, const struct jtree *v, const struct dec_field *f, vo
 	return dec_bool(d, v, f, &vf->attrs.trust);
 }
 
+static const char *const link_names[] = { "auto", "up", "down", NULL };
+static const struct dec_field link_state_row = { "link state", dec_enum, .arg = link_names };
+
 int vf_link_state(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
 {
-	static const char *const names[] = { "auto", "up", "down", NULL };
-	const struct dec_field row = { .name = "link state", .arg = names };
 	struct vf_want *vf = out;
 
 	vf_given(vf, VF_LINK_STATE, v);
-	return dec_enum(d, v, &row, &vf->attrs.link_state);
+	return dec_enum(d, v, &link_state_row, &vf->attrs.link_state);
 }
 
 int dec_driver(struct dec *d, const struct jtree *v, char *out)
@@ -181,3 +187,21 @@ int vf_driver(struct dec *d, const struct jtree *v, const struct dec_field *f, v
 	vf_given(vf, VF_DRIVER, v);
 	return dec_driver(d, v, vf->attrs.driver);
 }
+
+/* ---- shapes: see schema.h ---- */
+
+#define SHAPE_RATE "{'type': 'string', 'pattern': '^(none|[0-9]+(\\\\.[0-9]+)?[kMG]?bps)$'}"
+
+const struct dec_shape vf_shapes[] = {
+	{ vf_mac, .json = SHAPE_MAC },
+	{ vf_vlan, .row = &vlan_row },
+	{ vf_qos, .row = &qos_row },
+	{ vf_vlan_protocol, .row = &vlan_protocol_row },
+	{ vf_min_rate, .json = SHAPE_RATE },
+	{ vf_max_rate, .json = SHAPE_RATE },
+	{ vf_spoofchk, .like = dec_bool },
+	{ vf_trust, .like = dec_bool },
+	{ vf_link_state, .row = &link_state_row },
+	{ vf_driver, .json = SHAPE_DRIVER },
+	{ 0 },
+};

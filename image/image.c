@@ -135,6 +135,8 @@ static int order_modules(
 	}
 	for (size_t i = 0; !rc && i < s->n_extra_modules; i++)
 		rc = modules_add(m, s->extra_modules[i], o, e);
+	for (size_t i = 0; !rc && i < s->n_devices; i++)
+		rc = modules_add_device(m, s->devices[i], o, e);
 	return rc;
 }
 

@@ -44,6 +44,9 @@ struct image_spec {
 	bool disks, shares;               /* the guest has virtio disks, virtiofs shares */
 	const char *const *extra_modules; /* by name, besides those that the above want */
 	size_t n_extra_modules;
+	const char *const *devices; /* "pci:v00008086d000010CA...", as sysfs's modalias has it: the
+				     * kernel's modules for each are taken */
+	size_t n_devices;
 	const struct image_file *files; /* not with IMAGE_ROOT_DISK */
 	size_t n_files;
 	uint64_t max_bytes; /* 0: IMAGE_BYTES_MAX */

@@ -24,6 +24,8 @@ struct module {
 struct modules {
 	char *folder;
 	char *dep, *builtin, *softdep, *alias;
+	char *modinfo;
+	size_t modinfo_len;
 	struct module *v; /* sorted by name */
 	size_t n;
 };
@@ -152,12 +154,16 @@ struct modules *modules_parse(const char *folder, const struct modules_text *t, 
 		m->builtin = strdup(t->builtin ? t->builtin : "");
 		m->softdep = strdup(t->softdep ? t->softdep : "");
 		m->alias = strdup(t->alias ? t->alias : "");
+		m->modinfo_len = t->modinfo ? t->modinfo_len : 0;
+		m->modinfo = calloc(m->modinfo_len + 1, 1);
 	}
-	if (!m || !m->folder || !m->dep || !m->builtin || !m->softdep || !m->alias) {
+	if (!m || !m->folder || !m->dep || !m->builtin || !m->softdep || !m->alias || !m->modinfo) {
 		err_set(e, -ENOMEM, "out of memory");
 		modules_free(m);
 		return NULL;
 	}
+	if (m->modinfo_len)
+		memcpy(m->modinfo, t->modinfo, m->modinfo_len);
 	if (read_rows(m, e)) {
 		modules_free(m);
 		return NULL;
@@ -165,12 +171,12 @@ struct modules *modules_parse(const char *folder, const struct modules_text *t, 
 	return m;
 }
 
-static char *read_table(const char *folder, const char *name)
+static char *read_table(const char *folder, const char *name, size_t *len)
 {
 	char path[IMAGE_PATH_MAX], *text = NULL;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	return fd_read_file(path, TABLE_BYTES_MAX, &text, NULL, NULL) ? NULL : text;
+	return fd_read_file(path, TABLE_BYTES_MAX, &text, len, NULL) ? NULL : text;
 }
 
 static void say_missing(const char *folder, struct err *e)
@@ -194,21 +200,26 @@ static void say_missing(const char *folder, struct err *e)
 
 struct modules *modules_load(const char *folder, struct err *e)
 {
-	char *dep = read_table(folder, "modules.dep");
-	char *builtin = read_table(folder, "modules.builtin");
-	char *softdep = read_table(folder, "modules.softdep");
-	char *alias = read_table(folder, "modules.alias");
+	size_t modinfo_len = 0;
+	char *dep = read_table(folder, "modules.dep", NULL);
+	char *builtin = read_table(folder, "modules.builtin", NULL);
+	char *softdep = read_table(folder, "modules.softdep", NULL);
+	char *alias = read_table(folder, "modules.alias", NULL);
+	char *modinfo = read_table(folder, "modules.builtin.modinfo", &modinfo_len);
 	struct modules *m = NULL;
 
 	if (dep)
-		m = modules_parse(
-			folder, &(struct modules_text){ dep, builtin, softdep, alias }, e);
+		m = modules_parse(folder,
+			&(struct modules_text){
+				dep, builtin, softdep, alias, modinfo, modinfo_len },
+			e);
 	else
 		say_missing(folder, e);
 	free(dep);
 	free(builtin);
 	free(softdep);
 	free(alias);
+	free(modinfo);
 	return m;
 }
 
@@ -221,6 +232,7 @@ void modules_free(struct modules *m)
 	free(m->builtin);
 	free(m->softdep);
 	free(m->alias);
+	free(m->modinfo);
 	free(m->v);
 	free(m);
 }
@@ -360,6 +372,100 @@ int modules_add(struct modules *m, const char *name, struct modules_order *o, st
 			"with depmod",
 			m->folder, name, DEPTH_MAX);
 	return rc ? err_set(e, rc, "out of memory") : 0;
+}
+
+/* Whether one character is in the class that begins at p ("[0-9a]"); *end: what follows it. */
+static bool in_class(const char *p, char c, const char **end)
+{
+	bool found = false;
+
+	for (p++; *p && *p != ']'; p++) {
+		if (p[1] == '-' && p[2] && p[2] != ']') {
+			found |= c >= p[0] && c <= p[2];
+			p += 2;
+		} else {
+			found |= *p == c;
+		}
+	}
+	*end = *p ? p + 1 : p;
+	return found;
+}
+
+/* A shell's pattern up to a blank or the end, against all of text. Not by fnmatch, whose time may
+ * grow without bound with what a table says. */
+static bool matches(const char *pattern, const char *text)
+{
+	const char *star = NULL, *from = NULL;
+
+	for (;;) {
+		const char *next = pattern + 1;
+		bool end = !*pattern || strchr(" \t\r\n", *pattern);
+
+		if (!end && *pattern == '*') {
+			star = next;
+			from = text;
+			pattern = next;
+			continue;
+		}
+		if (end && !*text)
+			return true;
+		if (!end && *text &&
+			(*pattern == '[' ? in_class(pattern, *text, &next)
+					 : *pattern == '?' || *pattern == *text)) {
+			pattern = next;
+			text++;
+			continue;
+		}
+		if (!star || !*from)
+			return false;
+		pattern = star;
+		text = ++from;
+	}
+}
+
+/* "NAME.alias=PATTERN" of what is built in. */
+static bool built_in_matches(const struct modules *m, const char *modalias)
+{
+	for (size_t at = 0; at < m->modinfo_len; at += strlen(m->modinfo + at) + 1) {
+		const char *alias = strstr(m->modinfo + at, ".alias=");
+
+		if (alias && matches(alias + 7, modalias))
+			return true;
+	}
+	return false;
+}
+
+int modules_add_device(
+	struct modules *m, const char *modalias, struct modules_order *o, struct err *e)
+{
+	static const char row[] = "alias ";
+	bool found = built_in_matches(m, modalias);
+	int rc = 0;
+
+	for (const char *at = m->alias; !rc && *at; at += strcspn(at, "\n"), at += *at == '\n') {
+		char name[MODULE_NAME_MAX];
+
+		if (strncmp(at, row, sizeof(row) - 1) || !matches(at + sizeof(row) - 1, modalias))
+			continue;
+		const char *word = at + sizeof(row) - 1;
+		word += strcspn(word, " \n");
+		word += strspn(word, " ");
+		struct module *mod =
+			name_of(word, strcspn(word, " \t\r\n"), name) ? find(m, name) : NULL;
+		if (mod)
+			rc = visit(m, mod, o, 0);
+		found |= mod != NULL;
+	}
+	if (rc)
+		return err_set(
+			e, rc, "%s: out of memory, or modules that need each other", m->folder);
+	if (!found)
+		return err_request(e, -ENOENT,
+			"the guest's kernel has no driver for its NIC (%s): no alias in "
+			"%s/modules.alias matches: install the package that has it, or name "
+			"another kernel",
+			modalias, m->folder);
+	return 0;
 }
 
 void modules_order_free(struct modules_order *o)

@@ -19,6 +19,8 @@
 /* The tables; softdep and alias may be NULL. */
 struct modules_text {
 	const char *dep, *builtin, *softdep, *alias;
+	const char *modinfo; /* of what is built in: texts that each end with a NUL; or NULL */
+	size_t modinfo_len;
 };
 
 /* What to load: paths relative to the folder, each needed by later ones only. */
@@ -44,6 +46,14 @@ void modules_free(struct modules *m);
  * the kernel has no such module; *e is a sentence, ERR_REQUEST.
  */
 int modules_add(struct modules *m, const char *name, struct modules_order *o, struct err *e);
+
+/*
+ * The same for the modules that the kernel would load for a device: those whose alias matches its
+ * modalias ("pci:v00008086d000010CAsv..."). -ENOENT, ERR_REQUEST: it has none. A driver that is built
+ * in is known by modules.builtin.modinfo, and is enough.
+ */
+int modules_add_device(
+	struct modules *m, const char *modalias, struct modules_order *o, struct err *e);
 
 void modules_order_free(struct modules_order *o);
 

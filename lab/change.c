@@ -50,6 +50,8 @@ static void hand_over(struct diff *d, struct plan *have, bool back)
 		mine->pidfd = -1;
 		old->state = mine->state;
 		old->proc = mine->proc;
+		if (old->kind == STEP_PF) /* gone back to what it was, or as near as could be */
+			old->state = mine->state == STEP_PLANNED ? STEP_PLANNED : STEP_DONE;
 		if (old->kind != STEP_HUGEPAGES)
 			continue;
 		old->state = STEP_DONE;
@@ -100,6 +102,10 @@ static int unmake(struct session *s, struct diff *d, const struct change *c, str
 	case STEP_HUGEPAGES:
 		step->pages = d->pages_held;
 		return carry_run(&s->carry, step, "hugepages as before", e);
+	case STEP_PF:
+		if (!step->back)
+			return carry_undo_one(&s->carry, step, NULL, e);
+		/* fall through */
 	case STEP_CONFIGURE:
 		request = step->policy;
 		step->policy = step->back;
@@ -192,6 +198,8 @@ static int settle(struct session *s, struct diff *d, const struct plan *have, st
 	for (size_t i = 0; i < d->n_wanted; i++)
 		if (d->merged.steps[i].kind == STEP_HUGEPAGES)
 			d->merged.steps[i].state = STEP_DONE;
+		else if (d->merged.steps[i].kind == STEP_PF)
+			json_decref(d->merged.steps[i].back), d->merged.steps[i].back = NULL;
 	return carry_save(&s->carry, e);
 }
 

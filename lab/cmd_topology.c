@@ -12,6 +12,7 @@
 #include "lab/plan.h"
 #include "lab/record.h"
 #include "lab/status.h"
+#include "lab/vf.h"
 
 int cmd_validate(const struct cmd_args *a)
 {
@@ -37,6 +38,18 @@ int cmd_validate(const struct cmd_args *a)
 	return 0;
 }
 
+/* What becomes of each VF, below its PF's line. */
+static void print_vfs(const struct step *s)
+{
+	struct strs lines = { 0 };
+
+	if (s->kind == STEP_PF)
+		vf_lines(s, &lines);
+	for (size_t i = 0; i < lines.n; i++)
+		printf("       %s\n", lines.v[i]);
+	strs_free(&lines);
+}
+
 static void print_plan(const struct plan *p, const struct err *why)
 {
 	char does[LAB_PATH_MAX + 128], undo[LAB_PATH_MAX + 128];
@@ -53,6 +66,7 @@ static void print_plan(const struct plan *p, const struct err *why)
 
 		printf("%3zu  %-*s  %s\n", i + 1, width, step_describe(s, does, sizeof does),
 			step_describe_undo(s, undo, sizeof undo));
+		print_vfs(s);
 	}
 	puts("\nCPUs");
 	for (size_t i = 0; i < p->place.n; i++)
@@ -112,6 +126,7 @@ int cmd_plan(const struct cmd_args *a)
 	if (topology_load(a->arg[0], &t, &e))
 		return lab_fail(&e);
 	lab_mark_taken(&host, t->lab);
+	host_see_pfs(&host, t);
 	if (plan_make(t, &host, &paths, &p, &e)) {
 		status = lab_fail(&e);
 		goto out;

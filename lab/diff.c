@@ -6,6 +6,7 @@
 
 #include "lab/diff_work.h"
 #include "lab/policy.h"
+#include "lab/vf.h"
 
 /* The step of that kind and name; one that exists rather than one that doesn't: an `up` that was
  * cut off leaves both the old one and the new. */
@@ -76,6 +77,12 @@ static enum fate fate_of(const struct diff_work *w, const struct step *s, const 
 		return KEEP;
 	case STEP_SWITCH:
 		return !diff_exists(old) ? REPAIR : KEEP;
+	case STEP_PF:
+		if (!diff_exists(old))
+			return REPAIR;
+		if (!json_equal(s->policy, old->policy))
+			return CHANGE;
+		return old->state == STEP_DONE ? KEEP : REPAIR;
 	case STEP_NETWORK:
 		if (!diff_exists(old))
 			return REPAIR;
@@ -115,14 +122,29 @@ static int check_switch(
 		step_option(s, "--cpus"), step_option(s, "--poll"), lab);
 }
 
-/* The results of a step that stays are those of the old one. */
-static void take_over(struct step *s, const struct step *old)
+static int check_pf(const struct step *s, const struct step *old, const char *lab, struct err *e)
+{
+	char why[400];
+
+	if (!diff_exists(old) || !vf_fixed(old, s, why, sizeof why))
+		return 0;
+	return err_request(
+		e, -EBUSY, "%s: lanyard down %s, then up; or leave it as it was", why, lab);
+}
+
+/* The results of a step that stays are those of the old one. A PF that changes is gone over again:
+ * what is as wanted there stays as it is. */
+static void take_over(struct step *s, const struct step *old, enum fate fate)
 {
 	s->state = old->state;
 	s->proc = old->proc;
 	s->pages_raised = old->pages_raised;
-	if (s->kind == STEP_HUGEPAGES && old->path)
+	if ((s->kind == STEP_HUGEPAGES || s->kind == STEP_PF) && old->path)
 		s->path = lab_strdup(old->path);
+	if (s->kind != STEP_PF || fate != CHANGE)
+		return;
+	s->state = STEP_BEGUN;
+	s->back = json_incref(old->policy);
 }
 
 static int settle_wanted(struct diff_work *w, struct err *e)
@@ -138,11 +160,15 @@ static int settle_wanted(struct diff_work *w, struct err *e)
 		w->fate[i] = old ? fate_of(w, s, old) : ADD;
 		if (old && s->kind == STEP_SWITCH && check_switch(s, old, m->lab, e))
 			return -EBUSY;
+		if (old && s->kind == STEP_PF && check_pf(s, old, m->lab, e))
+			return -EBUSY;
 		if (w->fate[i] == REPLACE) {
 			w->goes[at] = w->early[at] = true;
 			w->d->have[i] = DIFF_NONE;
-		} else if (old && (w->fate[i] == KEEP || w->fate[i] == CHANGE)) {
-			take_over(s, old);
+		} else if (old &&
+			(w->fate[i] == KEEP || w->fate[i] == CHANGE ||
+				(s->kind == STEP_PF && diff_exists(old)))) {
+			take_over(s, old, w->fate[i]);
 		}
 		if (old && s->kind == STEP_HUGEPAGES)
 			w->d->pages_held = old->pages;
@@ -239,6 +265,15 @@ static void replace_attached(struct diff_work *w)
 	}
 }
 
+/* Whoever goes and has a function of a PF gives it free for others first. */
+static bool has_function(const struct plan *have, const struct step *s)
+{
+	for (size_t i = 0; i < have->n_steps; i++)
+		if (have->steps[i].kind == STEP_PF && vf_uses(s, have->steps[i].name))
+			return true;
+	return false;
+}
+
 /* An interface, a device or a node's name that goes to another. */
 static bool gives_way(const struct step *old, const struct step *new)
 {
@@ -258,7 +293,7 @@ static void settle_leftovers(struct diff_work *w)
 		bool wanted = false;
 
 		if (!step_is_process(old) && old->kind != STEP_IMAGE && old->kind != STEP_NETWORK &&
-			old->kind != STEP_PORT)
+			old->kind != STEP_PORT && old->kind != STEP_PF)
 			continue;
 		for (size_t k = 0; k < m->n_steps; k++)
 			wanted |= w->d->have[k] == i;
@@ -268,6 +303,7 @@ static void settle_leftovers(struct diff_work *w)
 		if (!diff_exists(old) && find(w->have, old) != i)
 			continue;
 		w->goes[i] = true;
+		w->early[i] |= has_function(w->have, old);
 		for (size_t k = 0; k < m->n_steps; k++)
 			if (w->fate[k] == ADD && gives_way(old, &m->steps[k]))
 				w->early[i] = true;

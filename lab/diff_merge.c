@@ -78,7 +78,7 @@ static void configure_kept(struct diff_work *w)
 		struct step *s = &m->steps[i];
 		const struct step *old;
 
-		if (w->fate[i] != CHANGE)
+		if (w->fate[i] != CHANGE || s->kind == STEP_PF)
 			continue;
 		old = &w->have->steps[w->d->have[i]];
 		s->was = json_incref(old->policy);
@@ -184,7 +184,10 @@ static void add(struct diff *d, enum change_what what, bool undo, size_t step)
 
 static enum change_what what_of(enum fate f)
 {
-	return f == ADD ? CHANGE_ADDED : f == REPAIR ? CHANGE_REPAIRED : CHANGE_RESTARTED;
+	return f == ADD        ? CHANGE_ADDED
+		: f == REPAIR ? CHANGE_REPAIRED
+		: f == CHANGE ? CHANGE_CHANGED
+			      : CHANGE_RESTARTED;
 }
 
 static void add_wanted(struct diff_work *w, bool nodes)

@@ -11,6 +11,7 @@
 #include "lab/record.h"
 #include "lab/session.h"
 #include "lab/steps.h"
+#include "lab/steps_vf.h"
 
 static int down_damaged(struct session *s, const char *name, const char *why, struct err *e)
 {
@@ -21,6 +22,8 @@ static int down_damaged(struct session *s, const char *name, const char *why, st
 		"that `up` may have reserved stay: see vm.nr_hugepages)",
 		name, why);
 	r = steps_sweep(&s->carry, s->folder.dir, e);
+	if (!r)
+		r = steps_pf_release_all(&s->carry, name, e);
 	if (!r)
 		folder_remove(&s->folder, NULL, &s->foreign);
 	return r;

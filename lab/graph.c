@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/units.h"
+#include "config/pfs.h"
 #include "lab/policy.h"
 
 #define FONT "Helvetica,Arial,sans-serif"
@@ -126,13 +127,21 @@ static void print_nic_row(
 {
 	const struct topo_nic *nic = &t->nodes[i].nics[j];
 	char port[TOPO_NAME_MAX + 12], text[256];
-	json_t *policy = policy_of_nic(t, nic, topology_port_name(t, i, j, port));
+	json_t *policy = NULL;
 
+	topology_port_name(t, i, j, port);
+	if (!nic->vf.want)
+		policy = policy_of_nic(t, nic, port);
 	fprintf(out, "<TR><TD PORT=\"n%zu\" SIDES=\"T\" BORDER=\"1\" ALIGN=\"LEFT\">", j);
 	put_small(out, "#222222", port);
 	for (size_t k = 0; k < nic->n_addresses; k++) {
 		fputs("<BR ALIGN=\"LEFT\"/>", out);
 		put_small(out, "#555555", nic->addresses[k].text);
+	}
+	if (nic->vf.want) {
+		snprintf(text, sizeof text, "VF %u", nic->vf.index);
+		fputs("<BR ALIGN=\"LEFT\"/>", out);
+		put_small(out, "#75507b", text);
 	}
 	if (policy_brief(policy, text, sizeof text)[0]) {
 		fputs("<BR ALIGN=\"LEFT\"/>", out);
@@ -207,7 +216,29 @@ static void print_port(
 	}
 	fprintf(out, ">];\n\t\"net %s\" -- \"port %s\" [%s];\n", t->networks[port->network].name,
 		port->name, link_look(live, now));
+	if (port->kind == TOPO_PORT_VF || port->kind == TOPO_PORT_PF)
+		fprintf(out, "\t\"port %s\" -- \"pf %s\" [color=\"#555555\"];\n", port->name,
+			port->device);
 	json_decref(policy);
+}
+
+static void print_pf(const struct pf_want *pf, FILE *out)
+{
+	char text[64];
+
+	fprintf(out,
+		"\t\"pf %s\" [shape=component, style=filled, fillcolor=\"#f3e8f5\", "
+		"color=\"#75507b\", label=<<B>%s</B><BR/>",
+		pf->name, pf->name);
+	snprintf(text, sizeof text, "%s", pf->pci[0] ? pf->pci : pf->interface);
+	put_small(out, "#555555", text);
+	if (pf->attrs.num_vfs) {
+		snprintf(text, sizeof text, "%u VF%s", pf->attrs.num_vfs,
+			pf->attrs.num_vfs == 1 ? "" : "s");
+		fputs("<BR/>", out);
+		put_small(out, "#555555", text);
+	}
+	fputs(">];\n", out);
 }
 
 /* ---- links ---- */
@@ -225,6 +256,8 @@ static bool is_left(struct walk *w, const struct topo_node *n, size_t nic)
 {
 	size_t network = n->nics[nic].network;
 
+	if (n->nics[nic].vf.want)
+		return false;
 	if (n->n_nics == 1)
 		return w->leaves[network]++ % 2;
 	return w->seen[network] || (n->forward && nic == 0);
@@ -243,10 +276,18 @@ static void print_links(
 				left[j] = left[k];
 	}
 	for (size_t j = 0; j < n->n_nics; j++) {
-		const char *net = t->networks[n->nics[j].network].name;
+		const struct topo_nic *nic = &n->nics[j];
+		const char *net;
 		char port[TOPO_NAME_MAX + 12];
-		const char *look =
-			link_look(live, live_port(live, topology_port_name(t, i, j, port)));
+		const char *look;
+
+		if (nic->vf.want) {
+			fprintf(out, "\t\"node %s\":n%zu:e -- \"pf %s\" [color=\"#75507b\"];\n",
+				n->name, j, t->pfs->v[nic->vf.pf].name);
+			continue;
+		}
+		net = t->networks[nic->network].name;
+		look = link_look(live, live_port(live, topology_port_name(t, i, j, port)));
 
 		if (left[j])
 			fprintf(out, "\t\"net %s\" -- \"node %s\":n%zu:w [%s];\n", net, n->name, j,
@@ -311,6 +352,8 @@ void graph_print(const struct topology *t, const json_t *live, FILE *out)
 	print_caption(t, live, out);
 	for (size_t i = 0; i < t->n_networks; i++)
 		print_network(&t->networks[i], out);
+	for (size_t i = 0; i < t->pfs->n; i++)
+		print_pf(&t->pfs->v[i], out);
 	for (size_t i = 0; i < t->n_nodes; i++)
 		print_node(t, i, live, out);
 	for (size_t i = 0; i < t->n_nodes && w; i++)

@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "image/image.h"
+#include "lab/sysroot.h"
 
 int host_read_u64(const char *path, uint64_t *out)
 {
@@ -49,6 +50,15 @@ char *host_hugepages_path(int node, char *out, size_t size)
 			"/sys/devices/system/node/node%d/hugepages/hugepages-2048kB/nr_hugepages",
 			node);
 	return out;
+}
+
+void host_see_pfs(struct host *h, const struct topology *t)
+{
+	for (h->n_pfs = 0; h->n_pfs < t->pfs->n; h->n_pfs++) {
+		const struct pf_want *pf = &t->pfs->v[h->n_pfs];
+
+		h->pf_node[h->n_pfs] = sysroot_numa_node(pf->pci, pf->interface);
+	}
 }
 
 static void read_memory(const char *root, struct host *h)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "config/pfs.h"
 #include "config/topology.h"
 
 #define HOST_HUGE_SIZE (2ull << 20) /* bytes of the hugepages that guests' memory is made of */
@@ -33,12 +34,17 @@ struct host {
 	uint64_t huge_1g_free; /* hugepages of 1 GiB */
 	char kernel[512];      /* that a Linux guest boots unless it names one; "": none */
 	struct err kernel_why; /* why there is none */
+	size_t n_pfs;          /* of the topology (host_see_pfs) */
+	int pf_node[PFS_PFS_MAX]; /* their NUMA nodes; -1: not known */
 };
 
 /* root: "" for this host, or a folder that has proc/, sys/ and dev/ like it (tests); then all
  * CPUs found there are allowed. What can't be read is 0. LANYARD_KVM: a file to open in the place
  * of this host's /dev/kvm, for VMMs that are none. */
 void host_read(const char *root, struct host *h);
+
+/* Where the PFs of a topology are. */
+void host_see_pfs(struct host *h, const struct topology *t);
 
 /* The folder of this host's kernels: /boot, or LANYARD_BOOT. */
 const char *host_boot(void);

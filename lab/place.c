@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/pfs.h"
+
 /* What is on a CPU so far. */
 struct use {
 	unsigned workers, vcpus;
@@ -66,6 +68,9 @@ static int pick_home(const struct state *st, const struct placement *p)
 
 	if (p->n && p->cpus[0].node < 0 && p->cpus[0].cpu >= 0)
 		return host_find_cpu(st->h, p->cpus[0].cpu)->node;
+	for (size_t i = 0; i < st->h->n_cpus; i++)
+		if (st->h->n_pfs && st->h->cpus[i].node == st->h->pf_node[0])
+			return st->h->pf_node[0];
 	for (size_t i = 0; i < st->h->n_cpus; i++) {
 		int node = st->h->cpus[i].node;
 		size_t n = 0;
@@ -83,13 +88,13 @@ static int pick_home(const struct state *st, const struct placement *p)
 /* One entry a worker and vCPU, cpu -1 where it is ours to choose. */
 static void list_takers(const struct topology *t, struct placement *p)
 {
-	size_t n = t->sw.cpus.n ? t->sw.cpus.n : 1;
+	size_t workers = !t->n_networks ? 0 : t->sw.cpus.n ? t->sw.cpus.n : 1, n = workers;
 
 	for (size_t i = 0; i < t->n_nodes; i++)
 		n += t->nodes[i].vcpus;
 	p->cpus = lab_calloc(n, sizeof *p->cpus);
 	p->n = 0;
-	for (size_t i = 0; i < (t->sw.cpus.n ? t->sw.cpus.n : 1); i++) {
+	for (size_t i = 0; i < workers; i++) {
 		struct lab_cpu *c = &p->cpus[p->n++];
 
 		snprintf(c->who, sizeof c->who, "worker%zu", i);
@@ -203,6 +208,30 @@ static void keep_cpus(const struct placement *keep, const struct host *h, struct
 	}
 }
 
+/* A guest's frames, and a worker's, cross from node to node if the NIC is elsewhere. */
+static void warn_far(
+	const struct topology *t, const struct host *h, const struct placement *p, struct strs *w)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		const struct lab_cpu *c = &p->cpus[i];
+		const struct topo_node *n = c->node < 0 ? NULL : &t->nodes[c->node];
+		int node = host_find_cpu(h, c->cpu)->node;
+
+		for (size_t j = 0; n && j < n->n_nics; j++) {
+			const struct topo_vf *vf = &n->nics[j].vf;
+			int at = vf->want && vf->pf < h->n_pfs ? h->pf_node[vf->pf] : -1;
+
+			if (at < 0 || at == node)
+				continue;
+			strs_add(w,
+				"%s runs on CPU %d of NUMA node %d, but PF %s is on node %d: CPUs "
+				"of that node would be faster",
+				c->who, c->cpu, node, t->pfs->v[vf->pf].name, at);
+			break;
+		}
+	}
+}
+
 int place_cpus(const struct topology *t, const struct host *h, struct placement *p, struct strs *w,
 	struct err *e)
 {
@@ -241,6 +270,7 @@ int place_cpus_beside(const struct topology *t, const struct host *h, const stru
 	warn_shared(h, p, w);
 	warn_smt(h, p, w);
 	warn_taken(h, p, w);
+	warn_far(t, h, p, w);
 out:
 	free(st.cpu);
 	free(st.core);

@@ -13,7 +13,8 @@
  *	6. not the host's first CPU, if CPUs are to spare
  *	7. lowest number
  *
- * The home node is that of the first CPU named for a worker, or the one with most CPUs unnamed.
+ * The home node is that of the first CPU named for a worker, or of the lab's first PF, or the one
+ * with most CPUs unnamed.
  */
 #ifndef LANYARD_LAB_PLACE_H
 #define LANYARD_LAB_PLACE_H

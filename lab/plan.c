@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "lab/policy.h"
+#include "lab/vf.h"
 
 #define SWITCH_MEMORY_MB 32 /* its heap: rings and tables; frames stay in the guests */
 
@@ -55,7 +56,7 @@ static bool takes_pages(const struct topo_node *n)
 
 static void add_hugepages(struct plan *p, const struct topology *t)
 {
-	uint64_t pages = SWITCH_MEMORY_MB / 2;
+	uint64_t pages = t->n_networks ? SWITCH_MEMORY_MB / 2 : 0;
 
 	for (size_t i = 0; i < t->n_nodes; i++) {
 		if (takes_pages(&t->nodes[i]))
@@ -115,9 +116,12 @@ static void add_nic_port(
 	const struct topo_node *node = &t->nodes[i];
 	const struct topo_nic *nic = &node->nics[j];
 	char name[TOPO_NAME_MAX + 12], mac[ETHER_MAC_STR];
-	json_t *policy = policy_of_nic(t, nic, topology_port_name(t, i, j, name));
+	json_t *policy;
 	struct step *s;
 
+	if (nic->vf.want)
+		return;
+	policy = policy_of_nic(t, nic, topology_port_name(t, i, j, name));
 	if (!json_object_get(policy, "mirror") == mirrored) {
 		json_decref(policy);
 		return;
@@ -128,6 +132,20 @@ static void add_nic_port(
 	s->queues = nic->queues;
 	s->external = node->kind == TOPO_EXTERNAL;
 	s->unmergeable = !nic->mergeable;
+}
+
+/* To the switch a function of the lab's is a PCI device; its address is known when it is there. */
+static void lead(struct step *s, const struct topology *t, const struct topo_port *port)
+{
+	bool whole = port->kind == TOPO_PORT_PF;
+
+	if (!whole && port->kind != TOPO_PORT_VF) {
+		s->leads_to = lab_strdup(topo_port_kind_names[port->kind]);
+		s->device = lab_strdup(port->device);
+		return;
+	}
+	s->leads_to = lab_strdup(topo_port_kind_names[TOPO_PORT_PCI]);
+	s->device = whole ? vf_ref_pf(t, port->vf.pf) : vf_ref(t, &port->vf, port->mac);
 }
 
 static void add_host_port(
@@ -141,8 +159,7 @@ static void add_host_port(
 		return;
 	}
 	s = add_port(p, t, port->name, port->network, policy);
-	s->leads_to = lab_strdup(topo_port_kind_names[port->kind]);
-	s->device = lab_strdup(port->device);
+	lead(s, t, port);
 	s->queues = port->queues;
 }
 
@@ -182,7 +199,9 @@ int plan_make_beside(const struct topology *t, const struct host *h, const struc
 		return r;
 	plan_add(p, STEP_FOLDER)->path = lab_strdup(p->dir);
 	add_hugepages(p, t);
-	add_switch(p, t, paths);
+	vf_add_pfs(p, t);
+	if (t->n_networks)
+		add_switch(p, t, paths);
 	add_networks(p, t);
 	add_ports(p, t);
 	plan_add_nodes(p, t, h, paths);

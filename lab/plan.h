@@ -24,6 +24,7 @@
 #define STEP_KINDS(X)                                                                              \
 	X(FOLDER, "folder")       /* the run folder, 0700, with its lock */                        \
 	X(HUGEPAGES, "hugepages") /* as many as guests and switch need */                          \
+	X(PF, "pf")               /* its VFs made, configured, handed over (lab/vf.h) */           \
 	X(SWITCH, "switch")       /* the process, until it answers */                              \
 	X(NETWORK, "network")                                                                      \
 	X(PORT, "port")                                                                            \
@@ -59,18 +60,19 @@ struct step {
 	char *socket;      /* switch, vm: control; port, share: vhost-user; guest: agent, NULL if
 	                    * none; disks: the file that says that it is ready */
 	char *leads_to;    /* port: "tap", "pci", "vdev" of a host port; NULL: vhost-user */
-	char *device;      /* port: which one of that kind */
+	char *device;      /* port: which one of that kind; pf: as the topology names it */
 	json_t *policy;    /* port: the policy keys of port_add; NULL: none; configure: request;
-	                    * image: what it is made of */
-	json_t *back;      /* configure: the request that undoes it */
+	                    * image: what it is made of; pf: what is wanted */
+	json_t *back;      /* configure: the request that undoes it; pf: what was wanted before */
 	char *log;         /* switch, vm, disks, share */
 	char *path;        /* folder: its path; hugepages: the file that was changed (result);
-	                    * image: the file; share: the folder's read-only twin, or NULL */
+	                    * image: the file; share: the folder's read-only twin, or NULL;
+	                    * pf: its PCI address (result) */
 	struct strs args;  /* switch, vm, disks, share: argv; links: ports that must come up */
 	uint64_t mtu;      /* network */
 	uint64_t ageing_s; /* network */
 	uint64_t queues;   /* port: queue pairs */
-	uint64_t pages;    /* hugepages: how many must be free */
+	uint64_t pages;    /* hugepages: how many must be free; pf: bytes that a guest locks */
 	bool external;     /* port: the client is not ours */
 	bool unmergeable;  /* port: MRG_RXBUF is not offered */
 	bool slow;         /* guest: it boots for seconds */

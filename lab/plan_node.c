@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "lab/plan.h"
+#include "lab/vf.h"
 
 #define PROCESS_RING 1024 /* descriptors: 0.1 s of 10,000 frames a second, if it has no CPU */
 #define ROOT_TAG     "lanyard-root" /* of virtiofs: image/image.h */
@@ -42,6 +43,24 @@ static json_t *addresses_of(const struct topo_nic *nic)
 
 	for (size_t i = 0; i < nic->n_addresses; i++)
 		json_array_append_new(list, json_string(nic->addresses[i].text));
+	return list;
+}
+
+/* Place holders of the node's VFs, for the modules that drive them; NULL: it has none. */
+static json_t *functions_of(const struct topology *t, const struct topo_node *node)
+{
+	json_t *list = NULL;
+
+	for (size_t i = 0; i < node->n_nics; i++) {
+		char *ref = node->nics[i].vf.want ? vf_ref(t, &node->nics[i].vf, node->nics[i].mac)
+						  : NULL;
+
+		if (ref && !list)
+			list = json_array();
+		if (ref)
+			json_array_append_new(list, json_string(ref));
+		free(ref);
+	}
 	return list;
 }
 
@@ -83,8 +102,8 @@ static json_t *files_of(const struct plan *p, const struct topo_node *node)
 	return list;
 }
 
-static void add_image(
-	struct plan *p, const struct topo_node *node, const struct paths *paths, const char *kernel)
+static void add_image(struct plan *p, const struct topology *t, const struct topo_node *node,
+	const struct paths *paths, const char *kernel)
 {
 	struct step *s = plan_add(p, STEP_IMAGE);
 	bool none = node->modules && strcmp(node->modules, "none") == 0;
@@ -92,10 +111,11 @@ static void add_image(
 
 	s->name = lab_strdup(node->name);
 	s->path = lab_asprintf("%s/%s.initrd", p->dir, node->name);
-	s->policy = json_pack("{s:s, s:s, s:o, s:b, s:i, s:b, s:b, s:o, s:o}", "init", paths->init,
-		"kernel", kernel, "modules", text_or_null(modules), "no_modules", none, "root",
-		(int)node->root, "disks", node->n_disks > 0, "shares", node->n_shares > 0, "files",
-		files_of(p, node), "config", guest_config(node));
+	s->policy = json_pack("{s:s, s:s, s:o, s:b, s:i, s:b, s:b, s:o, s:o, s:o*}", "init",
+		paths->init, "kernel", kernel, "modules", text_or_null(modules), "no_modules", none,
+		"root", (int)node->root, "disks", node->n_disks > 0, "shares", node->n_shares > 0,
+		"files", files_of(p, node), "config", guest_config(node), "functions",
+		functions_of(t, node));
 	free(modules);
 }
 
@@ -312,6 +332,25 @@ static void share_options(struct strs *a, const struct plan *p, const struct top
 			node->shares[k].tag);
 }
 
+static void nic_options(struct strs *a, const struct plan *p, const struct topology *t,
+	const struct topo_node *node)
+{
+	for (size_t j = 0; j < node->n_nics; j++) {
+		const struct topo_nic *nic = &node->nics[j];
+		char mac[ETHER_MAC_STR], *ref;
+
+		if (nic->vf.want) {
+			ref = vf_ref(t, &nic->vf, nic->mac);
+			OPT("vfio", "pci=%s", ref);
+			free(ref);
+			continue;
+		}
+		OPT("nic", "socket=%s/%s.%zu.vhost,mac=%s,queues=%u,mtu=%u%s", p->dir, node->name,
+			j, ether_mac_str(nic->mac, mac), nic->queues, t->networks[nic->network].mtu,
+			node->guest_kind != TOPO_GUEST_PROBE && !nic->packed ? ",packed=off" : "");
+	}
+}
+
 /* The node's process, VMM or traffic engine; more arguments are added to what is returned. */
 static struct strs *add_daemon(
 	struct plan *p, enum step_kind kind, const struct topo_node *node, const char *program)
@@ -341,14 +380,7 @@ static void add_vm(struct plan *p, const struct topology *t, size_t i, const str
 	OPT("user", "own");
 	boot_options(a, p, node, kernel);
 	cpu_options(a, node, place_list(&p->place, (int)i, cpus, sizeof cpus));
-	for (size_t j = 0; j < node->n_nics; j++) {
-		const struct topo_nic *nic = &node->nics[j];
-		char mac[ETHER_MAC_STR];
-
-		OPT("nic", "socket=%s/%s.%zu.vhost,mac=%s,queues=%u,mtu=%u%s", p->dir, node->name,
-			j, ether_mac_str(nic->mac, mac), nic->queues, t->networks[nic->network].mtu,
-			node->guest_kind != TOPO_GUEST_PROBE && !nic->packed ? ",packed=off" : "");
-	}
+	nic_options(a, p, t, node);
 	disk_options(a, p, node);
 	share_options(a, p, node);
 }
@@ -360,7 +392,7 @@ static void add_vm_parts(struct plan *p, const struct topology *t, size_t i, con
 	char *kernel = kernel_path(p, node, h, paths);
 
 	if (node->guest_kind == TOPO_GUEST_LINUX)
-		add_image(p, node, paths, kernel);
+		add_image(p, t, node, paths, kernel);
 	add_disks(p, node, paths);
 	add_shares(p, node, paths);
 	add_vm(p, t, i, paths, kernel);
@@ -399,7 +431,7 @@ static void add_guest(struct plan *p, const struct topo_node *node, struct strs 
 	s->socket = lab_asprintf("%s/%s.agent", p->dir, node->name);
 	s->slow = node->kind == TOPO_VM && node->guest_kind == TOPO_GUEST_LINUX;
 	for (size_t j = 0; j < node->n_nics; j++)
-		if (!node->nics[j].policy.admin)
+		if (!node->nics[j].vf.want && !node->nics[j].policy.admin)
 			strs_add(links, "%s.%zu", node->name, j);
 }
 

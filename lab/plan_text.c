@@ -6,6 +6,7 @@
 
 #include "lab/plan.h"
 #include "lab/policy.h"
+#include "lab/vf.h"
 
 static const char *cpus_word(const char *list)
 {
@@ -17,6 +18,7 @@ char *step_describe_short(const struct step *s, char *out, size_t size)
 	const char *what = s->kind == STEP_VM ? "VM"
 		: s->kind == STEP_SWITCH      ? "the switch"
 		: s->kind == STEP_DISKS       ? "storage daemon of"
+		: s->kind == STEP_PF          ? "PF"
 					      : step_kind_name(s->kind);
 
 	snprintf(out, size, "%s%s%s", what, s->name ? " " : "", s->name ? s->name : "");
@@ -49,10 +51,43 @@ static size_t n_served(const struct step *s)
 	return n;
 }
 
+/* "port up0 on lan, pci 0000:03:00.0, VLAN 10", or "..., VF 3 of pf0" */
+static void describe_port(const struct step *s, char *out, size_t size)
+{
+	char policy[256], device[300] = "";
+	struct vf_place place;
+
+	policy_brief(s->policy, policy, sizeof policy);
+	if (s->leads_to && vf_find(s->device, &place))
+		vf_say(s->device, device, sizeof device);
+	else if (s->leads_to)
+		snprintf(device, sizeof device, "%s %s", s->leads_to, s->device);
+	snprintf(out, size, "port %s on %s%s%s%s%s%s%s", s->name, s->network, device[0] ? ", " : "",
+		device, policy[0] ? ", " : "", policy, s->external ? ", for a client at " : "",
+		s->external ? s->socket : "");
+}
+
+/* "PF pf0, 0000:03:00.0, 7 VFs", and what it is beside */
+static void describe_pf(const struct step *s, char *out, size_t size)
+{
+	json_int_t n = json_integer_value(json_object_get(s->policy, "num_vfs"));
+	const char *driver = json_string_value(json_object_get(s->policy, "driver"));
+	const json_t *mtu = json_object_get(s->policy, "mtu");
+	size_t at = (size_t)snprintf(out, size, "PF %s, %s", s->name, s->device);
+
+	if (n && at < size)
+		at += (size_t)snprintf(out + at, size - at, ", %" JSON_INTEGER_FORMAT " VF%s", n,
+			n == 1 ? "" : "s");
+	if (mtu && at < size)
+		at += (size_t)snprintf(out + at, size - at, ", MTU %" JSON_INTEGER_FORMAT,
+			json_integer_value(mtu));
+	if (driver && at < size)
+		snprintf(out + at, size - at, ", bound to %s", driver);
+}
+
 char *step_describe(const struct step *s, char *out, size_t size)
 {
 	const char *cpus = step_option(s, "--cpus"), *kernel;
-	char policy[256];
 
 	switch (s->kind) {
 	case STEP_FOLDER:
@@ -69,12 +104,10 @@ char *step_describe(const struct step *s, char *out, size_t size)
 		snprintf(out, size, "network %s, MTU %" PRIu64, s->name, s->mtu);
 		break;
 	case STEP_PORT:
-		policy_brief(s->policy, policy, sizeof policy);
-		snprintf(out, size, "port %s on %s%s%s%s%s%s%s%s%s", s->name, s->network,
-			s->leads_to ? ", " : "", s->leads_to ? s->leads_to : "",
-			s->leads_to ? " " : "", s->leads_to ? s->device : "", policy[0] ? ", " : "",
-			policy, s->external ? ", for a client at " : "",
-			s->external ? s->socket : "");
+		describe_port(s, out, size);
+		break;
+	case STEP_PF:
+		describe_pf(s, out, size);
 		break;
 	case STEP_VM:
 		snprintf(out, size, "VM %s, %s, %s %s", s->name, step_option(s, "--memory"),
@@ -133,6 +166,9 @@ char *step_describe_undo(const struct step *s, char *out, size_t size)
 		break;
 	case STEP_PORT:
 		snprintf(out, size, "port %s deleted", s->name);
+		break;
+	case STEP_PF:
+		snprintf(out, size, "PF %s put back as it was", s->name);
 		break;
 	case STEP_VM:
 		snprintf(out, size, "VM %s stopped", s->name);

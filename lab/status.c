@@ -11,6 +11,8 @@
 #include "lab/daemon.h"
 #include "lab/lab.h"
 #include "lab/plan.h"
+#include "lab/status_vf.h"
+#include "lab/vf.h"
 
 #define ASK_MS 1000
 
@@ -133,6 +135,7 @@ static json_t *ports_status(const struct plan *p, const json_t *stats)
 		"features", "rx", "tx", "drops", "flooded", "notifications_sent", "kicks_received",
 		"queue" };
 	json_t *a = json_array();
+	char device[300];
 
 	for (size_t i = 0; i < p->n_steps; i++) {
 		const struct step *s = &p->steps[i];
@@ -143,7 +146,8 @@ static json_t *ports_status(const struct plan *p, const json_t *stats)
 		now = named(json_object_get(stats, "ports"), s->name);
 		j = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:b}", "name", s->name, "kind",
 			step_port_kind(s), "network", s->network, "mac", text_or_null(s->mac),
-			"socket", text_or_null(s->socket), "device", text_or_null(s->device),
+			"socket", text_or_null(s->socket), "device",
+			text_or_null(s->device ? vf_say(s->device, device, sizeof device) : NULL),
 			"policy", s->policy ? json_incref(s->policy) : json_object(), "external",
 			s->external);
 		for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
@@ -156,11 +160,14 @@ static json_t *ports_status(const struct plan *p, const json_t *stats)
 	return a;
 }
 
-/* NICs of a node: from the record, so that they are there when its VMM is not. */
-static json_t *nics_status(const struct plan *p, const char *node, const json_t *info)
+/* NICs of a node: from the record, so that they are there when its VMM is not; then those that are
+ * VFs, from the topology. */
+static json_t *nics_status(
+	const struct plan *p, const struct topology *t, size_t at, const json_t *info)
 {
 	static const char *const keys[] = { "link", "connected", "reconnects", "needs_reset",
 		"queues", "features", "mtu" };
+	const char *node = t->nodes[at].name;
 	json_t *a = json_array();
 	size_t n = strlen(node);
 
@@ -177,6 +184,11 @@ static json_t *nics_status(const struct plan *p, const char *node, const json_t 
 			copy(j, now, keys[k]);
 		json_array_append_new(a, j);
 	}
+	for (size_t i = 0, k = 0; i < t->nodes[at].n_nics; i++)
+		if (t->nodes[at].nics[i].vf.want)
+			json_array_append_new(a,
+				status_vf_nic(t, at, i,
+					json_array_get(json_object_get(info, "vfio"), k++)));
 	return a;
 }
 
@@ -290,7 +302,8 @@ static void add_guest(
 	json_decref(hello);
 }
 
-static json_t *node_status(const struct plan *p, const struct step *s, const struct topo_node *node)
+static json_t *node_status(
+	const struct plan *p, const struct step *s, const struct topology *t, size_t at)
 {
 	static const char *const keys[] = { "memory_bytes", "huge", "vcpus", "exits", "resets",
 		"panics", "triple_faults", "uptime_s" };
@@ -312,9 +325,9 @@ static json_t *node_status(const struct plan *p, const struct step *s, const str
 	}
 	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
 		copy(j, info, keys[i]);
-	json_object_set_new(j, "nics", nics_status(p, s->name, info));
+	json_object_set_new(j, "nics", nics_status(p, t, at, info));
 	if (s->kind == STEP_VM)
-		add_guest(j, p, node, runs(j), info);
+		add_guest(j, p, &t->nodes[at], runs(j), info);
 	json_decref(info);
 	return j;
 }
@@ -328,12 +341,12 @@ static json_t *nodes_status(const struct lab *l)
 		const struct step *s = plan_node(l->plan, n->name);
 
 		if (s)
-			json_array_append_new(a, node_status(l->plan, s, n));
+			json_array_append_new(a, node_status(l->plan, s, l->topology, i));
 		else
 			json_array_append_new(a,
 				json_pack("{s:s, s:s, s:s, s:n, s:o}", "name", n->name, "kind",
 					"external", "state", "external", "reason", "nics",
-					nics_status(l->plan, n->name, NULL)));
+					nics_status(l->plan, l->topology, i, NULL)));
 	}
 	return a;
 }
@@ -390,6 +403,7 @@ json_t *status_lab(const char *name, struct err *e)
 	json_object_set_new(j, "switch", switch_status(l->plan, &stats));
 	copy(j, stats, "time_ns");
 	copy(j, stats, "networks");
+	json_object_set_new(j, "pfs", status_pfs(l->plan, l->topology));
 	json_object_set_new(j, "ports", ports_status(l->plan, stats));
 	json_object_set_new(j, "nodes", nodes_status(l));
 	json_decref(stats);

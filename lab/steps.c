@@ -18,6 +18,8 @@
 #include "lab/daemon.h"
 #include "lab/host.h"
 #include "lab/steps_own.h"
+#include "lab/steps_vf.h"
+#include "lab/vf.h"
 
 #define READY_MS 20000 /* from a daemon's start to its first answer */
 
@@ -320,15 +322,21 @@ static void set_text(json_t *j, const char *key, const char *text)
 
 static int port_run(struct carry *c, struct step *s, struct err *e)
 {
-	json_t *params = json_pack("{s:s, s:s, s:I}", "name", s->name, "network", s->network,
-		"queues", (json_int_t)s->queues);
+	char *device = s->device ? vf_fill(c->plan, s->device, e) : NULL;
+	json_t *params;
+
+	if (s->device && !device)
+		return e ? e->code : -ENODEV;
+	params = json_pack("{s:s, s:s, s:I}", "name", s->name, "network", s->network, "queues",
+		(json_int_t)s->queues);
 
 	set_text(params, "socket", s->socket);
 	if (s->leads_to) {
 		set_text(params, "kind", s->leads_to);
 		set_text(params, strcmp(s->leads_to, "tap") == 0 ? "ifname" : s->leads_to,
-			s->device);
+			device);
 	}
+	free(device);
 	if (s->unmergeable)
 		json_object_set_new(params, "mergeable", json_false());
 	if (s->bare)
@@ -381,6 +389,7 @@ static int nothing_undo(struct carry *c, struct step *s, struct err *e)
 const struct step_ops steps_ops[STEP_KIND_N] = {
 	[STEP_FOLDER] = { folder_run, folder_undo },
 	[STEP_HUGEPAGES] = { hugepages_run, hugepages_undo },
+	[STEP_PF] = { steps_pf_run, steps_pf_undo },
 	[STEP_SWITCH] = { switch_run, switch_undo },
 	[STEP_NETWORK] = { network_run, network_undo },
 	[STEP_PORT] = { port_run, port_undo },

@@ -17,6 +17,8 @@
 #include "image/image.h"
 #include "lab/daemon.h"
 #include "lab/steps_own.h"
+#include "lab/sysroot.h"
+#include "lab/vf.h"
 
 #define READY_MS 20000 /* from a server's start to its socket */
 
@@ -27,7 +29,30 @@ static const char *text_of(const json_t *j, const char *key)
 	return json_string_value(json_object_get(j, key));
 }
 
-static int write_image(const struct step *s, const char *modules, struct err *e)
+/* "pci:v00008086d..." of the VFs that the guest has: what their drivers are found by. */
+static int list_functions(
+	const struct plan *p, const struct step *s, struct strs *out, struct err *e)
+{
+	const json_t *f;
+	size_t i;
+
+	json_array_foreach (json_object_get(s->policy, "functions"), i, f) {
+		char *address = vf_fill(p, json_string_value(f), e), alias[256];
+		int r = address ? sysroot_modalias(address, alias, sizeof alias) : e->code;
+
+		if (address && r)
+			err_set(e, r, "what kind of device %s is can't be read: %s", address,
+				err_str(r));
+		free(address);
+		if (r)
+			return r;
+		strs_add(out, "%s", alias);
+	}
+	return 0;
+}
+
+static int write_image(
+	const struct step *s, const char *modules, const struct strs *functions, struct err *e)
 {
 	const json_t *spec = s->policy, *list = json_object_get(spec, "files"), *f;
 	struct image_file *files = lab_calloc(json_array_size(list) + 1, sizeof *files);
@@ -46,6 +71,8 @@ static int write_image(const struct step *s, const char *modules, struct err *e)
 		.disks = json_is_true(json_object_get(spec, "disks")),
 		.shares = json_is_true(json_object_get(spec, "shares")),
 		.files = files,
+		.devices = (const char *const *)functions->v,
+		.n_devices = functions->n,
 	};
 	size_t i;
 	int r;
@@ -62,13 +89,20 @@ static int write_image(const struct step *s, const char *modules, struct err *e)
 
 int steps_image_run(struct carry *c, struct step *s, struct err *e)
 {
+	bool none = json_is_true(json_object_get(s->policy, "no_modules"));
+	struct strs functions = { 0 };
 	struct image_kernel k;
-	int r;
+	int r = 0;
 
-	if (json_is_true(json_object_get(s->policy, "no_modules")))
-		return write_image(s, NULL, e);
-	r = image_kernel_open(text_of(s->policy, "kernel"), text_of(s->policy, "modules"), &k, e);
-	return r ? r : write_image(s, k.modules, e);
+	if (!none)
+		r = image_kernel_open(
+			text_of(s->policy, "kernel"), text_of(s->policy, "modules"), &k, e);
+	if (!r && !none)
+		r = list_functions(c->plan, s, &functions, e);
+	if (!r)
+		r = write_image(s, none ? NULL : k.modules, &functions, e);
+	strs_free(&functions);
+	return r;
 }
 
 int steps_image_undo(struct carry *c, struct step *s, struct err *e)

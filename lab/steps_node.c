@@ -12,6 +12,7 @@
 #include "lab/daemon.h"
 #include "lab/hello.h"
 #include "lab/steps_own.h"
+#include "lab/vf.h"
 
 #define GUEST_MS 20000  /* to the agent's first answer: 0.1 s as a rule */
 #define LINUX_MS 180000 /* ... of a Linux guest: 1 s as a rule, and minutes on an emulated host */
@@ -37,13 +38,30 @@ static int ask_tsc_hz(struct carry *c, struct err *e)
 	const struct step *sw = plan_find(c->plan, STEP_SWITCH, NULL);
 	json_t *info;
 
-	if (c->tsc_hz)
+	if (c->tsc_hz || !sw) /* without a switch nobody measures frames */
 		return 0;
 	info = steps_wait_info(c, sw, "the switch", e);
 	if (!info)
 		return e->code;
 	c->tsc_hz = json_integer_value(json_object_get(info, "tsc_hz"));
 	json_decref(info);
+	return 0;
+}
+
+/* The arguments, as they are now known. */
+static int fill_args(struct carry *c, const struct step *s, struct strs *argv, struct err *e)
+{
+	for (size_t i = 0; i < s->args.n; i++) {
+		char *arg = fill_tsc_hz(s->args.v[i], c->tsc_hz);
+		char *filled = vf_fill(c->plan, arg, e);
+
+		if (filled)
+			strs_add(argv, "%s", filled);
+		free(arg);
+		free(filled);
+		if (!filled)
+			return e ? e->code : -ENODEV;
+	}
 	return 0;
 }
 
@@ -54,15 +72,10 @@ int steps_vm_run(struct carry *c, struct step *s, struct err *e)
 
 	if (!r)
 		r = steps_wait_servers(c, s->name, e);
-	if (r)
-		return r;
-	for (size_t i = 0; i < s->args.n; i++) {
-		char *arg = fill_tsc_hz(s->args.v[i], c->tsc_hz);
-
-		strs_add(&argv, "%s", arg);
-		free(arg);
-	}
-	r = steps_start(c, s, argv.v, e);
+	if (!r)
+		r = fill_args(c, s, &argv, e);
+	if (!r)
+		r = steps_start(c, s, argv.v, e);
 	strs_free(&argv);
 	return r;
 }

@@ -26,6 +26,7 @@
 #include "lab/record.h"
 #include "lab/session.h"
 #include "lab/steps.h"
+#include "lab/steps_vf.h"
 
 /* Topology files say the same lab if they are equal but for what doesn't shape it. */
 static int same_topology(const char *file_a, const char *file_b, bool *same, struct err *e)
@@ -109,6 +110,20 @@ static bool repair_process(struct session *s, struct step *st)
 	return true;
 }
 
+/* Somebody changed it, or an `up` was cut off: it is gone over again. Never PLANNED: `down` would
+ * leave it as it is. */
+static void repair_pf(struct session *s, const struct plan *p, struct step *st)
+{
+	struct err why = { 0 };
+
+	if (st->state == STEP_DONE && steps_pf_differs(p, st, &why) <= 0)
+		return;
+	if (st->state == STEP_DONE)
+		progress_warn(&s->progress, "PF %s is not as it was left (%s); putting it right",
+			st->name, why.text);
+	st->state = STEP_BEGUN;
+}
+
 static bool lives(const struct step *s)
 {
 	return s->state == STEP_PLANNED || proc_is_alive(s->proc);
@@ -151,6 +166,9 @@ static size_t plan_repair(struct session *s, struct plan *p)
 		switch (st->kind) {
 		case STEP_SWITCH:
 			switch_died = repair_process(s, st);
+			break;
+		case STEP_PF:
+			repair_pf(s, p, st);
 			break;
 		case STEP_PROCESS:
 			/* It has lost its ports, and ends by itself or did already. */
@@ -341,6 +359,7 @@ int lab_up(const struct topology *t, const struct lab_opts *o, enum lab_was *was
 		return r;
 	host_read("", &s.host);
 	lab_mark_taken(&s.host, t->lab);
+	host_see_pfs(&s.host, t);
 	r = plan_make(t, &s.host, &s.paths, &want, e);
 	if (!r) {
 		r = folder_lock(&s.folder, s.paths.run, t->lab, false, e);
@@ -370,6 +389,7 @@ int lab_compare(const struct topology *t, bool *up, struct strs *changes, struct
 		goto out;
 	host_read("", &h);
 	lab_mark_taken(&h, t->lab);
+	host_see_pfs(&h, t);
 	change_mark_dead(&have);
 	plan_drop_twins(&have);
 	r = plan_make_beside(t, &h, &paths, &have.place, &want, e);

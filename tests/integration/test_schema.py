@@ -23,6 +23,10 @@ _loader.exec_module(words)
 # What a schema can't say, by the decoder's words: names that must exist, what is unique, what keys
 # mean together, and text that is almost an address or a number.
 MEANING = re.compile("|".join((
+    "unknown PF ", "which PF is it", "no VF left", "there is no VF", "VFs?, counted from 0",
+    "is of a VLAN", "for ports that are VFs", "the PF in \"vf\"", "whole \\(port|takes that PF whole",
+    "above max_rate", "\"networks\" is missing", "one network at least", "is said in line",
+    "names the PF already", "lower index comes first", "VFs are numbered", "one MAC address can't",
     "given twice", "named twice", "already", "unknown (network|node|port) ", "has no NIC",
     "are named", "the first in line", "the same NIC", "no frame gets across", "nothing of this gets",
     "external: Lanyard", "has no traffic engine", "goes both ways already", "leave out \"(from|to|rate|max_loss|group)", "ascending order",
@@ -97,7 +101,7 @@ class Files(SchemaCase):
     def test_unit_tests_cases(self):
         """Every text, good and bad, that the decoder's unit tests have."""
         dump = self.path("dump")
-        for name in ("config", "config_guest", "config_policy"):
+        for name in ("config", "config_guest", "config_policy", "config_vf"):
             subprocess.run([os.path.join(BUILD, "tests", "unit", f"test_{name}")], check=True,
                            env={**self.env, "LANYARD_DUMP": dump}, stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
@@ -145,6 +149,15 @@ class Keys(SchemaCase):
             base["traffic"] = []
             yield f"node-{kind}", ("nodes", "n"), base
             yield f"nic-{kind}", ("nodes", "n", "nics", 0), base
+        vfs = copy.deepcopy(self.BASE)
+        vfs["pfs"] = {"pf0": {"pci": "0000:03:00.0", "vfs": {"1": {}}}}
+        vfs["traffic"] = []
+        yield "pf", ("pfs", "pf0"), vfs
+        yield "described", ("pfs", "pf0", "vfs", "1"), vfs
+        for kind in ("linux", "file"):
+            base = copy.deepcopy(vfs)
+            base["nodes"]["n"] = {**self.KIND[kind], "nics": [{"vf": "pf0"}]}
+            yield f"vf-{kind}", ("nodes", "n", "nics", 0), base
         yield "switch", ("switch",), self.BASE
         yield "network", ("networks", "lan"), self.BASE
         yield "traffic", ("traffic", 0), self.BASE
@@ -208,7 +221,7 @@ class Keys(SchemaCase):
                 self.assertNotEqual("", self.decoder(topology), f"{name} without {key}")
         self.assertEqual("", "\n".join(filter(None, wrong)))
         self.assertGreater(compared, 500)
-        top = {d for d in self.schema["definitions"] if d.startswith(("node-", "nic-"))}
+        top = {d for d in self.schema["definitions"] if d.startswith(("node-", "nic-", "vf-"))}
         self.assertEqual(set(), top - reached, "kinds of nodes that this test does not know")
 
 

@@ -104,10 +104,10 @@ static const struct bad {
 	{ 1, "{ \"version\": 1, \"lab\": 7,", "t.json:1:24: \"lab\" must be a string; found 7" },
 	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"nodse\": {},",
 		"t.json:1:29: unknown key \"nodse\"; did you mean \"nodes\"? "
-		"(known: version, lab, switch, networks, nodes, ports, traffic)" },
+		"(known: version, lab, switch, pfs, networks, nodes, ports, traffic)" },
 	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"zebra\": {},",
 		"t.json:1:29: unknown key \"zebra\" "
-		"(known: version, lab, switch, networks, nodes, ports, traffic)" },
+		"(known: version, lab, switch, pfs, networks, nodes, ports, traffic)" },
 	/* columns are characters, not bytes */
 	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"\xc3\xbc\": {}, \"\xc3\xbc\": 1,",
 		"t.json:1:38: the key \"\xc3\xbc\" is given twice in one object (first in line 1): "
@@ -261,8 +261,8 @@ static const struct bad {
 		"already (line 4)" },
 	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", \"queues\": 17 } ]"),
 		"t.json:4:66: node \"a\", NIC 0: \"queues\" must be 1 to 16 queue pairs; found 17" },
-	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", \"vf\": 17 } ]"),
-		"t.json:4:56: node \"a\", NIC 0: unknown key \"vf\" (known: network, mac, queues, "
+	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\", \"vg\": 17 } ]"),
+		"t.json:4:56: node \"a\", NIC 0: unknown key \"vg\" (known: network, mac, queues, "
 		"mergeable, vlan, isolated, admin, mac_limit, static, anti_spoof, storm, police, "
 		"mirror, offloads)" },
 	/* traffic */

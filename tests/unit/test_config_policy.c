@@ -210,7 +210,8 @@ static const struct bad {
 		"digit; found \"a.0\"" },
 	{ { { 6, P("\"up\": { \"network\": \"lan\" }") } },
 		"t.json:6:20: port \"up\": a host port is a \"tap\" of the kernel's, a physical NIC, "
-		"\"pci\", or a virtual device of DPDK's, \"vdev\": name one of them" },
+		"\"pci\", a virtual device of DPDK's, \"vdev\", a \"vf\" or all of a \"pf\" of the "
+		"lab's: name one of them" },
 	{ { { 6, P("\"up\": { \"network\": \"lan\", \"tap\": \"t\", \"pci\": \"03:00.0\" }") } },
 		"t.json:6:59: port \"up\": a host port leads to one thing: \"tap\" is there already" },
 	{ { { 6, P("\"up\": { \"network\": \"lan\", \"vdev\": \"tap0,iface=a\" }") } },

@@ -141,6 +141,54 @@ static void test_modules_softdep(void **state)
 	expect_order(parsed(), "one", "two.ko one.ko ");
 }
 
+/* The modules that a device's modalias asks for, with what they need; or it is built in. */
+static void test_modules_device(void **state)
+{
+	static const char modinfo[] = "mlx.alias=pci:v000015B3d*sv*sd*bc*sc*i*\0mlx.license=GPL";
+	static const struct modules_text text = {
+		.dep = "k/igbvf.ko.xz: k/ptp.ko\nk/ptp.ko:\nk/vfio-pci.ko:\nk/usb.ko:\n",
+		.alias = "# Aliases\n"
+			 "alias pci:v00008086d000010CAsv*sd*bc*sc*i* igbvf\n"
+			 "alias vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci\n"
+			 "alias pci:v00008086d00001520sv*sd*bc*sc*i* nowhere\n"
+			 "alias usb:v0BDAp81[5-7]?d* usb\n",
+		.modinfo = modinfo,
+		.modinfo_len = sizeof(modinfo),
+	};
+	static const struct {
+		const char *modalias, *order;
+		int rc;
+	} rows[] = {
+		{ "pci:v00008086d000010CAsv00008086sd0000A03Cbc02sc00i00", "k/ptp.ko k/igbvf.ko.xz",
+			0 },
+		{ "pci:v000015B3d00001018sv000015B3sd00000000bc02sc00i00", "", 0 },
+		{ "usb:v0BDAp8160d0001", "k/usb.ko", 0 },
+		{ "usb:v0BDAp8180d0001", "", -ENOENT },
+		{ "pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00", "", -ENOENT },
+		{ "pci:v00008086d00001520sv00008086sd0000A03Cbc02sc00i00", "", -ENOENT },
+		{ "pci:v00008086d000010CA", "", -ENOENT },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct err e = { 0 };
+		struct modules *m = modules_parse("/m", &text, &e);
+		struct modules_order o = { 0 };
+		char order[256] = "";
+
+		assert_non_null(m);
+		assert_int_equal(modules_add_device(m, rows[i].modalias, &o, &e), rows[i].rc);
+		for (size_t k = 0; k < o.n; k++)
+			snprintf(order + strlen(order), sizeof(order) - strlen(order), "%s%s",
+				k ? " " : "", o.paths[k]);
+		assert_string_equal(order, rows[i].order);
+		if (rows[i].rc)
+			assert_non_null(strstr(e.text, "no driver for its NIC (pci:") ?: strstr(
+				e.text, "no driver for its NIC (usb:"));
+		modules_order_free(&o);
+		modules_free(m);
+	}
+}
+
 static void test_modules_twice(void **state)
 {
 	struct modules_order o = { 0 };
@@ -818,6 +866,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_modules_order),
 		T(test_modules_softdep),
+		T(test_modules_device),
 		T(test_modules_twice),
 		T(test_modules_paths_outside),
 		T(test_modules_deep),

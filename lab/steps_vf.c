@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * PFs are sriov/'s: it observes, plans, checks, carries out by single settings, and keeps a journal
+ * of its own, by which `release` puts all of it back. Here that is one step: run applies what the
+ * topology wants, undo releases. Running it again, with other wants, changes what differs.
+ */
+#include "lab/steps_vf.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab/steps_own.h"
+#include "lab/sysroot.h"
+#include "lab/vf.h"
+#include "sriov/sriov.h"
+
+static int open_world(struct sriov_world *w, struct err *e)
+{
+	return sriov_world_open(w, sysroot(), getenv("LANYARD_SRIOV_RUN"), e);
+}
+
+static void say(void *arg, enum sriov_word word, const char *text)
+{
+	struct progress *p = arg;
+
+	if (word == SRIOV_SAY_DONE || word == SRIOV_SAY_UNDONE || word == SRIOV_SAY_FAILED)
+		progress_quote(p, text);
+	else if (word == SRIOV_SAY_NOTE)
+		progress_warn(p, "%s", text);
+}
+
+static int apply(struct carry *c, struct step *s, const struct sriov_world *w,
+	const struct pfs *pfs, struct err *e)
+{
+	const struct sriov_options o = {
+		.owner = c->plan->lab, .memlock_bytes = s->pages, .say = say, .arg = c->progress
+	};
+	struct sriov_state want = { 0 };
+	struct sriov_plan plan = { 0 };
+	int r = sriov_want(w, pfs, &want, e);
+
+	/* An interface goes when the driver does: the address stays. */
+	if (!r && !s->path) {
+		s->path = lab_strdup(want.pfs[0].fn.addr);
+		r = carry_save(c, e);
+	}
+	if (!r)
+		r = sriov_apply(w, &o, &want, &plan, e);
+	sriov_plan_free(&plan);
+	sriov_state_free(&want);
+	return r;
+}
+
+int steps_pf_run(struct carry *c, struct step *s, struct err *e)
+{
+	struct sriov_world w;
+	struct pfs pfs = { 0 };
+	int r = open_world(&w, e);
+
+	if (r)
+		return r;
+	r = vf_want_of(s, &pfs, e);
+	if (!r) {
+		/* As it was found: the interface may have another name meanwhile. */
+		if (s->path)
+			snprintf(pfs.v[0].pci, sizeof pfs.v[0].pci, "%s", s->path);
+		r = apply(c, s, &w, &pfs, e);
+		pfs_free(&pfs);
+	}
+	sriov_world_close(&w);
+	return r;
+}
+
+static int release(struct carry *c, const char *lab, const char *address, struct err *e)
+{
+	const struct sriov_options o = { .owner = lab, .say = say, .arg = c->progress };
+	char owner[TOPO_NAME_MAX + 1] = "";
+	struct sriov_world w;
+	int r = open_world(&w, e);
+
+	if (r)
+		return r;
+	/* Begun, and refused since it is another's: not ours to put back. */
+	r = address ? sriov_owner(&w, address, owner, e) : 0;
+	if (!r && (!address || strcmp(owner, lab) == 0))
+		r = sriov_release(&w, &o, address, NULL, e);
+	sriov_world_close(&w);
+	return r;
+}
+
+int steps_pf_undo(struct carry *c, struct step *s, struct err *e)
+{
+	int r;
+
+	if (!s->path)
+		return 0; /* begun, but nothing was changed */
+	r = release(c, c->plan->lab, s->path, e);
+	if (r)
+		return r;
+	free(s->path);
+	s->path = NULL;
+	return 0;
+}
+
+int steps_pf_release_all(struct carry *c, const char *lab, struct err *e)
+{
+	return release(c, lab, NULL, e);
+}
+
+/* The plan for PFs as they are wanted; nothing is changed. */
+static int look(const struct sriov_world *w, const struct pfs *pfs, const char *lab,
+	uint64_t memlock, struct sriov_plan *plan, struct err *refusal, struct err *e)
+{
+	const struct sriov_options o = { .owner = lab, .memlock_bytes = memlock };
+	struct sriov_state want = { 0 };
+	int r = sriov_want(w, pfs, &want, e);
+
+	if (!r)
+		r = sriov_plan(w, &o, &want, NULL, plan, e);
+	if (!r && refusal)
+		sriov_refusal(plan, &o, refusal);
+	sriov_state_free(&want);
+	return r;
+}
+
+int steps_pf_differs(const struct plan *p, const struct step *s, struct err *why)
+{
+	struct sriov_plan plan = { 0 };
+	struct sriov_world w;
+	struct pfs pfs = { 0 };
+	char text[256];
+	int r = open_world(&w, why);
+
+	if (r)
+		return r;
+	r = vf_want_of(s, &pfs, why);
+	if (!r && s->path)
+		snprintf(pfs.v[0].pci, sizeof pfs.v[0].pci, "%s", s->path);
+	if (!r)
+		r = look(&w, &pfs, p->lab, 0, &plan, NULL, why);
+	if (!r && plan.n_steps) {
+		sriov_step_text(&plan.steps[0], text, sizeof text);
+		if (plan.n_steps > 1)
+			err_set(why, -ESTALE, "%s, and %zu more", text, plan.n_steps - 1);
+		else
+			err_set(why, -ESTALE, "%s", text);
+		r = 1;
+	}
+	sriov_plan_free(&plan);
+	pfs_free(&pfs);
+	sriov_world_close(&w);
+	return r;
+}
+
+int steps_pf_check(const struct topology *t, const struct plan *p, struct err *e)
+{
+	struct sriov_plan plan = { 0 };
+	struct err refusal = { 0 };
+	struct sriov_world w;
+	uint64_t most = 0;
+	int r;
+
+	if (!t->pfs->n)
+		return 0;
+	for (size_t i = 0; i < p->n_steps; i++)
+		if (p->steps[i].kind == STEP_PF && p->steps[i].pages > most)
+			most = p->steps[i].pages;
+	r = open_world(&w, e);
+	if (r)
+		return r;
+	r = look(&w, t->pfs, t->lab, most, &plan, &refusal, e);
+	if (!r && refusal.code) {
+		*e = refusal;
+		r = refusal.code;
+	}
+	sriov_plan_free(&plan);
+	sriov_world_close(&w);
+	return r;
+}
