@@ -11,7 +11,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from harness import (needs_kvm, slow, Case, LANYARD, PATIENCE, Rpc, TOPOLOGIES, VMM, huge_free, main,  # noqa: E402
-                     processes_with, wait_until)
+                     processes_with, rpc_once, wait_until)
 from ringclient import RingClient  # noqa: E402
 
 
