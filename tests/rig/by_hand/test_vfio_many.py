@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VFs passed through, for longer than ./check has: 20 reboots, 20 kills, and a guest whose memory
+lies on both sides of 4 GiB."""
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, ".."))
+sys.path.insert(0, os.path.join(HERE, "..", "..", "lib"))
+import harness
+import test_vfio
+from test_vfio import GUEST, PF
+
+RIG = {"nics": ["igb", "igb"], "memory_mb": 6144}
+TAKES_S = 1800
+BIG = "3328M"
+LOW, HIGH = 3072 << 20, 256 << 20
+
+
+class Many(test_vfio.Vfs):
+    """In parts of five: a test may take ten minutes."""
+
+    # Those of test_vfio.py run there.
+    test_two_guests = test_sentences = test_reboots_and_kills = None
+
+    def test_part_1_reboots(self):
+        self.check_reboots_and_kills(5, 0)
+
+    def test_part_2_kills(self):
+        self.check_reboots_and_kills(0, 5)
+
+    def test_part_3_reboots(self):
+        self.check_reboots_and_kills(5, 0)
+
+    def test_part_4_kills(self):
+        self.check_reboots_and_kills(0, 5)
+
+    def test_part_5_reboots(self):
+        self.check_reboots_and_kills(5, 0)
+
+    def test_part_6_kills(self):
+        self.check_reboots_and_kills(0, 5)
+
+    def test_part_7_reboots(self):
+        self.check_reboots_and_kills(5, 0)
+
+    def test_part_8_kills(self):
+        self.check_reboots_and_kills(0, 5)
+
+    def test_both_sides_of_4g(self):
+        """Linux takes its memory from the top: the driver's rings and buffers are above 4 GiB."""
+        self.address_pf()
+        guest = self.guest("big", self.vfs[:1], "--hugepages", "none", memory=BIG)
+        self.configure(guest, GUEST["a"])
+        self.assertEqual({"mappings": 2, "bytes": LOW + HIGH, "users": 1}, self.info(guest)["dma"])
+        self.assertIn("100000000-10fffffff : System RAM", guest.run("cat /proc/iomem"))
+        self.assertEqual(20, self.pings(guest, PF, 20))
+        self.check_tcp_to_pf(guest)
+
+
+if __name__ == "__main__":
+    harness.main()
