@@ -40,7 +40,7 @@ class Foreign(test_linux_net.Guests):
         wait_until(lambda: all(self.nic_info(g, 0)["reconnects"] and
                                self.nic_info(g, 0)["link"] == "up" for g in "ab"), 60, "the links")
 
-    def testpmd(self, layout):
+    def begin_testpmd(self, layout):
         self.paths = [self.path(f"{g}0") for g in "ab"]
         pmd = VhostPmd(self, self.paths, start=False)
         self.begin(layout)
@@ -48,8 +48,8 @@ class Foreign(test_linux_net.Guests):
         self.configured(layout)
         return pmd
 
-    def testpmd_killed(self, layout):
-        pmd = self.testpmd(layout)
+    def kill_testpmd(self, layout):
+        pmd = self.begin_testpmd(layout)
         self.ping(0)
         pmd.kill(9)
         wait_until(lambda: self.nic_info("a", 0)["link"] == "down", 20, "the link's end")
@@ -70,18 +70,18 @@ class Foreign(test_linux_net.Guests):
         self.file()
 
     def test_testpmd_split(self):
-        self.testpmd(SPLIT)
+        self.begin_testpmd(SPLIT)
         self.tcp()
 
     def test_testpmd_packed(self):
-        self.testpmd(PACKED)
+        self.begin_testpmd(PACKED)
         self.tcp()
 
     def test_testpmd_killed_split(self):
-        self.testpmd_killed(SPLIT)
+        self.kill_testpmd(SPLIT)
 
     def test_testpmd_killed_packed(self):
-        self.testpmd_killed(PACKED)
+        self.kill_testpmd(PACKED)
 
     def test_ovs_split(self):
         self.ovs(SPLIT)
