@@ -208,7 +208,8 @@ class Stdio(Consoles):
                                 stderr=open(self._log("v"), "w"))
         self.addCleanup(proc.stdout.close)
         self.addCleanup(proc.kill)
-        text = b"\x01x" + bytes(range(32, 127)) * (2000 // min(harness.PATIENCE, 2))  # more than a pipe holds
+        # More than a pipe holds.
+        text = b"\x01x" + bytes(range(32, 127)) * (2000 // min(harness.PATIENCE, 2))
         pid = os.fork()
         if pid == 0:
             os.write(proc.stdin.fileno(), text)
