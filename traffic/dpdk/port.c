@@ -28,6 +28,14 @@ static struct mark *mark_of(struct rte_mbuf *m)
 	return RTE_MBUF_DYNFIELD(m, mark_offset, struct mark *);
 }
 
+/* Takes the line away from the CPU that has read it: a plain prefetch leaves it there too, and
+ * writing then waits for it a second time. The compiler makes this of __builtin_prefetch only for
+ * CPUs that it is told of; all of x86-64 take it (those that can't do it do nothing). */
+static inline void fetch_to_write(uint8_t *line)
+{
+	__asm__ volatile("prefetchw %0" : : "m"(*line));
+}
+
 static void tx_fill(struct dpdk_port *p)
 {
 	p->tx_n = p->tx_committed = p->tx_done = 0;
@@ -41,7 +49,7 @@ static void tx_fill(struct dpdk_port *p)
 		uint8_t *frame = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
 
 		/* The frame's first line, and the one before, where the driver puts a header. */
-		__builtin_prefetch(frame, 1);
+		fetch_to_write(frame);
 		__builtin_prefetch(frame - 1, 0);
 		m->data_off = RTE_PKTMBUF_HEADROOM;
 		m->data_len = (uint16_t)k->len;
