@@ -172,6 +172,10 @@ int steps_pf_check(const struct topology *t, const struct plan *p, struct err *e
 		return r;
 	r = look(&w, t->pfs, t->lab, most, &plan, &refusal, e);
 	if (!r && refusal.code) {
+		char *force = strstr(refusal.text, " (--force ");
+
+		if (force) /* `up` has no such option: a lab never takes what others use */
+			*force = '\0';
 		*e = refusal;
 		r = refusal.code;
 	}
