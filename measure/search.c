@@ -88,9 +88,13 @@ static void bounds(struct search *s, size_t goal)
 			g->lower_fps = t->fps;
 		if (t->fps != g->upper_fps)
 			continue;
-		if (offered(t))
+		/* Of trials at that rate; where there is none, of those that fell short of it. */
+		if (offered(t) && g->upper_not_offered) {
+			g->upper_not_offered = false;
+			g->upper_loss_ratio = 1;
+		}
+		if (offered(t) || g->upper_not_offered)
 			g->upper_loss_ratio = fmin(g->upper_loss_ratio, t->out.loss_ratio);
-		g->upper_not_offered &= !offered(t);
 	}
 }
 
@@ -159,9 +163,12 @@ void search_tell(struct search *s, const struct search_outcome *o)
 	s->told = true;
 }
 
-static const char *why_upper(const struct search_goal *g, char *out, size_t size)
+static const char *why_upper(const struct search_goal *g, double most, char *out, size_t size)
 {
-	if (g->upper_not_offered)
+	if (g->upper_not_offered && g->upper_loss_ratio > most)
+		snprintf(out, size, "could not be sent at that rate, and lost %.3g%%",
+			g->upper_loss_ratio * 100);
+	else if (g->upper_not_offered)
 		snprintf(out, size, "could not be sent at that rate");
 	else
 		snprintf(out, size, "lost %.3g%%", g->upper_loss_ratio * 100);
@@ -172,9 +179,9 @@ char *search_describe(const struct search *s, size_t goal, char *out, size_t siz
 {
 	const struct search_goal *g = &s->goal[goal];
 	double most = s->p.loss_ratio[goal] * 100;
-	char why[64];
+	char why[96];
 
-	why_upper(g, why, sizeof(why));
+	why_upper(g, s->p.loss_ratio[goal], why, sizeof(why));
 	switch (g->end) {
 	case SEARCH_FOUND:
 		snprintf(out, size, "%.0f frames/s pass with at most %.3g%% lost; %.0f %s",

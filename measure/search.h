@@ -70,7 +70,7 @@ struct search_goal {
 	enum search_end end;
 	/* Highest rate that passed and lowest that failed; 0: none did. */
 	double lower_fps, upper_fps;
-	double upper_loss_ratio; /* the least that a trial sent at upper_fps lost */
+	double upper_loss_ratio; /* the least that a trial at upper_fps lost */
 	bool upper_not_offered;  /* at upper_fps no trial was sent at its rate */
 };
 

@@ -225,6 +225,22 @@ static void test_not_offered(void **state)
 	assert_non_null(strstr(search_describe(&s, 0, text, sizeof(text)), "could not be sent"));
 }
 
+/* Lost, but never sent at its rate either: both are said. */
+static void test_not_offered_and_lost(void **state)
+{
+	struct search_params p = defaults;
+	struct device d = device_make(1);
+	struct search s;
+	char text[512];
+
+	d.limit_fps = 1000;
+	d.generator_fps = 5000;
+	run(&s, &p, &d);
+	assert_int_equal(s.goal[0].end, SEARCH_MIN_LOSES);
+	search_describe(&s, 0, text, sizeof(text));
+	assert_non_null(strstr(text, "10000 frames/s, could not be sent at that rate, and lost "));
+}
+
 static void test_gave_up(void **state)
 {
 	struct search_params p = defaults;
@@ -348,6 +364,7 @@ int main(void)
 		cmocka_unit_test(test_min_loses),
 		cmocka_unit_test(test_at_max),
 		cmocka_unit_test(test_not_offered),
+		cmocka_unit_test(test_not_offered_and_lost),
 		cmocka_unit_test(test_gave_up),
 		cmocka_unit_test(test_asked_twice),
 		cmocka_unit_test(test_bad_params),
