@@ -15,7 +15,7 @@
 #define DEVICE "bus/pci/devices/%s"
 
 /* The interface; of several (ports of one function) the first by name. */
-static void facts_net(const struct sriov_world *w, struct sriov_function *fn)
+void facts_net(const struct sriov_world *w, struct sriov_function *fn)
 {
 	DIR *d = sysfs_dir(w->sys, DEVICE "/net", fn->addr);
 	const char *name;

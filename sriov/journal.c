@@ -96,7 +96,7 @@ static int take_text(struct journal *j, const char *path, char *text, size_t *ke
 	return 0;
 }
 
-static int append(struct journal *j, json_t *line, struct err *e)
+static int append(struct journal *j, json_t *line, bool sync, struct err *e)
 {
 	char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
 	size_t len = text ? strlen(text) : 0;
@@ -108,7 +108,7 @@ static int append(struct journal *j, json_t *line, struct err *e)
 	text[len] = '\n'; /* in its NUL's place: one write, one line */
 	r = fd_write_full(j->fd, text, len + 1);
 	free(text);
-	if (!r && fdatasync(j->fd) < 0)
+	if (!r && sync && fdatasync(j->fd) < 0)
 		r = -errno;
 	return r ? err_set(e, r, "the journal can't be written: %s", err_str(r)) : 0;
 }
@@ -124,7 +124,7 @@ static int sync_folder(const struct sriov_world *w)
 
 static int begin(const struct sriov_world *w, struct journal *j, const char *owner, struct err *e)
 {
-	int r = append(j, json_pack("{s:i, s:s}", "version", VERSION, "owner", owner), e);
+	int r = append(j, json_pack("{s:i, s:s}", "version", VERSION, "owner", owner), true, e);
 
 	snprintf(j->owner, sizeof(j->owner), "%s", owner);
 	if (!r && sync_folder(w))
@@ -168,7 +168,8 @@ int journal_open(const struct sriov_world *w, const char *addr, const char *owne
 int journal_add(struct journal *j, const struct sriov_step *s, struct err *e)
 {
 	struct sriov_step *kept;
-	int r = append(j, json_pack("{s:i, s:o}", "n", (int)j->n, "step", sriov_step_json(s)), e);
+	int r = append(
+		j, json_pack("{s:i, s:o}", "n", (int)j->n, "step", sriov_step_json(s)), true, e);
 
 	if (r)
 		return r;
@@ -185,7 +186,8 @@ int journal_add(struct journal *j, const struct sriov_step *s, struct err *e)
 int journal_state(struct journal *j, size_t number, enum sriov_step_state state, struct err *e)
 {
 	j->steps[number].state = state;
-	return append(j, json_pack("{s:i, s:s}", "n", (int)number, "state", state_names[state]), e);
+	return append(j, json_pack("{s:i, s:s}", "n", (int)number, "state", state_names[state]),
+		false, e);
 }
 
 void journal_close(struct journal *j)

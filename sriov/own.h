@@ -39,6 +39,8 @@ int sriov_nomem(struct err *e);
 
 /* ---- facts.c, groups.c: parts of an observation ---- */
 
+/* Its interface alone: fn->addr is given. */
+void facts_net(const struct sriov_world *w, struct sriov_function *fn);
 void facts_function(const struct sriov_world *w, const char *addr, struct sriov_function *fn);
 void facts_driver(const struct sriov_world *w, const char *addr, char *driver, char *override);
 void facts_pf(const struct sriov_world *w, struct sriov_pf *pf);
@@ -112,8 +114,8 @@ struct journal {
  * none; -EINVAL: it is damaged. */
 int journal_open(const struct sriov_world *w, const char *addr, const char *owner,
 	struct journal *j, struct err *e);
-/* Adds a step, as it is; says that the step of that number has another state. On disk when they
- * return. journal_add returns its number. */
+/* Adds a step, as it is, on disk when it returns its number. Says that the step of that number has
+ * another state: not synced, since a step that was begun is undone like one that is done. */
 int journal_add(struct journal *j, const struct sriov_step *s, struct err *e);
 int journal_state(struct journal *j, size_t number, enum sriov_step_state state, struct err *e);
 void journal_close(struct journal *j);

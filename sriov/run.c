@@ -19,7 +19,8 @@ static int pf_interface(
 	const struct sriov_world *w, const char *pf, struct sriov_function *fn, struct err *e)
 {
 	*fn = (struct sriov_function){ 0 };
-	facts_function(w, pf, fn);
+	snprintf(fn->addr, sizeof(fn->addr), "%s", pf);
+	facts_net(w, fn);
 	if (fn->ifindex && w->nl)
 		return 0;
 	return err_host(e, -ENODEV, "%s has no network interface here", pf);
