@@ -265,6 +265,17 @@ static int write_tree(const struct tree *t, const char *path, uint64_t max_bytes
 	return rc;
 }
 
+int image_check_driver(const char *modules, const char *modalias, struct err *e)
+{
+	struct modules_order order = { 0 };
+	struct modules *m = modules_load(modules, e);
+	int rc = m ? modules_add_device(m, modalias, &order, e) : e ? e->code : -ENOENT;
+
+	modules_order_free(&order);
+	modules_free(m);
+	return rc;
+}
+
 int image_write(const struct image_spec *spec, const char *path, struct err *e)
 {
 	struct tree t = { 0 };

@@ -59,6 +59,10 @@ struct image_spec {
  */
 int image_write(const struct image_spec *spec, const char *path, struct err *e);
 
+/* Whether the kernel with that folder of modules has a driver for a device, by its modalias. 0, or
+ * ERR_REQUEST: it has none; as image_write would say it. */
+int image_check_driver(const char *modules, const char *modalias, struct err *e);
+
 /* A kernel that is there to boot. */
 struct image_kernel {
 	char path[IMAGE_PATH_MAX];       /* of the bzImage or ELF */

@@ -15,7 +15,9 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "config/pfs.h"
 #include "image/image.h"
+#include "lab/sysroot.h"
 
 #define SECTOR 512
 
@@ -27,6 +29,24 @@ static int wrong(const struct topology *t, struct topo_place at, const struct er
 }
 
 /* ---- kernels and files of Linux guests ---- */
+
+/* The VF's driver must be among the kernel's modules. */
+static int check_drivers(
+	const struct topology *t, const struct topo_node *n, const char *modules, struct err *e)
+{
+	for (size_t j = 0; j < n->n_nics; j++) {
+		const struct topo_vf *vf = &n->nics[j].vf;
+		const struct pf_want *pf = vf->want ? &t->pfs->v[vf->pf] : NULL;
+		struct err why = { 0 };
+		char alias[128];
+
+		/* A PF that isn't there is said by whoever looks at PFs. */
+		if (pf && !sysroot_vf_modalias(pf->pci, pf->interface, alias, sizeof alias) &&
+			image_check_driver(modules, alias, &why))
+			return wrong(t, vf->place, &why, n, e);
+	}
+	return 0;
+}
 
 static int check_kernel(const struct topology *t, const struct plan *p, const struct host *h,
 	const struct topo_node *n, struct err *e)
@@ -44,7 +64,7 @@ static int check_kernel(const struct topology *t, const struct plan *p, const st
 		return wrong(t, at, &h->kernel_why, n, e);
 	if (!none && image_kernel_open(step_option(vm, "--kernel"), modules, &k, &why))
 		return wrong(t, n->modules ? n->modules_place : at, &why, n, e);
-	return 0;
+	return none ? 0 : check_drivers(t, n, k.modules, e);
 }
 
 static int check_files(

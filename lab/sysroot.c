@@ -82,14 +82,37 @@ int sysroot_modalias(const char *address, char *out, size_t size)
 	return read_word(sysroot_pci(address, "modalias", path, sizeof path), out, size);
 }
 
-int sysroot_numa_node(const char *address, const char *interface)
+/* A file of a device that is named by its address or its interface. */
+static int read_of(
+	const char *address, const char *interface, const char *file, char *out, size_t size)
 {
-	char path[PATH_MAX], word[16];
+	char path[PATH_MAX];
 
 	if (address && *address)
-		sysroot_pci(address, "numa_node", path, sizeof path);
+		sysroot_pci(address, file, path, sizeof path);
 	else
-		snprintf(path, sizeof path, "%s/sys/class/net/%s/device/numa_node",
-			sysroot() ? sysroot() : "", interface);
-	return read_word(path, word, sizeof word) ? -1 : atoi(word);
+		snprintf(path, sizeof path, "%s/sys/class/net/%s/device/%s",
+			sysroot() ? sysroot() : "", interface, file);
+	return read_word(path, out, size);
+}
+
+int sysroot_vf_modalias(const char *address, const char *interface, char *out, size_t size)
+{
+	char vendor[16], device[16];
+	int r = read_of(address, interface, "vendor", vendor, sizeof vendor);
+
+	if (!r)
+		r = read_of(address, interface, "sriov_vf_device", device, sizeof device);
+	if (!r)
+		snprintf(out, size, "pci:v%08lXd%08lXsv%08lXsd00000000bc02sc00i00",
+			strtoul(vendor, NULL, 16), strtoul(device, NULL, 16),
+			strtoul(vendor, NULL, 16));
+	return r;
+}
+
+int sysroot_numa_node(const char *address, const char *interface)
+{
+	char word[16];
+
+	return read_of(address, interface, "numa_node", word, sizeof word) ? -1 : atoi(word);
 }

@@ -21,6 +21,10 @@ void sysroot_driver(const char *address, char *out, size_t size);
 /* "pci:v00008086d...", to out; -errno. */
 int sysroot_modalias(const char *address, char *out, size_t size);
 
+/* What a PF's VFs will have as modalias, but for their subsystem, which is not known before there
+ * are any. -errno: there is no such PF. */
+int sysroot_vf_modalias(const char *address, const char *interface, char *out, size_t size);
+
 /* The NUMA node of a device, named by its address or its interface; -1: not known. */
 int sysroot_numa_node(const char *address, const char *interface);
 

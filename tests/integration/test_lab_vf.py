@@ -78,6 +78,28 @@ class Refused(harness.Case):
         self.device(PF, "igb", sriov_totalvfs=7, sriov_numvfs=0)
         self.refuse(self.topology(), 3, PF + " has no network interface here")
 
+    def test_no_vf_driver(self):
+        """In the guest's kernel: before anything is made, not when its initramfs is."""
+        self.device(PF, "igb", sriov_totalvfs=7, sriov_numvfs=0, sriov_vf_device="10ca")
+        with open(self.path("vmlinuz"), "wb") as f:
+            f.write(bytes(0x202) + b"HdrS" + bytes(8) + b"\x00\x02" + bytes(0x1f0) + b"6.1.0-x (me) ")
+        os.mkdir(self.path("modules"))
+        for name, text in (("dep", "k/igbvf.ko:\n"),
+                           ("alias", "alias pci:v00008086d00001520sv*sd*bc*sc*i* igbvf\n")):
+            with open(self.path(f"modules/modules.{name}"), "w") as f:
+                f.write(text)
+        path = self.topology()
+        with open(path) as f:
+            text = f.read()
+        with open(path, "w") as f:
+            f.write(text.replace('"./guest.img"', '"linux", "kernel": "./vmlinuz", "modules": '
+                                 '"./modules"'))
+        said = self.lanyard("up", path, status=2).stderr
+        self.assertIn("node \"a\": the guest's kernel has no driver for its NIC "
+                      "(pci:v00008086d000010CAsv", said)
+        self.assertRegex(said, r"t\.json:3:[0-9]+: ")
+        self.assertFalse(os.path.exists(self.labs) and os.listdir(self.labs))
+
 
 if __name__ == "__main__":
     harness.main()
