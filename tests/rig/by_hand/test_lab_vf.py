@@ -91,7 +91,9 @@ class VfLab(LinuxLab):
 
 class Pair(VfLab):
     def test_pair(self):
-        path = self.topology("vf-pair")
+        def change(topology):
+            topology["nodes"]["b"]["nics"][0]["trust"] = True
+        path = self.topology("vf-pair", change)
         plan = self.lanyard("plan", path).stdout
         self.assertIn("PF pf0, 0000:01:00.0, 4 VFs", plan)
         self.assertIn("driver vfio-pci", plan)
@@ -136,7 +138,7 @@ class Pair(VfLab):
         os.kill(self.node("a")["pid"], signal.SIGKILL)
         wait_until(lambda: self.status()["state"] == "degraded", 10, "the loss")
         # ... and somebody changed a VF meanwhile.
-        subprocess.run(["ip", "link", "set", "eth0", "vf", "1", "vlan", "77"], check=True)
+        subprocess.run(["ip", "link", "set", "eth0", "vf", "1", "trust", "off"], check=True)
         said = self.up(path).stderr
         self.assertIn("PF pf0 is not as it was left", said)
         self.assertEqual(other, self.node("b")["pid"])
