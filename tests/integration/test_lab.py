@@ -553,7 +553,7 @@ class Commands(LabCase):
         self.assertIn("lab pair is valid: 2 nodes, 1 network, 2 links", text)
         self.assertTrue(json.loads(self.lanyard("validate", "-j", self.topology).stdout)["valid"])
         dot = self.lanyard("graph", self.topology).stdout
-        self.assertIn('"node a" -- "net lan"', dot)
+        self.assertIn('"node a":n0:e -- "net lan"', dot)
         if shutil.which("dot"):
             subprocess.run(["dot", "-Tsvg"], input=dot, text=True, check=True,
                            stdout=subprocess.DEVNULL, timeout=20)
