@@ -64,7 +64,8 @@ class Search(harness.Case):
         self.assertEqual(["found", "found"], [ndr["end"], pdr["end"]], s["goals"])
         least, most = self.bounds(s)
         self.assertTrue(least <= ndr["fps"] <= most, (ndr, least, most))
-        self.assertTrue(least / 0.7 <= pdr["fps"] <= most / 0.7, (pdr, least, most))
+        # A sender that had no CPU for a while catches up in bursts, of which a policer takes more.
+        self.assertTrue(0.8 * least / 0.7 <= pdr["fps"] <= most / 0.7, (pdr, least, most))
         self.assertLessEqual(ndr["upper_fps"] - ndr["fps"], 0.1 * ndr["upper_fps"] + 1e-6)
         self.assertEqual((False, "p"), (ndr["generator_limited"], ndr["generator"]))
         [at] = s["latency"]
