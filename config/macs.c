@@ -44,7 +44,7 @@ struct mac_set {
 };
 #define PORT SIZE_MAX
 #define VF   (SIZE_MAX - 1)
-_Static_assert((TOPO_ITEMS_MAX * (TOPO_NICS_MAX + 1) + PFS_PFS_MAX * PFS_VFS_MAX) * 1.2 < SLOTS,
+_Static_assert((TOPO_ITEMS_MAX * (TOPO_NICS_MAX + 1) + PFS_PFS_MAX * PFS_VFS_MAX) * 6 < SLOTS * 5,
 	"the set never is full");
 
 /* Puts the address in; the slot of the one that was there before, or NULL. */
