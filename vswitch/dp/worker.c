@@ -212,6 +212,10 @@ static void worker_loop(struct dp_worker *w)
 			idle_since = now;
 			pauses = 0;
 		} else {
+			/* The other side of a move may be on this CPU: then it waits for us, and a
+			 * sender's frames for it. */
+			if (unlikely(w->poll.n_coming || w->poll.n_leaving))
+				sched_yield();
 			worker_pause(w, pauses);
 			w->last = __rdtsc();
 			dp_count(&w->stats.empty_polls, 1);
