@@ -13,7 +13,7 @@ static const struct {
 	const char *why;
 } refuses[] = {
 	/* Each has the call for rates and answers a promised one with EINVAL: the same as it says
-	 * to a VF that is not there. igb: seen in the rig; the others: read in the kernel's source. */
+	 * to a VF that is not there. igb: seen in the rig; the others: read in their source. */
 	{ "igb", VF_MIN_RATE, "it can limit a VF's rate, not promise one" },
 	{ "ixgbe", VF_MIN_RATE, "it can limit a VF's rate, not promise one" },
 	{ "i40e", VF_MIN_RATE, "it can limit a VF's rate, not promise one" },
