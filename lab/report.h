@@ -47,6 +47,9 @@ void report_take_notes(struct report_table *r, const struct bench_round *round, 
 
 /* Words at `width`, the first line after `first`, the others indented by `indent` spaces. */
 void report_wrap(FILE *out, unsigned width, unsigned indent, const char *first, const char *text);
+/* The same with a format, as a line below a row of the table. */
+void report_say(const struct report_table *r, const char *first, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* ---- JSON ---- */
 

@@ -2,7 +2,6 @@
 #include "lab/report_search.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,20 +16,6 @@ char *report_goal_name(double loss_ratio, char *out, size_t size)
 	else
 		snprintf(out, size, "NDR");
 	return out;
-}
-
-static void say(const struct report_table *r, const char *first, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-static void say(const struct report_table *r, const char *first, const char *fmt, ...)
-{
-	char *text = NULL;
-	va_list ap;
-
-	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) >= 0)
-		report_wrap(r->out, r->width, 10, first, text);
-	va_end(ap);
-	free(text);
 }
 
 static void format_si(double v, char *out)
@@ -131,7 +116,7 @@ static void print_goal(const struct report_table *r, const struct bench_search *
 
 	report_goal_name(g->loss_ratio, name, sizeof(name));
 	if (isnan(g->fps)) {
-		say(r, "        ! ", "%s: %s", name, g->sentence);
+		report_say(r, "        ! ", "%s: %s", name, g->sentence);
 		return;
 	}
 	format_si(g->low_fps * n, low);
@@ -151,15 +136,15 @@ static void print_goal_notes(const struct report_table *r, const struct bench_se
 	report_goal_name(g->loss_ratio, name, sizeof(name));
 	if (bench_search_is_generators(g)) {
 		format_si(bench_search_limit(s, g->generator), limit);
-		say(r, "        ! ",
+		report_say(r, "        ! ",
 			"%s is the generator's, not the path's: at it, %s works at %.0f%% of what it "
 			"can do by itself (%s frames/s sent and received)",
 			name, r->t->nodes[g->generator].name, g->generator_share * 100, limit);
 	}
 	if (g->end == SEARCH_AT_MAX || g->end == SEARCH_GAVE_UP)
-		say(r, "        ! ", "%s: %s", name, g->sentence);
+		report_say(r, "        ! ", "%s: %s", name, g->sentence);
 	if (s->n_rounds > 1 && !isnan(g->fps))
-		say(r, "          ",
+		report_say(r, "          ",
 			"%s: between: the interval of the median of %zu searches, %.3g%% sure "
 			"(order statistics)",
 			name, s->n_rounds, g->confidence * 100);
@@ -170,18 +155,18 @@ static void print_burst(const struct report_table *r, const struct bench_search 
 	const struct search_goal *g = &s->burst.goal[0];
 
 	if (g->end == SEARCH_MIN_LOSES)
-		say(r, "          ",
+		report_say(r, "          ",
 			"back to back: a burst of %.0f frames, the shortest tried, is lost in part",
 			s->burst.p.min_fps);
 	else
-		say(r, "          ",
+		report_say(r, "          ",
 			"back to back: bursts of %.0f frames of each flow pass whole%s",
 			floor(g->lower_fps), g->end == SEARCH_AT_MAX ? ", the longest tried" : "");
 }
 
 static void print_recovery(const struct report_table *r, const struct bench_search *s)
 {
-	say(r, "          ",
+	report_say(r, "          ",
 		"recovery: after %g s at 110%% of the rate (%lld of %llu frames of both parts lost), at "
 		"50%% frames were lost for %.3g s",
 		s->x->seconds, (long long)s->recovery.lost, (unsigned long long)s->recovery.sent,
@@ -206,7 +191,7 @@ void report_search(struct report_table *r, const struct bench_search *s)
 	for (size_t i = 0; i < s->n_goals; i++)
 		print_goal_notes(r, s, &s->goal[i]);
 	if (s->n_disturbed)
-		say(r, "        ! ",
+		report_say(r, "        ! ",
 			"%zu trials of the search failed while others had the CPU, and were made again",
 			s->n_disturbed);
 	if (s->have_burst)

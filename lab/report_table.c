@@ -166,9 +166,7 @@ void report_wrap(FILE *out, unsigned width, unsigned indent, const char *first, 
 	fputc('\n', out);
 }
 
-static void say(const struct report_table *r, const char *first, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-static void say(const struct report_table *r, const char *first, const char *fmt, ...)
+void report_say(const struct report_table *r, const char *first, const char *fmt, ...)
 {
 	char *text = NULL;
 	va_list ap;
@@ -327,7 +325,7 @@ static void print_losses(
 	if (round->unexplained > 0)
 		snprintf(text + len, sizeof(text) - len, "%s%lld UNEXPLAINED", len ? ", " : "",
 			(long long)round->unexplained);
-	say(r, "        ", "lost %lld of %llu%s: %s", (long long)round->lost,
+	report_say(r, "        ", "lost %lld of %llu%s: %s", (long long)round->lost,
 		(unsigned long long)round->sent, which, text);
 }
 
@@ -342,7 +340,7 @@ static void print_missed(
 		if (!f->missed)
 			continue;
 		path_name(r, &x->flows[i], path);
-		say(r, "        ",
+		report_say(r, "        ",
 			"MISSED: %s lost %lld of %llu (%.3g%%); the topology allows %.3g%%", path,
 			(long long)f->lost, (unsigned long long)f->sent,
 			f->sent ? 100 * (double)f->lost / (double)f->sent : 0.0,
@@ -358,7 +356,7 @@ static void print_rounds(const struct report_table *r, size_t n, const struct be
 		return;
 	units_format_si(s->max_fps, best);
 	units_format_si(s->min_fps, worst);
-	say(r, "        ", "best of %zu: %s/s received (worst %s/s), %.0f cycles", n, best, worst,
+	report_say(r, "        ", "best of %zu: %s/s received (worst %s/s), %.0f cycles", n, best, worst,
 		s->best_cycles);
 }
 
@@ -394,9 +392,9 @@ void report_notes(struct report_table *r)
 		struct report_note *note = &r->note[i];
 
 		if (note->n > 1)
-			say(r, "      ! ", "%s (the worst of %zu)", note->text, note->n);
+			report_say(r, "      ! ", "%s (the worst of %zu)", note->text, note->n);
 		else if (note->n)
-			say(r, "      ! ", "%s", note->text);
+			report_say(r, "      ! ", "%s", note->text);
 		free(note->text);
 		*note = (struct report_note){ 0 };
 	}
