@@ -11,6 +11,7 @@
 
 #include "base/fd.h"
 #include "config/decode.h"
+#include "config/ends.h"
 #include "config/schema.h"
 #include "config/suggest.h"
 
@@ -369,6 +370,7 @@ const struct dec_field topology_keys[] = {
 	{ "networks", decode_networks, 0 }, /* required without pfs: decode_file */
 	{ "nodes", decode_nodes, 0, .required = true },
 	{ "ports", ports_decode, 0, .def = "{}" },
+	{ "paths", paths_decode, 0, .def = "{}" },
 	{ "traffic", traffic_decode, 0, .def = "[]" },
 	{ 0 },
 };
@@ -479,11 +481,19 @@ void topology_free(struct topology *t)
 		pfs_free(t->pfs);
 	for (size_t i = 0; i < t->n_traffic; i++) {
 		free(t->traffic[i].name);
+		free(t->traffic[i].entry_name);
 		free(t->traffic[i].flows);
 		free(t->traffic[i].group);
 		free(t->traffic[i].method);
 	}
+	for (size_t i = 0; i < t->n_paths; i++) {
+		free(t->paths[i].name);
+		free(t->paths[i].what);
+		free(t->paths[i].from);
+		free(t->paths[i].to);
+	}
 	free(t->networks);
+	free(t->paths);
 	free(t->pfs);
 	free(t->nodes);
 	free(t->ports);

@@ -37,6 +37,9 @@
 #define TOPO_LATENCY_AT_MAX 8
 #define TOPO_SECONDS_MAX    3600
 #define TOPO_NODE_FLOWS_MAX 32  /* of one trial, sent and received, that a guest's agent takes */
+#define TOPO_ENDS_MAX       64 /* of a traffic entry or path, each way */
+#define TOPO_PATHS_MAX      16
+#define TOPO_WHAT_MAX       64  /* bytes that say what a path is */
 #define TOPO_ITEMS_MAX      256 /* networks; nodes; traffic entries */
 #define TOPO_FILE_MAX       (1u << 20) /* bytes */
 #define TOPO_VLAN_MAX       4094
@@ -287,6 +290,17 @@ struct topo_flow {
 	struct topo_end from, to;
 };
 
+/* What traffic may be run over instead of naming its ends, to be compared with others. */
+struct topo_path {
+	char *name;
+	char *what; /* for people; or NULL */
+	size_t n_from, n_to;
+	struct topo_end *from, *to;
+	struct topo_place place, to_place;
+};
+
+#define TOPO_NO_PATH SIZE_MAX
+
 /* How a rate is searched for, and what is measured at the rate found. A rate whose value is 0 is
  * not given. */
 enum topo_search { TOPO_SEARCH_VERIFIED, TOPO_SEARCH_BINARY };
@@ -305,7 +319,10 @@ struct topo_method {
 };
 
 struct topo_traffic {
-	char *name;
+	char *name;       /* of an entry that names paths: "ENTRY, PATH", and its own: */
+	char *entry_name; /* or NULL */
+	size_t path;      /* index in paths; TOPO_NO_PATH */
+	size_t entry;     /* of the file's list: of several paths they have one */
 	size_t n_flows; /* they run at once */
 	struct topo_flow *flows;
 	size_t n_sizes;
@@ -324,11 +341,12 @@ struct topology {
 	char *file; /* as given */
 	char *lab;
 	struct topo_switch sw;
-	size_t n_networks, n_nodes, n_ports, n_traffic;
+	size_t n_networks, n_nodes, n_ports, n_paths, n_traffic;
 	struct topo_network *networks; /* none: the lab has no switch */
 	struct pfs *pfs; /* config/pfs.h: with all that NICs and ports want of VFs */
 	struct topo_node *nodes;
 	struct topo_port *ports;
+	struct topo_path *paths;
 	struct topo_traffic *traffic;
 };
 

@@ -5,6 +5,9 @@
  *	"from": F, "to": T           every one of F to every one of T (each an end or a list)
  *	  with "both_ways": true     and back
  *	"all_pairs": [E, E, ...]     every one to every other
+ *	"paths": "all" or [P, ...]   a path's ends (path.c): an entry of the model for each path, of
+ *	                             one name with the path's behind it, so that what runs entries
+ *	                             need know nothing of paths
  *
  * Checked here as well: that frames can go from one end to the other, and that they fit.
  */
@@ -14,21 +17,15 @@
 #include <string.h>
 
 #include "config/decode.h"
+#include "config/ends.h"
 #include "config/schema.h"
-
-#define ENDS_MAX 64
-
-struct ends {
-	size_t n;
-	struct topo_end end[ENDS_MAX];
-	struct topo_place place;
-};
 
 /* An entry as it is written. */
 struct entry {
 	struct topo_traffic *t;
 	char *name, *group;
 	struct ends from, to, all_pairs;
+	struct path_names paths;
 	struct topo_place both_ways_place, rate_place, max_loss_place, size_place[TOPO_SIZES_MAX];
 	bool both_ways;
 	size_t n_sizes;
@@ -37,93 +34,6 @@ struct entry {
 	struct topo_method *method;
 	double seconds, max_loss;
 };
-
-static const char *word_of_nodes(const void *ctx, size_t i)
-{
-	return ((const struct topology *)ctx)->nodes[i].name;
-}
-
-/* "NODE.NIC" */
-static int decode_end(struct dec *d, const struct jtree *v, struct topo_end *end)
-{
-	const struct topology *t = d->t;
-	const char *s = json_string_value(v->json);
-	const char *dot = s ? strchr(s, '.') : NULL;
-	char node[TOPO_NAME_MAX + 2], found[DEC_SHOW];
-
-	if (!dot || dot == s || !dot[1] || strlen(dot + 1) > 3 ||
-		dot[1 + strspn(dot + 1, "0123456789")])
-		return dec_error(d, v->place,
-			"\"%s\" must be NODE.NIC, such as \"a.0\" for the first NIC of \"a\"; found %s",
-			d->field, dec_show(v->json, found));
-	snprintf(node, sizeof(node), "%.*s", (int)(dot - s), s);
-	end->nic = strtoul(dot + 1, NULL, 10);
-	for (end->node = 0; end->node < t->n_nodes; end->node++)
-		if (strcmp(t->nodes[end->node].name, node) == 0)
-			break;
-	if (end->node == t->n_nodes)
-		return dec_error_unknown(d, v->place, "node", node, t->n_nodes, word_of_nodes, t);
-	const struct topo_node *n = &t->nodes[end->node];
-	if (end->nic >= n->n_nics)
-		return dec_error(d, v->place, "node \"%s\" has no NIC %zu: its NICs are 0 to %zu",
-			n->name, end->nic, n->n_nics - 1);
-	if (n->kind == TOPO_EXTERNAL)
-		return dec_error(d, v->place,
-			"node \"%s\" is external: Lanyard can make traffic in its own nodes only",
-			n->name);
-	if (n->kind == TOPO_VM && n->guest_kind == TOPO_GUEST_LINUX)
-		return dec_error(d, v->place,
-			"the guest of node \"%s\" is Linux, which has no traffic engine of ours: name a "
-			"probe's NIC, or run a tool of your own (lanyard exec %s/%s -- iperf3 ...)",
-			n->name, t->lab, n->name);
-	if (n->nics[end->nic].vf.want)
-		return dec_error(d, v->place,
-			"NIC %zu of node \"%s\" is a VF: no traffic engine of ours drives one",
-			end->nic, n->name);
-	return 0;
-}
-
-static int ends_add(struct dec *d, const struct jtree *v, struct ends *ends)
-{
-	struct topo_end end;
-	char found[DEC_SHOW];
-
-	if (decode_end(d, v, &end))
-		return -EINVAL;
-	for (size_t i = 0; i < ends->n; i++)
-		if (ends->end[i].node == end.node && ends->end[i].nic == end.nic)
-			return dec_error(
-				d, v->place, "%s is named twice", dec_show(v->json, found));
-	ends->end[ends->n++] = end;
-	return 0;
-}
-
-static int decode_ends(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
-{
-	struct ends *ends = out;
-
-	ends->place = v->place;
-	if (json_is_string(v->json))
-		return ends_add(d, v, ends);
-	if (!json_is_array(v->json))
-		return dec_error_type(d, v, "an end such as \"a.0\", or a list of them");
-	if (v->n == 0 || v->n > ENDS_MAX)
-		return dec_error(d, v->place, "\"%s\" must name 1 to %d ends; found %zu", d->field,
-			ENDS_MAX, v->n);
-	for (const struct jtree *c = v->first; c; c = c->next)
-		if (ends_add(d, c, ends))
-			return -EINVAL;
-	return 0;
-}
-
-static int decode_all_pairs(
-	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
-{
-	if (!json_is_array(v->json) || v->n < 2)
-		return dec_error_type(
-			d, v, "a list of two ends or more, such as [\"a.0\", \"b.0\", \"c.0\"]");
-	return decode_ends(d, v, f, out);
-}
 
 static int decode_both_ways(
 	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
@@ -197,10 +107,11 @@ static const struct dec_range flows_range = { 1, TOPO_L4_FLOWS_MAX, "" };
 
 static const struct dec_field entry_keys[] = {
 	{ "name", dec_title, offsetof(struct entry, name), .required = true },
-	{ "from", decode_ends, offsetof(struct entry, from), .def = NULL },
-	{ "to", decode_ends, offsetof(struct entry, to), .def = NULL },
+	{ "from", ends_decode, offsetof(struct entry, from), .def = NULL },
+	{ "to", ends_decode, offsetof(struct entry, to), .def = NULL },
 	{ "both_ways", decode_both_ways, 0, .def = "false" },
-	{ "all_pairs", decode_all_pairs, offsetof(struct entry, all_pairs), .def = NULL },
+	{ "all_pairs", ends_decode_pairs, offsetof(struct entry, all_pairs), .def = NULL },
+	{ "paths", paths_decode_names, offsetof(struct entry, paths), .def = NULL },
 	{ "frame", decode_frame, 0, .def = "64" },
 	{ "flows", dec_uint, offsetof(struct entry, l4_flows), .def = "1", .arg = &flows_range },
 	{ "rate", decode_entry_rate, 0, .def = "\"max\"" },
@@ -215,6 +126,20 @@ static const struct dec_field entry_keys[] = {
 static int check_ends(struct dec *d, const struct jtree *v, const struct entry *e)
 {
 	d->field = NULL;
+	if (e->paths.n) {
+		const struct ends *other = e->from.n ? &e->from : e->to.n ? &e->to : &e->all_pairs;
+
+		if (other->n)
+			return dec_error(d, other->place,
+				"\"paths\" have their ends already: leave out \"%s\"",
+				e->from.n         ? "from"
+					: e->to.n ? "to"
+						  : "all_pairs");
+		if (e->group)
+			return dec_error(d, e->paths.place,
+				"each path is measured by itself: leave out \"group\"");
+		return 0;
+	}
 	if (e->all_pairs.n) {
 		const struct ends *other = e->from.n ? &e->from : &e->to;
 
@@ -229,7 +154,8 @@ static int check_ends(struct dec *d, const struct jtree *v, const struct entry *
 	}
 	if (!e->from.n && !e->to.n)
 		return dec_error(d, v->place,
-			"who sends? Name the ends with \"from\" and \"to\", or with \"all_pairs\"");
+			"who sends? Name the ends with \"from\" and \"to\", with \"all_pairs\", or "
+			"name \"paths\"");
 	if (!e->from.n || !e->to.n)
 		return dec_error(d, v->place, "\"%s\" is missing", e->from.n ? "to" : "from");
 	return 0;
@@ -251,16 +177,11 @@ static int add_flow(struct dec *d, struct topo_traffic *t, const struct topo_end
 	return 0;
 }
 
-static bool same_end(const struct topo_end *a, const struct topo_end *b)
-{
-	return a->node == b->node && a->nic == b->nic;
-}
-
 static bool has_flow(
 	const struct topo_traffic *t, const struct topo_end *from, const struct topo_end *to)
 {
 	for (size_t i = 0; i < t->n_flows; i++)
-		if (same_end(&t->flows[i].from, from) && same_end(&t->flows[i].to, to))
+		if (ends_same(&t->flows[i].from, from) && ends_same(&t->flows[i].to, to))
 			return true;
 	return false;
 }
@@ -280,7 +201,7 @@ static int make_flows(struct dec *d, struct entry *e)
 		for (size_t j = 0; j < to->n; j++) {
 			const struct topo_end *a = &from->end[i], *b = &to->end[j];
 
-			if (same_end(a, b) || has_flow(t, a, b))
+			if (ends_same(a, b) || has_flow(t, a, b))
 				continue;
 			if (add_flow(d, t, a, b, to->place))
 				return -EINVAL;
@@ -361,7 +282,41 @@ static int check_apart(struct dec *d, const struct entry *e)
 	return 0;
 }
 
-static int decode_entry(struct dec *d, const struct jtree *v, struct topo_traffic *t)
+/* The entry's k-th path gives it its ends, and its name a tail. */
+static int take_path(struct dec *d, struct entry *e, size_t k)
+{
+	const struct topo_path *p;
+	char *name;
+
+	if (!e->paths.n)
+		return 0;
+	p = &d->t->paths[e->paths.path[k]];
+	e->t->path = e->paths.path[k];
+	e->from.n = p->n_from;
+	e->to.n = p->n_to;
+	memcpy(e->from.end, p->from, p->n_from * sizeof(*p->from));
+	memcpy(e->to.end, p->to, p->n_to * sizeof(*p->to));
+	e->from.place = e->to.place = p->to_place;
+	if (asprintf(&name, "%s, %s", e->name, p->name) < 0)
+		return dec_nomem(d);
+	e->t->entry_name = e->name;
+	e->name = e->t->name = name;
+	dec_enter(d, "path \"%s\"", p->name);
+	return 0;
+}
+
+static int check_entry(struct dec *d, struct entry *e)
+{
+	int rc = make_flows(d, e);
+
+	if (!rc)
+		rc = check_frames(d, e);
+	return rc ? rc : check_apart(d, e);
+}
+
+/* The entry, of several paths the k-th; *n_paths: of how many. */
+static int decode_entry(
+	struct dec *d, const struct jtree *v, size_t k, struct topo_traffic *t, size_t *n_paths)
 {
 	struct entry *e = calloc(1, sizeof(*e));
 	int rc;
@@ -370,6 +325,7 @@ static int decode_entry(struct dec *d, const struct jtree *v, struct topo_traffi
 		return dec_nomem(d);
 	e->t = t;
 	e->max_loss = -1;
+	t->path = TOPO_NO_PATH;
 	d->field = NULL;
 	rc = dec_object(d, v, entry_keys, 0, e);
 	/* The model owns what was made, whether all of it was or not. */
@@ -381,11 +337,9 @@ static int decode_entry(struct dec *d, const struct jtree *v, struct topo_traffi
 	if (!rc)
 		rc = check_ends(d, v, e);
 	if (!rc)
-		rc = make_flows(d, e);
+		rc = take_path(d, e, k);
 	if (!rc)
-		rc = check_frames(d, e);
-	if (!rc)
-		rc = check_apart(d, e);
+		rc = check_entry(d, e);
 	t->n_sizes = e->n_sizes;
 	memcpy(t->size, e->size, sizeof(t->size));
 	t->rate = e->rate;
@@ -393,6 +347,7 @@ static int decode_entry(struct dec *d, const struct jtree *v, struct topo_traffi
 	t->seconds = e->seconds;
 	t->max_loss = e->max_loss;
 	t->place = v->place;
+	*n_paths = e->paths.n;
 	free(e);
 	return rc;
 }
@@ -468,28 +423,22 @@ static int check_title(struct dec *d, size_t i)
 	return 0;
 }
 
-int traffic_decode(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+/* One entry of the file: in the model one for each of its paths. */
+static int add_entry(struct dec *d, const struct jtree *v, size_t number)
 {
+	const struct jtree *name = jtree_get(v, "name");
 	struct topology *t = d->t;
+	size_t n_paths = 1;
 
-	if (!json_is_array(v->json))
-		return dec_error_type(d, v, "a list of entries, [ { ... } ]");
-	if (v->n > TOPO_ITEMS_MAX)
-		return dec_error(
-			d, v->place, "%zu entries; at most %d are possible", v->n, TOPO_ITEMS_MAX);
-	t->traffic = calloc(v->n ? v->n : 1, sizeof(*t->traffic));
-	if (!t->traffic)
-		return dec_nomem(d);
-	for (const struct jtree *c = v->first; c; c = c->next) {
-		size_t i = t->n_traffic;
-		const struct jtree *name = jtree_get(c, "name");
+	for (size_t k = 0; k == 0 || k < n_paths; k++) {
+		size_t i = t->n_traffic++;
 		char quoted[DEC_SHOW];
 		size_t outer = json_is_string(name ? name->json : NULL)
 			? dec_enter(d, "traffic %s", dec_show(name->json, quoted))
-			: dec_enter(d, "traffic entry %zu", i + 1);
+			: dec_enter(d, "traffic entry %zu", number + 1);
+		int rc = decode_entry(d, v, k, &t->traffic[i], &n_paths);
 
-		t->n_traffic++;
-		int rc = decode_entry(d, c, &t->traffic[i]);
+		t->traffic[i].entry = number;
 		if (!rc)
 			rc = check_title(d, i);
 		if (!rc)
@@ -503,9 +452,27 @@ int traffic_decode(struct dec *d, const struct jtree *v, const struct dec_field 
 	return 0;
 }
 
+int traffic_decode(struct dec *d, const struct jtree *v, const struct dec_field *f, void *out)
+{
+	struct topology *t = d->t;
+	size_t number = 0;
+
+	if (!json_is_array(v->json))
+		return dec_error_type(d, v, "a list of entries, [ { ... } ]");
+	if (v->n > TOPO_ITEMS_MAX)
+		return dec_error(
+			d, v->place, "%zu entries; at most %d are possible", v->n, TOPO_ITEMS_MAX);
+	t->traffic = calloc((v->n ? v->n : 1) * (t->n_paths ? t->n_paths : 1), sizeof(*t->traffic));
+	if (!t->traffic)
+		return dec_nomem(d);
+	for (const struct jtree *c = v->first; c; c = c->next)
+		if (add_entry(d, c, number++))
+			return -EINVAL;
+	return 0;
+}
+
 /* ---- shapes: see schema.h ---- */
 
-#define SHAPE_END "{'type': 'string', 'pattern': '^[a-z0-9_-]+\\\\.[0-9]{1,3}$'}"
 #define SHAPE_BYTES                                                                        \
 	"{'type': 'integer', 'minimum': " SHAPE_N(TOPO_FRAME_MIN) ", 'maximum': " SHAPE_N( \
 		TOPO_FRAME_MAX) "}"
@@ -513,9 +480,6 @@ int traffic_decode(struct dec *d, const struct jtree *v, const struct dec_field 
 #define SHAPE_FRAME "{'anyOf': [" SHAPE_BYTES ", " SHAPE_IMIX "]}"
 
 const struct dec_shape traffic_shapes[] = {
-	{ decode_ends,
-		.json = "{'anyOf': [" SHAPE_END ", " SHAPE_LIST(1, ENDS_MAX, SHAPE_END) "]}" },
-	{ decode_all_pairs, .json = SHAPE_LIST(2, ENDS_MAX, SHAPE_END) },
 	{ decode_both_ways, .like = dec_bool },
 	{ decode_entry_rate, .like = dec_rate },
 	{ decode_max_loss, .like = dec_real },

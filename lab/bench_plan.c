@@ -29,14 +29,17 @@ static const char *title_of(const struct topo_traffic *x)
 
 static bool wanted(const struct topo_traffic *x, const char *only)
 {
-	return !only || strcmp(x->name, only) == 0 || (x->group && strcmp(x->group, only) == 0);
+	return !only || strcmp(x->name, only) == 0 || (x->group && strcmp(x->group, only) == 0) ||
+		(x->entry_name && strcmp(x->entry_name, only) == 0);
 }
 
-/* Two titles an entry: its own and its group's. */
+/* Two titles an entry: its own, and its group's or that of all its paths. */
 static const char *word_of_traffic(const void *ctx, size_t i)
 {
 	const struct topo_traffic *x = &((const struct topology *)ctx)->traffic[i / 2];
 
+	if (i % 2 && x->entry_name)
+		return x->entry_name;
 	return i % 2 ? title_of(x) : x->name;
 }
 

@@ -23,13 +23,13 @@ _loader.exec_module(words)
 # What a schema can't say, by the decoder's words: names that must exist, what is unique, what keys
 # mean together, and text that is almost an address or a number.
 MEANING = re.compile("|".join((
-    "unknown PF ", "which PF is it", "no VF left", "there is no VF", "VFs?, counted from 0",
+    "unknown (PF|path) ", "of no paths", "no \"paths\", which say", "which PF is it", "no VF left", "there is no VF", "VFs?, counted from 0",
     "is of a VLAN", "for ports that are VFs", "the PF in \"vf\"", "whole \\(port|takes that PF whole",
     "above max_rate", "\"networks\" is missing", "one network at least", "is said in line",
     "names the PF already", "lower index comes first", "VFs are numbered", "one MAC address can't",
     "given twice", "named twice", "already", "unknown (network|node|port) ", "has no NIC",
     "are named", "the first in line", "the same NIC", "no frame gets across", "nothing of this gets",
-    "external: Lanyard", "has no traffic engine", "goes both ways already", "leave out \"(from|to|rate|max_loss|group)", "ascending order",
+    "external: Lanyard", "has no traffic engine", "goes both ways already", "leave out \"(from|to|all_pairs|rate|max_loss|group)", "ascending order",
     "are not in this order",
     "who sends", "\"(from|to)\" is missing", "don't fit network", "at once", "group \"",
     "must be a multiple of", "name one for each", "lower number comes first", "numbered 0 to 1023",
@@ -101,7 +101,7 @@ class Files(SchemaCase):
     def test_unit_tests_cases(self):
         """Every text, good and bad, that the decoder's unit tests have."""
         dump = self.path("dump")
-        for name in ("config", "config_guest", "config_policy", "config_vf"):
+        for name in ("config", "config_guest", "config_paths", "config_policy", "config_vf"):
             subprocess.run([os.path.join(BUILD, "tests", "unit", f"test_{name}")], check=True,
                            env={**self.env, "LANYARD_DUMP": dump}, stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)

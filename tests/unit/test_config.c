@@ -104,10 +104,10 @@ static const struct bad {
 	{ 1, "{ \"version\": 1, \"lab\": 7,", "t.json:1:24: \"lab\" must be a string; found 7" },
 	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"nodse\": {},",
 		"t.json:1:29: unknown key \"nodse\"; did you mean \"nodes\"? "
-		"(known: version, lab, switch, pfs, networks, nodes, ports, traffic)" },
+		"(known: version, lab, switch, pfs, networks, nodes, ports, paths, traffic)" },
 	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"zebra\": {},",
 		"t.json:1:29: unknown key \"zebra\" "
-		"(known: version, lab, switch, pfs, networks, nodes, ports, traffic)" },
+		"(known: version, lab, switch, pfs, networks, nodes, ports, paths, traffic)" },
 	/* columns are characters, not bytes */
 	{ 1, "{ \"version\": 1, \"lab\": \"t\", \"\xc3\xbc\": {}, \"\xc3\xbc\": 1,",
 		"t.json:1:38: the key \"\xc3\xbc\" is given twice in one object (first in line 1): "
@@ -276,8 +276,8 @@ static const struct bad {
 	{ 7, TRAFFIC("{ \"name\": \"a\\nb\", " AB " }"),
 		"t.json:7:26: traffic \"a\\nb\": \"name\" has a control character at its character 2" },
 	{ 7, T("\"rate\": \"max\""),
-		"t.json:7:16: traffic \"n\": who sends? Name the ends with \"from\" and \"to\", or with "
-		"\"all_pairs\"" },
+		"t.json:7:16: traffic \"n\": who sends? Name the ends with \"from\" and \"to\", with "
+		"\"all_pairs\", or name \"paths\"" },
 	{ 7, T("\"from\": \"a.0\""), "t.json:7:16: traffic \"n\": \"to\" is missing" },
 	{ 7, T("\"to\": \"a.0\""), "t.json:7:16: traffic \"n\": \"from\" is missing" },
 	{ 7, T("\"from\": \"a\", \"to\": \"b.0\""),
@@ -351,7 +351,7 @@ static const struct bad {
 		"is none, 0.001 one in a thousand); found -0.1" },
 	{ 7, T(AB ", \"form\": \"a.0\""),
 		"t.json:7:59: traffic \"n\": unknown key \"form\"; did you mean \"from\"? (known: name, "
-		"from, to, both_ways, all_pairs, frame, flows, rate, method, seconds, max_loss, group)" },
+		"from, to, both_ways, all_pairs, paths, frame, flows, rate, method, seconds, max_loss, group)" },
 	{ 7, T(AB ", \"frame\": [\"imix\", 64, \"imix\"]"),
 		"t.json:7:81: traffic \"n\": frame size \"imix\" is named twice" },
 	{ 7, T(AB ", \"flows\": 16385"),
