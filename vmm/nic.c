@@ -10,6 +10,8 @@
 #include "vhost-user/proto.h"
 #include "vmm/nic_ring.h"
 
+#define PROTOCOL \
+	(1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK | 1ull << VU_PF_CONFIG | 1ull << VU_PF_NET_MTU)
 #define RESUME_TRIES 100 /* at a ring whose driver is in the middle of adding a chain */
 
 static uint64_t nic_features(void *arg)
@@ -64,18 +66,17 @@ static const struct vdev_ops nic_vdev_ops = {
 	.reset = nic_device_reset,
 };
 
-static bool nic_suits(void *arg, const struct vu_frontend *f, struct err *e)
+static bool nic_suits(void *arg, const struct vhost_back *b, struct err *e)
 {
 	const struct nic *n = arg;
 	const struct virtio_pci *v = &n->d.v;
 
 	if (!(v->status & VIRTIO_S_FEATURES_OK) || !(v->acked & VIRTIO_BIT(VIRTIO_NET_F_MQ)) ||
-		vu_queue_num(f) >= n->setup.pairs)
+		b->ops->queues(b) >= n->setup.pairs)
 		return true;
 	err_set(e, -EOPNOTSUPP,
-		"the back end at %s has %u queue pairs, the guest was promised %u: the link "
-		"stays down",
-		n->setup.socket, vu_queue_num(f), n->setup.pairs);
+		"%s has %u queue pairs, the guest was promised %u: the link stays down", b->what,
+		b->ops->queues(b), n->setup.pairs);
 	return false;
 }
 
@@ -168,8 +169,6 @@ static void nic_set_link(void *arg, bool up)
 }
 
 static const struct vhost_link_ops nic_link_ops = {
-	.protocol = 1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK | 1ull << VU_PF_CONFIG |
-		1ull << VU_PF_NET_MTU,
 	.own = NIC_FEATURES_OURS,
 	.feature_name = vu_net_feature_name,
 	.suits = nic_suits,
@@ -180,7 +179,6 @@ static const struct vhost_link_ops nic_link_ops = {
 	.set_up = nic_set_link,
 	.own_queue = nic_ctrl_queue,
 	.serve = nic_serve,
-	.connected = nic_connected,
 };
 
 static int nic_start(struct device *dev, struct err *e)
@@ -233,6 +231,27 @@ static const struct device_ops nic_device_ops = {
 	.free = nic_free,
 };
 
+/* The back end, and the link that has it. */
+static int nic_back_init(struct nic *n, struct err *e)
+{
+	struct vhost_back *back = n->setup.tap ? &n->back.net.back : &n->back.user.back;
+	struct err why = { 0 };
+	int failed = 0, err;
+
+	if (n->setup.tap) {
+		failed = vhost_net_init(
+			&n->back.net, n->setup.tap, n->setup.pairs, &vhost_net_host, &why);
+	} else {
+		vhost_user_init(&n->back.user, n->setup.socket, PROTOCOL, nic_connected, n);
+		n->back.user.listen = n->setup.listen;
+	}
+	/* Also after a failure: the link frees the back end. */
+	err = vhost_link_init(&n->link, &n->d, back, &nic_link_ops, n, e);
+	if (failed && e)
+		*e = why;
+	return failed ? err_prefix(e, "%s", n->d.name) : err;
+}
+
 int nic_new(unsigned index, const struct nic_setup *setup, uint64_t bar,
 	const struct vdev_host *host, struct nic **out, struct err *e)
 {
@@ -258,7 +277,5 @@ int nic_new(unsigned index, const struct nic_setup *setup, uint64_t bar,
 	err = vdev_init(&n->d, "nic", index, &vs, host, &nic_vdev_ops, n, e);
 	if (err)
 		return err;
-	err = vhost_link_init(&n->link, &n->d, n->setup.socket, &nic_link_ops, n, e);
-	n->link.listen = setup->listen;
-	return err;
+	return nic_back_init(n, e);
 }

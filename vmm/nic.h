@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A virtio-net device whose queues are served by a vhost-user back end.
+ * A virtio-net device whose queues are served by a back end: a vhost-user one, or the kernel's
+ * vhost-net with a tap (vhost_back.h).
  *
  * nic.c          what is a NIC's own on a vdev with a vhost_link: configuration, queue pairs
  * nic_features.c which features a guest is offered
@@ -22,6 +23,8 @@
 #include "vmm/nic_features.h"
 #include "vmm/vdev.h"
 #include "vmm/vhost_link.h"
+#include "vmm/vhost_net.h"
+#include "vmm/vhost_user.h"
 #include "vmm/vring.h"
 
 #define NIC_QUEUES_MAX 16 /* pairs */
@@ -31,7 +34,8 @@
 #define VIRTIO_NET_S_ANNOUNCE 2
 
 struct nic_setup {
-	char *socket; /* the back end's */
+	char *socket; /* of a vhost-user back end; or: */
+	char *tap;    /* an interface of the host's */
 	struct ether_mac mac;
 	unsigned pairs;        /* at most NIC_QUEUES_MAX */
 	unsigned mtu;          /* 0: not told to the guest */
@@ -44,6 +48,10 @@ struct nic {
 	struct device dev;
 	struct nic_setup setup;
 	struct vdev d;
+	union { /* by setup.tap */
+		struct vhost_user user;
+		struct vhost_net net;
+	} back;
 	struct vhost_link link;
 
 	/* Under the device lock. */
@@ -55,7 +63,7 @@ struct nic {
 	bool ctrl_ready;
 };
 
-/* setup's socket is borrowed for the NIC's life. *out is there after a failure, too: to be
+/* setup's strings are borrowed for the NIC's life. *out is there after a failure, too: to be
  * freed. */
 int nic_new(unsigned index, const struct nic_setup *setup, uint64_t bar,
 	const struct vdev_host *host, struct nic **out, struct err *e);

@@ -19,6 +19,7 @@ const char vmm_usage[] =
 	"                   [--cpus LIST] [--cpu-without NAME[,NAME]...] [--hugepages auto|2M|1G|none]\n"
 	"                   [--nic socket=PATH,mac=MAC[,queues=N][,mtu=N][,ring=N][,packed=on|off]\n"
 	"                    [,offloads=on|off][,listen=on|off]]...\n"
+	"                   [--nic tap=NAME,mac=MAC[,queues=N][,mtu=N][,ring=N][,offloads=on|off]]...\n"
 	"                   [--disk file=PATH[,readonly=on][,serial=TEXT][,queues=N]]...\n"
 	"                   [--disk socket=PATH[,queues=N]]... [--rng]\n"
 	"                   [--fs socket=PATH,tag=TAG[,queues=N]]...\n"
@@ -146,6 +147,13 @@ static int parse_nic_key(struct nic_setup *n, const char *key, const char *value
 		n->socket = strdup(value);
 		return n->socket ? 0 : err_set(e, -ENOMEM, "out of memory");
 	}
+	if (!strcmp(key, "tap")) {
+		if (vhost_net_name_check(value, e))
+			return err_prefix(e, "--nic");
+		free(n->tap);
+		n->tap = strdup(value);
+		return n->tap ? 0 : err_set(e, -ENOMEM, "out of memory");
+	}
 	if (!strcmp(key, "mac")) {
 		if (ether_mac_parse(value, &n->mac) || ether_mac_is_multicast(n->mac) ||
 			ether_mac_is_zero(n->mac))
@@ -168,7 +176,7 @@ static int parse_nic_key(struct nic_setup *n, const char *key, const char *value
 	if (!strcmp(key, "listen"))
 		return parse_switch("--nic: listen", value, &n->listen, e);
 	return err_request(e, -EINVAL,
-		"--nic: unknown key \"%s\", expected socket, mac, queues, mtu, ring, packed, "
+		"--nic: unknown key \"%s\", expected socket, tap, mac, queues, mtu, ring, packed, "
 		"offloads or listen",
 		key);
 }
@@ -197,8 +205,11 @@ static int parse_nic(struct vmm_options *o, const char *s, struct err *e)
 		*eq = '\0';
 		err = parse_nic_key(n, p, eq + 1, e);
 	}
-	if (!err && (!n->socket || ether_mac_is_zero(n->mac)))
-		err = err_request(e, -EINVAL, "--nic %s: expected socket=PATH,mac=MAC", s);
+	if (!err && (!n->socket == !n->tap || ether_mac_is_zero(n->mac)))
+		err = err_request(e, -EINVAL,
+			"--nic %s: expected socket=PATH,mac=MAC, or tap=NAME,mac=MAC", s);
+	if (!err && n->tap && n->listen)
+		err = err_request(e, -EINVAL, "--nic %s: a tap listens on no socket", s);
 	free(text);
 	return err;
 }
@@ -371,8 +382,10 @@ int vmm_options_parse(struct vmm_options *o, int argc, char **argv, struct err *
 
 void vmm_options_free(struct vmm_options *o)
 {
-	for (unsigned i = 0; i < o->n_nics; i++)
+	for (unsigned i = 0; i < o->n_nics; i++) {
 		free(o->nics[i].socket);
+		free(o->nics[i].tap);
+	}
 	for (unsigned i = 0; i < o->n_disks; i++)
 		disk_setup_free(&o->disks[i]);
 	for (unsigned i = 0; i < o->n_fs; i++)

@@ -23,6 +23,7 @@ enum sandbox_kind {
 	SANDBOX_MAIN,  /* event loop, RPC, serial lines; resets */
 	SANDBOX_VCPU,  /* KVM_RUN, registers of devices */
 	SANDBOX_LINK,  /* connects to back ends */
+	SANDBOX_TAP,   /* the same of a tap's NIC: vhost-net is told of rings */
 	SANDBOX_SERVE, /* serves queues: io_uring, copies */
 	SANDBOX_KINDS,
 };

@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <linux/vfio.h>
+#include <linux/vhost.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -34,8 +36,9 @@
 #define M   (1u << SANDBOX_MAIN)
 #define V   (1u << SANDBOX_VCPU)
 #define L   (1u << SANDBOX_LINK)
+#define T   (1u << SANDBOX_TAP)
 #define S   (1u << SANDBOX_SERVE)
-#define ALL (M | V | L | S)
+#define ALL (M | V | L | T | S)
 #define P   (1u << SANDBOX_KINDS) /* only where devices are passed through */
 
 /* Bits of argument `arg` under `mask` must be `value`; mask 0: any arguments. */
@@ -125,6 +128,19 @@ static const struct rule rules[] = {
 	ANY(setsockopt, L),
 	ANY(memfd_create, L), /* rings that are lent to a disk's back end */
 
+	/* A NIC whose back end is vhost-net: no more than handing over what was opened before. */
+	IOCTL(VHOST_SET_FEATURES, T),
+	IOCTL(VHOST_SET_MEM_TABLE, T),
+	IOCTL(VHOST_SET_VRING_NUM, T),
+	IOCTL(VHOST_SET_VRING_ADDR, T),
+	IOCTL(VHOST_SET_VRING_BASE, T),
+	IOCTL(VHOST_GET_VRING_BASE, T),
+	IOCTL(VHOST_SET_VRING_KICK, T),
+	IOCTL(VHOST_SET_VRING_CALL, T),
+	IOCTL(VHOST_NET_SET_BACKEND, T),
+	IOCTL(TUNSETOFFLOAD, T),
+	IOCTL(TUNSETQUEUE, T),
+
 	/* Disks. What io_uring then does is no system call: it works on files that are open. */
 	ANY(io_uring_enter, S),
 
@@ -188,6 +204,7 @@ static const char *const kind_names[SANDBOX_KINDS] = {
 	[SANDBOX_MAIN] = "the main thread",
 	[SANDBOX_VCPU] = "a vCPU's thread",
 	[SANDBOX_LINK] = "a link's thread",
+	[SANDBOX_TAP] = "a tap's thread",
 	[SANDBOX_SERVE] = "a device's thread",
 };
 

@@ -7,9 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -19,7 +17,7 @@
 
 #define RETRY_QUICK_MS   5
 #define RETRY_MS         100
-#define RETRY_REFUSED_MS 1000 /* a back end that lacks something will lack it in 0.1 s too */
+#define RETRY_REFUSED_MS 1000 /* one that lacks something, or is gone, is so in 0.1 s too */
 #define FLAP_NS          NS_PER_S
 #define FLAPS_LOGGED     8
 
@@ -40,9 +38,9 @@ static void link_count_flap(struct vhost_link_own *l)
 		return;
 	l->flaps = clock_now_ns() - l->since_ns < FLAP_NS ? l->flaps + 1 : 0;
 	if (l->flaps == FLAPS_LOGGED)
-		log_warn("%s: the back end at %s hangs up each time soon after it was connected; "
+		log_warn("%s: %s hangs up each time soon after it was connected; "
 			 "trying on without a word",
-			l->h->d->name, l->h->socket);
+			l->h->d->name, l->h->back->what);
 }
 
 static void link_lost(struct vhost_link_own *l, const struct err *e)
@@ -58,14 +56,14 @@ static void link_lost(struct vhost_link_own *l, const struct err *e)
 	}
 	if (e->code == -ECANCELED)
 		fd_event_take(h->cancel_fd);
-	vu_close(l->f);
-	l->f = NULL;
+	h->back->ops->close(h->back);
+	l->open = false;
 	l->started = l->stopped = false;
 	if (h->relay)
 		relay_end(h->relay);
 	memset(l->ring_given, 0, sizeof(l->ring_given));
 	retry_ms = RETRY_MS;
-	if (e->code == -EOPNOTSUPP)
+	if (e->code == -EOPNOTSUPP || e->code == -ENODEV)
 		retry_ms = RETRY_REFUSED_MS;
 	else if (l->was_connected && l->flaps <= 1)
 		retry_ms = RETRY_QUICK_MS;
@@ -96,45 +94,31 @@ static bool link_suits(struct vhost_link_own *l, uint64_t features, struct err *
 		if (!(missing & 1ull << i))
 			continue;
 		err_set(e, -EOPNOTSUPP,
-			"the back end at %s lacks %s, which the guest relies on: the link stays "
-			"down until it has it, or the guest's driver starts anew",
-			h->socket, h->ops->feature_name(i) ? h->ops->feature_name(i) : "a feature");
+			"%s lacks %s, which the guest relies on: the link stays down until it has "
+			"it, or the guest's driver starts anew",
+			h->back->what,
+			h->ops->feature_name(i) ? h->ops->feature_name(i) : "a feature");
 		return false;
 	}
-	return !h->ops->suits || h->ops->suits(h->arg, l->f, e);
-}
-
-/* Takes who connected to our socket. */
-static int link_accept(struct vhost_link_own *l, struct err *e)
-{
-	struct vhost_link *h = l->h;
-	int fd = accept4(h->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-
-	if (fd < 0)
-		return err_set(
-			e, -errno, "a back end's connection to %s: %s", h->socket, err_str(errno));
-	return vu_from_fd(fd, h->socket, VHOST_LINK_REPLY_MS, h->cancel_fd, &l->f, e);
+	return !h->ops->suits || h->ops->suits(h->arg, h->back, e);
 }
 
 static int link_open(struct vhost_link_own *l, struct err *e)
 {
 	struct vhost_link *h = l->h;
+	uint64_t features;
 	bool suits;
-	int err = h->listen ? link_accept(l, e)
-			    : vu_connect(h->socket, VHOST_LINK_REPLY_MS, h->cancel_fd, &l->f, e);
+	int err = h->back->ops->open(h->back, h->cancel_fd, e);
 
 	if (err)
 		return err;
-	err = vu_negotiate(l->f, h->ops->protocol, e);
-	if (!err && h->ops->connected)
-		err = h->ops->connected(h->arg, l->f, e);
-	if (err)
-		return err;
+	l->open = true;
+	features = h->back->ops->features(h->back);
 	pthread_mutex_lock(h->d->lock);
-	suits = link_suits(l, vu_features(l->f), e);
+	suits = link_suits(l, features, e);
 	if (suits) {
-		h->backend_features = vu_features(l->f);
-		h->backend_queues = vu_queue_num(l->f);
+		h->backend_features = features;
+		h->backend_queues = h->back->ops->queues(h->back);
 		h->backend_seen = true;
 		h->connected = true;
 		h->waiting[0] = '\0';
@@ -153,7 +137,7 @@ static int link_open(struct vhost_link_own *l, struct err *e)
 	l->since_ns = clock_now_ns();
 	l->last_error = 0;
 	if (l->flaps < FLAPS_LOGGED)
-		log_info("%s: connected to %s", h->d->name, h->socket);
+		log_info("%s: connected to %s", h->d->name, h->back->what);
 	return 0;
 }
 
@@ -198,12 +182,12 @@ static int link_apply(struct vhost_link_own *l, struct err *e)
 	if (err)
 		return err;
 	if (h->relay && relay_check(h->relay, e))
-		return err_prefix(e, "the back end at %s did wrong", h->socket);
+		return err_prefix(e, "%s did wrong", h->back->what);
 	pthread_mutex_lock(h->d->lock);
 	if (h->ops->serve)
 		h->ops->serve(h->arg);
-	start = l->f && virtio_pci_is_started(&h->d->v);
-	if (start && !l->started && !link_suits(l, vu_features(l->f), e)) {
+	start = l->open && virtio_pci_is_started(&h->d->v);
+	if (start && !l->started && !link_suits(l, h->back->ops->features(h->back), e)) {
 		pthread_mutex_unlock(h->d->lock);
 		return e->code;
 	}
@@ -219,7 +203,7 @@ static int link_apply(struct vhost_link_own *l, struct err *e)
 	pthread_mutex_unlock(h->d->lock);
 	if (!start)
 		return 0;
-	p.features &= vu_features(l->f) | ~h->ops->own;
+	p.features &= h->back->ops->features(h->back) | ~h->ops->own;
 	if (l->started && p.features != l->features) {
 		if ((err = vhost_link_rings_stop(l, e)))
 			return err;
@@ -244,31 +228,34 @@ static bool link_wait(struct vhost_link_own *l)
 	own = h->ops->own_queue ? h->ops->own_queue(h->arg) : -1;
 	pthread_mutex_unlock(h->d->lock);
 	uint64_t now = clock_now_ns();
-	bool early = now < l->try_at_ns, listens = !l->f && !early && h->listen;
-	int wait_ms = l->f || listens ? -1
-		: early               ? (int)((l->try_at_ns - now) / NS_PER_MS) + 1
-				      : 0;
-	struct pollfd p[4] = { { .fd = h->wake_fd, .events = POLLIN },
-		{ .fd = l->f ? vu_fd(l->f) : -1, .events = POLLIN | POLLRDHUP },
-		{ .fd = own >= 0 ? h->d->kick_fd[own] : -1, .events = POLLIN },
-		{ .fd = listens ? h->listen_fd : -1, .events = POLLIN } };
+	struct pollfd back = h->back->ops->watch(h->back);
+	bool early = now < l->try_at_ns;
+	int wait_ms = 0;
 
-	if (poll(p, 4, wait_ms) < 0)
+	if (!l->open && early) {
+		back.fd = -1;
+		wait_ms = (int)((l->try_at_ns - now) / NS_PER_MS) + 1;
+	} else if (l->open || back.fd >= 0) {
+		wait_ms = l->open && h->back->ops->look_ms ? h->back->ops->look_ms : -1;
+	}
+	struct pollfd p[3] = { { .fd = h->wake_fd, .events = POLLIN },
+		{ .fd = own >= 0 ? h->d->kick_fd[own] : -1, .events = POLLIN }, back };
+
+	if (poll(p, 3, wait_ms) < 0)
 		return true;
 	if (p[0].revents)
 		fd_event_take(h->wake_fd);
-	if (p[2].revents)
+	if (p[1].revents)
 		fd_event_take(h->d->kick_fd[own]);
-	/* Between calls a back end has nothing to say: it hung up, or talks out of turn. */
-	return !p[1].revents;
+	return !l->open || !p[2].revents;
 }
 
 /* Whether an attempt to get a connection is due, and not in vain. */
 static bool link_may_open(const struct vhost_link_own *l)
 {
-	struct pollfd p = { .fd = l->h->listen_fd, .events = POLLIN };
+	struct pollfd p = l->h->back->ops->watch(l->h->back);
 
-	return !l->f && clock_now_ns() >= l->try_at_ns && (!l->h->listen || poll(&p, 1, 0) == 1);
+	return !l->open && clock_now_ns() >= l->try_at_ns && (p.fd < 0 || poll(&p, 1, 0) == 1);
 }
 
 static bool link_quits(struct vhost_link *h)
@@ -291,30 +278,28 @@ static void *link_main(void *arg)
 		if (link_apply(&l, &e))
 			link_lost(&l, &e);
 		if (!link_wait(&l)) {
-			err_set(&e, -EPIPE,
-				"the back end at %s went away; trying again until it is "
-				"back",
-				l.h->socket);
+			err_set(&e, -EPIPE, "%s went away; trying again until it is back",
+				l.h->back->what);
 			link_lost(&l, &e);
 		}
 	}
-	vu_close(l.f);
+	l.h->back->ops->close(l.h->back);
 	return NULL;
 }
 
-int vhost_link_init(struct vhost_link *h, struct vdev *d, const char *socket,
+int vhost_link_init(struct vhost_link *h, struct vdev *d, struct vhost_back *back,
 	const struct vhost_link_ops *ops, void *arg, struct err *e)
 {
 	pthread_condattr_t attr;
 
 	*h = (struct vhost_link){
-		.d = d, .made_ns = clock_now_ns(), .ops = ops, .arg = arg, .socket = socket
+		.d = d, .made_ns = clock_now_ns(), .ops = ops, .arg = arg, .back = back
 	};
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&h->changed, &attr);
 	pthread_condattr_destroy(&attr);
-	h->cancel_fd = h->listen_fd = -1;
+	h->cancel_fd = -1;
 	h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (h->wake_fd >= 0)
 		h->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -337,9 +322,7 @@ void vhost_link_fini(struct vhost_link *h)
 	}
 	fd_close(&h->wake_fd);
 	fd_close(&h->cancel_fd);
-	if (h->listen_fd >= 0)
-		unlink(h->socket);
-	fd_close(&h->listen_fd);
+	h->back->ops->fini(h->back);
 	pthread_cond_destroy(&h->changed);
 }
 
@@ -352,14 +335,12 @@ int vhost_link_start(struct vhost_link *h, struct err *e)
 		if (*p != ' ')
 			*to++ = *p;
 	*to = '\0';
-	if (h->listen) {
-		h->listen_fd = fd_unix_listen(h->socket, e);
-		if (h->listen_fd < 0)
-			return err_prefix(e, "%s", h->d->name);
+	if (h->back->ops->start && (err = h->back->ops->start(h->back, e)))
+		return err_prefix(e, "%s", h->d->name);
+	if (h->back->ops->watch(h->back).fd >= 0)
 		snprintf(h->waiting, sizeof(h->waiting), "no back end has connected to %s",
-			h->socket);
-	}
-	err = thread_start_as(SANDBOX_LINK, &h->thread, name, -1, link_main, h, e);
+			h->back->name);
+	err = thread_start_as(h->back->ops->thread, &h->thread, name, -1, link_main, h, e);
 	h->has_thread = !err;
 	return err;
 }
@@ -422,7 +403,7 @@ void vhost_link_info(const struct vhost_link *h, json_t *o)
 	for (unsigned i = 0; i < 64; i++)
 		if ((v->acked & 1ull << i) && h->ops->feature_name(i))
 			json_array_append_new(features, json_string(h->ops->feature_name(i)));
-	json_object_set_new(o, "socket", json_string(h->socket));
+	json_object_set_new(o, h->back->ops->key, json_string(h->back->name));
 	json_object_set_new(o, "connected", json_boolean(h->connected));
 	json_object_set_new(o, "reconnects", json_integer((json_int_t)h->reconnects));
 	json_object_set_new(o, "features", features);

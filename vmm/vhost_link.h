@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The link of a virtio device to the vhost-user back end that serves its queues: one thread, which
- * owns the connection. As a rule it connects; where the back end is a client (Open vSwitch's
- * dpdkvhostuserclient), it listens.
+ * The link of a virtio device to the back end that serves its queues (vhost_back.h: a process, or
+ * the kernel): one thread, which owns the connection.
  *
  *	away -> connected -> rings handed over -> away -> ...
  *
@@ -25,18 +24,19 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "vhost-user/frontend.h"
 #include "vmm/relay.h"
 #include "vmm/vdev.h"
+#include "vmm/vhost_back.h"
+
+#define VHOST_LINK_REPLY_MS 5000 /* librte_vhost may take 1 s to notice a new client */
 
 struct vhost_link_ops {
-	uint64_t protocol; /* protocol features wanted: bits of enum vu_protocol_feature */
-	uint64_t own;      /* features that concern driver and device, not the back end */
+	uint64_t own; /* features that concern driver and device, not the back end */
 	const char *(*feature_name)(unsigned bit); /* NULL if it has none */
 
 	/* Under the device lock: */
 	/* Whether a back end has, besides features, what the driver was promised. May be NULL. */
-	bool (*suits)(void *arg, const struct vu_frontend *f, struct err *e);
+	bool (*suits)(void *arg, const struct vhost_back *b, struct err *e);
 	/* Queues 0 to n - 1 are the back end's, now that these features are agreed on. */
 	unsigned (*rings)(void *arg, uint64_t acked);
 	/* What of the features agreed on the back end is told. When it changes, the rings are taken
@@ -51,9 +51,6 @@ struct vhost_link_ops {
 	void (*serve)(void *arg);
 
 	/* Without the lock: */
-	/* The back end was negotiated with; what else it is to be told or asked before anything
-	 * relies on it. A failure hangs up. May be NULL. */
-	int (*connected)(void *arg, struct vu_frontend *f, struct err *e);
 	/* Where a new back end begins in a ring that an earlier one left without a word
 	 * (vu_ring.base). A failure hangs up: it is tried again later. Not asked of rings
 	 * that are passed on (relay.h). */
@@ -66,14 +63,13 @@ struct vhost_link {
 	uint64_t made_ns;
 	const struct vhost_link_ops *ops;
 	void *arg;
-	const char *socket;  /* the owner's */
-	bool listen;         /* the back end connects to it; set before vhost_link_start */
-	int listen_fd;       /* or -1 */
-	struct relay *relay; /* the owner's: passes the rings on (relay.h); or NULL */
+	struct vhost_back *back; /* the owner's */
+	struct relay *relay; /* the owner's: passes the rings on (relay.h), of a process only; or
+			      * NULL */
 
 	/* Under the device lock. */
 	uint64_t backend_features; /* of the last back end seen; link: w */
-	uint32_t backend_queues;   /* as GET_QUEUE_NUM said; link: w */
+	uint32_t backend_queues;   /* link: w */
 	bool backend_seen;         /* link: w */
 	bool connected;            /* link: w; to a back end that has what the guest needs */
 	bool quiet;                /* link: w; its ups and downs are no longer logged */
@@ -91,8 +87,9 @@ struct vhost_link {
 	int cancel_fd; /* main: w: ends every wait for the back end */
 };
 
-/* socket is borrowed. vhost_link_fini also after a failure; it ends the thread. */
-int vhost_link_init(struct vhost_link *l, struct vdev *d, const char *socket,
+/* back: its fini is the link's from here on. vhost_link_fini also after a failure; it ends the
+ * thread. */
+int vhost_link_init(struct vhost_link *l, struct vdev *d, struct vhost_back *back,
 	const struct vhost_link_ops *ops, void *arg, struct err *e);
 void vhost_link_fini(struct vhost_link *l);
 int vhost_link_start(struct vhost_link *l, struct err *e);
@@ -108,8 +105,8 @@ void vhost_link_wait_first(struct vhost_link *l, int timeout_ms);
 /* As above, until one is connected that has what is needed; timeout_ms from vhost_link_init on, so
  * that many devices don't wait one after the other. False: there is none. */
 bool vhost_link_wait_connected(struct vhost_link *l, int timeout_ms);
-/* Adds socket, connected, reconnects, features, needs_reset and, if they are so, waiting and reason
- * to a device's info. With the device lock held. */
+/* Adds socket or tap, connected, reconnects, features, needs_reset and, if they are so, waiting and
+ * reason to a device's info. With the device lock held. */
 void vhost_link_info(const struct vhost_link *l, json_t *o);
 /* Machine reset, no vCPU running: vdev_ops' reset, and returns when the back end has let go of the
  * rings (or was cut off because it did not within timeout_ms). The registers too. */

@@ -32,7 +32,7 @@ static int link_send_memory(
 			.fd = g->fd };
 	if (h->relay && (err = relay_lend(h->relay, p->q, p->n_rings, &r[n++], e)))
 		return err;
-	return vu_set_mem_table(l->f, r, n, e);
+	return h->back->ops->set_memory(h->back, r, n, e);
 }
 
 static int link_send_ring(
@@ -60,11 +60,11 @@ static int link_send_ring(
 	if (h->relay)
 		relay_lend_ring(h->relay, i, &r);
 	l->ring_given[i] = true;
-	err = vu_start_ring(l->f, &r, e);
+	err = h->back->ops->start_ring(h->back, &r, e);
 	if (err)
 		return err;
 	l->ring_on[i] = i < p->n_on;
-	err = vu_enable_ring(l->f, i, l->ring_on[i], e);
+	err = h->back->ops->enable_ring(h->back, i, l->ring_on[i], e);
 	if (err)
 		return err;
 	fd_event_signal(r.kick_fd);
@@ -79,7 +79,8 @@ int vhost_link_rings_start(struct vhost_link_own *l, const struct vhost_link_pla
 	int err;
 
 	l->features = p->features;
-	if ((err = vu_set_features(l->f, l->features, e)) || (err = link_send_memory(l, p, e)))
+	if ((err = h->back->ops->set_features(h->back, l->features, e)) ||
+		(err = link_send_memory(l, p, e)))
 		return err;
 	l->n_rings = p->n_rings;
 	for (unsigned i = 0; i < l->n_rings; i++) {
@@ -103,12 +104,13 @@ int vhost_link_rings_stop(struct vhost_link_own *l, struct err *e)
 
 	l->started = false;
 	if (h->relay &&
-		(err = relay_recall(h->relay, vu_fd(l->f), h->cancel_fd, VHOST_LINK_REPLY_MS, e)))
+		(err = relay_recall(h->relay, h->back->ops->watch(h->back).fd, h->cancel_fd,
+			 VHOST_LINK_REPLY_MS, e)))
 		return err;
 	for (unsigned i = 0; i < l->n_rings; i++) {
 		if (!l->ring_given[i])
 			continue;
-		err = vu_stop_ring(l->f, i, &l->base[i], e);
+		err = h->back->ops->stop_ring(h->back, i, &l->base[i], e);
 		if (err)
 			return err;
 		if ((l->features & VIRTIO_BIT(VIRTIO_F_RING_PACKED)) && !(l->base[i] >> 16))
@@ -123,13 +125,15 @@ int vhost_link_rings_stop(struct vhost_link_own *l, struct err *e)
 int vhost_link_rings_set_on(
 	struct vhost_link_own *l, const struct vhost_link_plan *p, struct err *e)
 {
+	struct vhost_back *back = l->h->back;
+
 	for (unsigned i = 0; i < l->n_rings; i++) {
 		bool on = i < p->n_on && l->ring_given[i];
 		int err;
 
 		if (on == l->ring_on[i])
 			continue;
-		if ((err = vu_enable_ring(l->f, i, on, e)))
+		if ((err = back->ops->enable_ring(back, i, on, e)))
 			return err;
 		l->ring_on[i] = on;
 		if (on)

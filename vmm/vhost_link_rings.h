@@ -8,11 +8,9 @@
 
 #include "vmm/vhost_link.h"
 
-#define VHOST_LINK_REPLY_MS 5000 /* librte_vhost may take 1 s to notice a new client */
-
 struct vhost_link_own {
 	struct vhost_link *h;
-	struct vu_frontend *f;
+	bool open;                          /* the back end is */
 	bool started;                       /* rings are handed over */
 	unsigned n_rings;                   /* that are the back end's: queues 0 .. */
 	bool ring_given[VIRTIO_QUEUES_MAX]; /* handed over */

@@ -222,7 +222,8 @@ static int vm_confine(struct vm *vm, struct err *e)
 		if (more[i])
 			s.paths[s.n_paths++] = more[i];
 	for (unsigned i = 0; i < o->n_nics; i++)
-		s.paths[s.n_paths++] = o->nics[i].socket;
+		if (o->nics[i].socket)
+			s.paths[s.n_paths++] = o->nics[i].socket;
 	for (unsigned i = 0; i < o->n_disks; i++)
 		if (o->disks[i].socket)
 			s.paths[s.n_paths++] = o->disks[i].socket;

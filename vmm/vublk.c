@@ -118,7 +118,7 @@ static int vublk_connected(void *arg, struct vu_frontend *f, struct err *e)
 	return 0;
 }
 
-static bool vublk_suits(void *arg, const struct vu_frontend *f, struct err *e)
+static bool vublk_suits(void *arg, const struct vhost_back *back, struct err *e)
 {
 	const struct vublk *b = arg;
 	const struct virtio_pci *v = &b->d.v;
@@ -126,14 +126,14 @@ static bool vublk_suits(void *arg, const struct vu_frontend *f, struct err *e)
 
 	if (!(v->status & VIRTIO_S_FEATURES_OK))
 		return true;
-	if ((v->acked & VIRTIO_BIT(VIRTIO_BLK_F_MQ)) && vu_queue_num(f) < queues) {
+	if ((v->acked & VIRTIO_BIT(VIRTIO_BLK_F_MQ)) && back->ops->queues(back) < queues) {
 		err_set(e, -EOPNOTSUPP,
 			"the back end at %s has %u queues, the guest was promised %u: its requests "
 			"wait for one that has them",
-			b->setup->socket, vu_queue_num(f), queues);
+			b->setup->socket, back->ops->queues(back), queues);
 		return false;
 	}
-	if ((vu_features(f) & VIRTIO_BIT(VIRTIO_BLK_F_RO)) &&
+	if ((back->ops->features(back) & VIRTIO_BIT(VIRTIO_BLK_F_RO)) &&
 		!(v->acked & VIRTIO_BIT(VIRTIO_BLK_F_RO)) && b->link.resumed) {
 		err_set(e, -EOPNOTSUPP,
 			"the back end at %s is read-only, the guest was promised a disk to write "
@@ -171,14 +171,14 @@ static void vublk_set_up(void *arg, bool up)
 		log_info("%s: requests wait for the back end", b->d.name);
 }
 
+#define PROTOCOL (1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK | 1ull << VU_PF_CONFIG)
+
 static const struct vhost_link_ops vublk_link_ops = {
-	.protocol = 1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK | 1ull << VU_PF_CONFIG,
 	.own = FEATURES_OURS,
 	.feature_name = vu_blk_feature_name,
 	.suits = vublk_suits,
 	.rings = vublk_rings,
 	.set_up = vublk_set_up,
-	.connected = vublk_connected,
 };
 
 static int vublk_start(struct device *dev, struct err *e)
@@ -263,7 +263,8 @@ int vublk_new(unsigned index, const struct disk_setup *setup, uint64_t bar,
 	err = vdev_init(&b->d, "disk", index, &vs, host, &vublk_vdev_ops, b, e);
 	if (err)
 		return err;
-	err = vhost_link_init(&b->link, &b->d, setup->socket, &vublk_link_ops, b, e);
+	vhost_user_init(&b->back, setup->socket, PROTOCOL, vublk_connected, b);
+	err = vhost_link_init(&b->link, &b->d, &b->back.back, &vublk_link_ops, b, e);
 	if (!err)
 		err = relay_new(&b->d, b->link.wake_fd, &b->relay, e);
 	b->link.relay = b->relay;

@@ -22,6 +22,7 @@
 #include "vmm/options_disk.h"
 #include "vmm/vdev.h"
 #include "vmm/vhost_link.h"
+#include "vmm/vhost_user.h"
 #include "vmm/virtio_blk.h"
 
 #define VUBLK_WAIT_MS      5000
@@ -33,6 +34,7 @@ struct vublk {
 	struct device dev;
 	const struct disk_setup *setup; /* borrowed for the device's life */
 	struct vdev d;
+	struct vhost_user back;
 	struct vhost_link link;
 	struct relay *relay;
 

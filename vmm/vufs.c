@@ -84,13 +84,13 @@ static void vufs_set_up(void *arg, bool up)
 		log_info("%s: \"%s\" is there", s->d.name, s->setup->tag);
 }
 
+#define PROTOCOL (1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK)
+
 static const struct vhost_link_ops vufs_link_ops = {
-	.protocol = 1ull << VU_PF_MQ | 1ull << VU_PF_REPLY_ACK,
 	.feature_name = vu_fs_feature_name,
 	.rings = vufs_rings,
 	.resume = vufs_resume,
 	.set_up = vufs_set_up,
-	.connected = vufs_connected,
 };
 
 static int vufs_start(struct device *dev, struct err *e)
@@ -166,5 +166,6 @@ int vufs_new(unsigned index, const struct fs_setup *setup, uint64_t bar,
 	err = vdev_init(&s->d, "fs", index, &vs, host, &vufs_vdev_ops, s, e);
 	if (err)
 		return err;
-	return vhost_link_init(&s->link, &s->d, setup->socket, &vufs_link_ops, s, e);
+	vhost_user_init(&s->back, setup->socket, PROTOCOL, vufs_connected, s);
+	return vhost_link_init(&s->link, &s->d, &s->back.back, &vufs_link_ops, s, e);
 }

@@ -19,6 +19,7 @@
 #include "vmm/options_disk.h"
 #include "vmm/vdev.h"
 #include "vmm/vhost_link.h"
+#include "vmm/vhost_user.h"
 
 #define VUFS_WAIT_MS      5000
 #define VUFS_CONFIG_BYTES 40 /* 5.11.4: the tag, the number of request queues */
@@ -27,6 +28,7 @@ struct vufs {
 	struct device dev;
 	const struct fs_setup *setup; /* borrowed for the device's life */
 	struct vdev d;
+	struct vhost_user back;
 	struct vhost_link link;
 	uint8_t config[VUFS_CONFIG_BYTES]; /* constant */
 

@@ -3,8 +3,10 @@
  * or may not; one that it may not kills the process, and the last line of its log names it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/vfio.h>
+#include <linux/vhost.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -28,8 +30,9 @@
 #define M   (1u << SANDBOX_MAIN)
 #define V   (1u << SANDBOX_VCPU)
 #define L   (1u << SANDBOX_LINK)
+#define T   (1u << SANDBOX_TAP)
 #define S   (1u << SANDBOX_SERVE)
-#define ALL (M | V | L | S)
+#define ALL (M | V | L | T | S)
 #define RWX (PROT_READ | PROT_WRITE | PROT_EXEC)
 
 /* A call with up to three arguments, on descriptors and addresses that are none, and the kinds that
@@ -60,6 +63,15 @@ static const struct call {
 	{ "ioctl", SYS_ioctl, -1, VFIO_GROUP_GET_DEVICE_FD, 0, 0 },
 	{ "pread64", SYS_pread64, -1, 0, 0, M, .vfio = V },
 	{ "pwrite64", SYS_pwrite64, -1, 0, 0, 0, .vfio = M | V },
+	{ "ioctl", SYS_ioctl, -1, VHOST_NET_SET_BACKEND, 0, T },
+	{ "ioctl", SYS_ioctl, -1, VHOST_SET_MEM_TABLE, 0, T },
+	{ "ioctl", SYS_ioctl, -1, VHOST_GET_VRING_BASE, 0, T },
+	{ "ioctl", SYS_ioctl, -1, VHOST_SET_OWNER, 0, 0 },
+	{ "ioctl", SYS_ioctl, -1, VHOST_SET_LOG_BASE, 0, 0 },
+	{ "ioctl", SYS_ioctl, -1, TUNSETOFFLOAD, 0, T },
+	{ "ioctl", SYS_ioctl, -1, TUNSETQUEUE, 0, T },
+	{ "ioctl", SYS_ioctl, -1, TUNSETIFF, 0, 0 },
+	{ "ioctl", SYS_ioctl, -1, TUNSETOWNER, 0, 0 },
 	{ "ioctl", SYS_ioctl, -1, TIOCSTI, 0, 0 },
 	{ "socket", SYS_socket, AF_UNIX, SOCK_STREAM, 0, L },
 	{ "socket", SYS_socket, AF_INET, SOCK_STREAM, 0, 0 },
