@@ -3,22 +3,16 @@
  * `lanyard bench`: brings the lab up unless it is, runs the plan's trials, tells of each as it
  * finishes, takes the lab down again if it brought it up, whatever happened meanwhile.
  *
- * SIGINT, SIGTERM and SIGHUP set a flag that ends the trial at work; what was measured by then is
- * still reported, as incomplete.
+ * A signal ends the trial at work; what was measured by then is still reported, as incomplete.
  */
 #include "lab/bench.h"
 
 #include <argp.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -27,16 +21,6 @@
 #include "lab/lab.h"
 #include "lab/report.h"
 #include "lab/report_search.h"
-
-#define WIDTH_DEFAULT 100
-#define WIDTH_MIN     60
-
-static volatile sig_atomic_t stop; /* handler: w, all: r */
-
-static void on_signal(int signo)
-{
-	stop = 1;
-}
 
 /* ---- options ---- */
 
@@ -118,88 +102,6 @@ static const struct argp argp = {
 
 /* ---- telling ---- */
 
-static void clear_progress(const struct bench_cmd *b)
-{
-	if (b->env.progress)
-		fputs("\r\033[K", stderr);
-}
-
-static void show_progress(void *ctx, const char *text)
-{
-	fprintf(stderr, "\r\033[K%s", text);
-	fflush(stderr);
-}
-
-static unsigned terminal_width(FILE *out)
-{
-	struct winsize ws;
-
-	if (ioctl(fileno(out), TIOCGWINSZ, &ws) || ws.ws_col == 0)
-		return WIDTH_DEFAULT;
-	return ws.ws_col < WIDTH_MIN ? WIDTH_MIN : ws.ws_col;
-}
-
-/* Who runs where, a CPU at a time: "CPU 1: a/vcpu0, b/vcpu0 (shared)". */
-static void print_placement(const struct bench_cmd *b)
-{
-	const struct lab *l = b->lab;
-
-	for (size_t i = 0; i < l->n_cpus; i++) {
-		char text[512];
-		size_t len = 0, sharers = 0;
-		bool told = false;
-
-		for (size_t k = 0; k < i; k++)
-			told |= l->cpus[k].cpu == l->cpus[i].cpu;
-		for (size_t k = i; k < l->n_cpus && !told && len < sizeof(text) - LAB_WHO_MAX;
-			k++) {
-			if (l->cpus[k].cpu != l->cpus[i].cpu)
-				continue;
-			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
-				sharers++ ? ", " : "", l->cpus[k].who);
-		}
-		if (!told)
-			fprintf(b->out, "  CPU %d: %s%s\n", l->cpus[i].cpu, text,
-				sharers > 1 ? " (shared)" : "");
-	}
-}
-
-/* What is held against the host beside its figures, and what mends it: a line each. */
-static void print_doctor(const struct bench_cmd *b)
-{
-	const json_t *f;
-	size_t i;
-
-	json_array_foreach (b->doctor, i, f) {
-		char text[768];
-
-		snprintf(text, sizeof(text), "%s: %s: %s", bench_text(f, "name"),
-			bench_text(f, "found"), bench_text(f, "why"));
-		report_wrap(b->out, b->table.width, 8, "  ! ", text);
-	}
-	if (i)
-		fputs("  (lanyard doctor says what mends it)\n", b->out);
-}
-
-static void print_head(const struct bench_cmd *b)
-{
-	json_t *m = report_machine("");
-	json_int_t n_cpus = json_integer_value(json_object_get(m, "cpus"));
-
-	fprintf(b->out, "lab %s: %s, %lld CPUs, Linux %s\n", b->t->lab, bench_text(m, "cpu_model"),
-		(long long)n_cpus, bench_text(m, "kernel"));
-	fprintf(b->out, "  switch %s, %s, %s\n", bench_text(b->env.info, "version"),
-		bench_text(b->env.info, "dpdk"),
-		json_is_true(json_object_get(b->env.info, "huge")) ? "huge pages"
-								   : "no huge pages");
-	print_placement(b);
-	print_doctor(b);
-	for (size_t i = 0; b->existed && i < b->lab->n_warnings; i++)
-		report_wrap(b->out, b->table.width, 8, "  ! ", b->lab->warnings[i]);
-	fflush(b->out);
-	json_decref(m);
-}
-
 /* Networks that no trial used must not have seen a frame. */
 static void print_idle_networks(const struct bench_cmd *b)
 {
@@ -230,52 +132,18 @@ static void print_end(const struct bench_cmd *b)
 	fflush(b->out);
 }
 
-/* ---- the results ---- */
-
-/* Opened before anything is measured: a path that can't be written is found out then. */
-static int open_json(struct bench_cmd *b, struct err *e)
-{
-	if (!b->json)
-		return 0;
-	b->json_fd = strcmp(b->json, "-") == 0
-		? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
-		: open(b->json, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-	if (b->json_fd < 0)
-		return err_request(e, -errno, "cannot write %s: %s", b->json, err_str(errno));
-	return 0;
-}
-
 static int write_json(struct bench_cmd *b, const struct err *failed, struct err *e)
 {
-	struct stat st;
-	int rc;
-
 	if (b->json_fd < 0 || !b->t)
 		return 0;
 	json_t *doc = bench_document(b, failed);
-	char *text = json_dumps(doc, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+	int rc = bench_write_json(b->json, b->json_fd, doc, e);
+
 	json_decref(doc);
-	if (!text)
-		return err_set(e, -ENOMEM, "the results cannot be written as JSON");
-	if (fstat(b->json_fd, &st) == 0 && S_ISREG(st.st_mode) && strcmp(b->json, "-") != 0 &&
-		ftruncate(b->json_fd, 0))
-		rc = -errno;
-	else
-		rc = fd_write_full(b->json_fd, text, strlen(text));
-	if (!rc)
-		rc = fd_write_full(b->json_fd, "\n", 1);
-	free(text);
-	return rc ? err_set(e, rc, "cannot write %s: %s", b->json, err_str(rc)) : 0;
+	return rc;
 }
 
 /* ---- doing ---- */
-
-static char *agent_path(void *ctx, size_t node, char *out)
-{
-	const struct bench_cmd *b = ctx;
-
-	return lab_file(b->lab, out, "%s.agent", b->t->nodes[node].name);
-}
 
 static void trial_label(const struct bench_cmd *b, size_t i, unsigned round, char *out, size_t size)
 {
@@ -306,7 +174,7 @@ static int run_trial(struct bench_cmd *b, size_t i, struct err *e)
 		rc = bench_run_trial(&b->env, x, label, &rounds[n], e);
 		n += !rc;
 	}
-	clear_progress(b);
+	bench_clear_progress(b);
 	if (n && bench_summary_make(rounds, n, &s)) {
 		rc = err_set(e, -ENOMEM, "out of memory");
 	} else if (n) {
@@ -327,7 +195,7 @@ static int run_search(struct bench_cmd *b, size_t i, struct err *e)
 	struct bench_search s;
 	int rc = bench_search_run(&s, &b->env, &b->plan.trials[i], b->opts.rounds, e);
 
-	clear_progress(b);
+	bench_clear_progress(b);
 	if (s.n_goals) {
 		report_search(&b->table, &s);
 		for (size_t k = 0; k < s.n_goals; k++)
@@ -344,15 +212,8 @@ static int run_search(struct bench_cmd *b, size_t i, struct err *e)
 static int run_all(struct bench_cmd *b, struct err *e)
 {
 	struct bench_clock clock, end;
-	char path[LAB_PATH_MAX];
-	int rc;
+	int rc = bench_open_env(b, e);
 
-	b->env.t = b->t;
-	b->env.stop = &stop;
-	b->env.histogram = b->histogram;
-	if (!b->quiet && isatty(STDERR_FILENO))
-		b->env.progress = show_progress;
-	rc = bench_env_open(&b->env, lab_file(b->lab, path, "switch.sock"), agent_path, b, e);
 	if (rc)
 		return rc;
 	clock = bench_clock_now();
@@ -360,11 +221,11 @@ static int run_all(struct bench_cmd *b, struct err *e)
 		.out = b->out,
 		.t = b->t,
 		.plan = &b->plan,
-		.width = terminal_width(b->out),
+		.width = bench_width(b->out),
 		.all_flows = b->all_flows,
 	};
 	b->doctor = bench_doctor(b->lab->cpus, b->lab->n_cpus);
-	print_head(b);
+	bench_print_head(b);
 	for (size_t i = 0; i < b->plan.n_trials && !rc; i++)
 		rc = b->plan.trials[i].method ? run_search(b, i, e) : run_trial(b, i, e);
 	report_notes(&b->table);
@@ -377,30 +238,6 @@ static int run_all(struct bench_cmd *b, struct err *e)
 	json_decref(stats);
 	if (!rc)
 		print_end(b);
-	return rc;
-}
-
-/* A file: the lab of its name is brought up unless it is, and its traffic is the file's. */
-static int open_from_file(struct bench_cmd *b, struct err *e)
-{
-	struct lab_opts o = { .quiet = b->quiet };
-	struct lab *before = NULL;
-	int rc = topology_load(b->arg, &b->own_topology, e);
-
-	if (rc)
-		return rc;
-	b->t = b->own_topology;
-	rc = bench_plan_make(b->t, &b->opts, &b->plan, e);
-	if (rc)
-		return rc;
-	b->existed = lab_open(b->t->lab, &before, NULL) == 0;
-	lab_free(before);
-	rc = lab_up(b->t, &o, NULL, e);
-	if (rc)
-		return rc;
-	rc = lab_open(b->t->lab, &b->lab, e);
-	if (rc && !b->existed)
-		lab_down(b->t->lab, &o, NULL, NULL);
 	return rc;
 }
 
@@ -421,29 +258,18 @@ static int bench(struct bench_cmd *b, struct err *e)
 	struct err down = { 0 };
 	int rc;
 
-	rc = open_json(b, e);
+	rc = bench_open_out(b->json, &b->json_fd, e);
 	if (!rc)
-		rc = lab_arg_is_file(b->arg) ? open_from_file(b, e) : open_from_name(b, e);
+		rc = lab_arg_is_file(b->arg) ? bench_open_file(b, e) : open_from_name(b, e);
 	if (rc)
 		return rc;
 	rc = run_all(b, e);
-	clear_progress(b);
+	bench_clear_progress(b);
 	if (!b->existed && lab_down(b->t->lab, &o, NULL, &down) && !rc) {
 		*e = down;
 		rc = down.code;
 	}
 	return rc;
-}
-
-static void catch_signals(void)
-{
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction sa = { .sa_handler = on_signal };
-
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		sigaction(signals[i], &sa, NULL);
-	/* A reader that left (| head) must not keep us from taking the lab down. */
-	signal(SIGPIPE, SIG_IGN);
 }
 
 int lab_cmd_bench(int argc, char **argv)
@@ -459,7 +285,7 @@ int lab_cmd_bench(int argc, char **argv)
 	b.began = time(NULL);
 	b.trials = json_array();
 	b.searches = json_array();
-	catch_signals();
+	bench_catch_signals();
 	rc = bench(&b, &e);
 	if (write_json(&b, rc ? &e : NULL, &json_err))
 		status = lab_fail(&json_err);

@@ -36,6 +36,32 @@ struct bench_cmd {
 	size_t n_missed;
 };
 
+/* ---- bench_lab.c: what compare does too ---- */
+
+void bench_catch_signals(void);
+
+/* A file (b->arg): its lab is brought up unless it is, and the traffic is the file's. */
+int bench_open_file(struct bench_cmd *b, struct err *e);
+/* Connects to the lab, which is open. */
+int bench_open_env(struct bench_cmd *b, struct err *e);
+
+/* Opened before anything is measured: a path that can't be written is found out then. "-": stdout.
+ * path NULL: nothing is done. */
+int bench_open_out(const char *path, int *fd, struct err *e);
+/* All of the file: what was in it is gone. */
+int bench_write_out(const char *path, int fd, const char *text, size_t len, struct err *e);
+int bench_write_json(const char *path, int fd, const json_t *doc, struct err *e);
+
+/* Lab, machine, who runs where, what is held against the host. */
+void bench_print_head(const struct bench_cmd *b);
+void bench_clear_progress(const struct bench_cmd *b);
+unsigned bench_width(FILE *out); /* of the terminal that it is */
+
+/* ---- bench_doc.c ---- */
+
+/* What the documents of all commands that measure have in common; kind: "bench". */
+json_t *bench_document_head(const struct bench_cmd *b, const char *kind, const struct err *failed);
+
 /* The JSON document (docs/results.md); failed: why it is not complete, or NULL. */
 json_t *bench_document(const struct bench_cmd *b, const struct err *failed);
 

@@ -80,7 +80,7 @@ json_t *bench_doctor(const struct lab_cpu *cpus, size_t n_cpus)
 	return list;
 }
 
-json_t *bench_document(const struct bench_cmd *b, const struct err *e)
+json_t *bench_document_head(const struct bench_cmd *b, const char *kind, const struct err *e)
 {
 	json_t *j = json_object(), *warnings = json_array();
 	char when[32];
@@ -90,14 +90,13 @@ json_t *bench_document(const struct bench_cmd *b, const struct err *e)
 	for (size_t i = 0; b->lab && i < b->lab->n_warnings; i++)
 		json_array_append_new(warnings, json_string(b->lab->warnings[i]));
 	json_object_set_new(j, "version", json_integer(REPORT_VERSION));
-	json_object_set_new(j, "kind", json_string("bench"));
+	json_object_set_new(j, "kind", json_string(kind));
 	json_object_set_new(j, "lab", json_string(b->t->lab));
 	json_object_set_new(j, "began", json_string(when));
 	json_object_set_new(
 		j, "took_s", report_number((double)(clock_now_ns() - b->began_ns) / 1e9));
 	json_object_set_new(j, "complete", json_boolean(!e));
 	json_object_set_new(j, "error", e ? json_string(e->text) : json_null());
-	json_object_set_new(j, "missed", json_integer((json_int_t)b->n_missed));
 	json_object_set_new(j, "lanyard", json_string(LANYARD_VERSION));
 	json_object_set_new(j, "machine", machine_json(b));
 	json_object_set_new(j, "doctor", b->doctor ? json_incref(b->doctor) : json_null());
@@ -110,6 +109,14 @@ json_t *bench_document(const struct bench_cmd *b, const struct err *e)
 			report_number(b->opts.seconds > 0 ? b->opts.seconds : NAN), "only",
 			b->opts.only));
 	json_object_set_new(j, "topology", topology_json(b));
+	return j;
+}
+
+json_t *bench_document(const struct bench_cmd *b, const struct err *e)
+{
+	json_t *j = bench_document_head(b, "bench", e);
+
+	json_object_set_new(j, "missed", json_integer((json_int_t)b->n_missed));
 	json_object_set(j, "trials", b->trials);
 	json_object_set(j, "searches", b->searches);
 	json_object_set_new(j, "networks", b->networks ? json_incref(b->networks) : json_null());

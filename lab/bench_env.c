@@ -201,12 +201,18 @@ void bench_env_close(struct bench_env *env)
 			rpc_close(env->agent[i]);
 		if (env->hello)
 			json_decref(env->hello[i]);
+		if (env->vmm)
+			rpc_close(env->vmm[i]);
 	}
+	free(env->pid);
+	free(env->vmm);
 	free(env->agent);
 	free(env->hello);
 	rpc_close(env->sw);
 	json_decref(env->info);
 	env->agent = NULL;
+	env->pid = NULL;
+	env->vmm = NULL;
 	env->hello = NULL;
 	env->sw = NULL;
 	env->info = NULL;

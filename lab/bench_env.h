@@ -9,6 +9,7 @@
 #define LANYARD_LAB_BENCH_ENV_H
 
 #include <signal.h>
+#include <sys/types.h>
 #include <jansson.h>
 
 #include "base/err.h"
@@ -20,9 +21,13 @@
 struct bench_env {
 	const struct topology *t;
 	struct rpc *sw;
-	struct rpc **agent;                /* by node; NULL for nodes that are no VM */
-	json_t **hello;                    /* by node: what the guest said of itself */
-	json_t *info;                      /* what the switch said of itself */
+	struct rpc **agent; /* by node; NULL for nodes that are no VM */
+	json_t **hello;     /* by node: what the guest said of itself */
+	json_t *info;       /* what the switch said of itself */
+	/* By node: its process, 0 where unknown, and its VMM's control socket, NULL where there is
+	 * none; NULL: of no node. The caller's to open, closed with the rest. */
+	pid_t *pid;
+	struct rpc **vmm;
 	double tsc_hz;                     /* of the host; guests share it */
 	bool histogram;                    /* ask for the latency histograms too */
 	const volatile sig_atomic_t *stop; /* set by a signal: calls return -EINTR */

@@ -298,6 +298,8 @@ int bench_round_make(const struct topology *t, const struct bench_trial *x,
 	explain_places(r);
 	read_loads(t, raw, r);
 	diff_cpus(raw, r);
+	r->cost = raw->cost ? bench_cost_diff(&raw->cost[0], &raw->cost[1])
+			    : (struct bench_cost){ NAN, NAN, NAN, NAN, NAN };
 	bench_round_judge(t, x, raw, r);
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include <jansson.h>
 
 #include "base/err.h"
+#include "lab/bench_cost.h"
 #include "lab/bench_cpu.h"
 #include "lab/bench_plan.h"
 
@@ -120,6 +121,7 @@ struct bench_round {
 	struct bench_cpu *cpu; /* of the switch, then of the nodes */
 	size_t n_cpus;
 	struct bench_load *load; /* by node */
+	struct bench_cost cost;  /* while it was sent; all NaN: not known */
 	struct bench_places places;
 	uint64_t sent, received;
 	int64_t lost, unexplained;     /* unexplained: lost, but none of these: dropped, corrupt, */
@@ -136,6 +138,7 @@ struct bench_raw {
 	json_t **status;
 	json_t *stats_before, *stats_after;
 	const struct bench_cpu_sample *cpu_before, *cpu_after; /* n_nodes + 1; NULL: not known */
+	const struct bench_cost_sample *cost;                  /* before and after, or NULL */
 	double tsc_hz;
 };
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/proc.h"
@@ -322,9 +323,60 @@ static int add_histograms(
 	return 0;
 }
 
-/* cpu: samples of before, then of after. */
+/* All that VMs of the trial left their guests for, so far. */
+static void count_exits(
+	struct bench_env *env, const struct bench_trial *x, struct bench_cost_sample *s)
+{
+	s->exits_known = env->vmm != NULL;
+	for (size_t n = 0; n < env->t->n_nodes && s->exits_known; n++) {
+		json_t *counters, *vcpu, *v;
+		const char *reason;
+		size_t i;
+
+		if (!bench_node_takes_part(x, n))
+			continue;
+		counters = env->vmm[n]
+			? rpc_call(env->vmm[n], "counters", NULL, BENCH_CALL_TIMEOUT_MS, NULL)
+			: NULL;
+		s->exits_known = counters != NULL;
+		json_array_foreach (json_object_get(counters, "vcpus"), i, vcpu)
+			json_object_foreach (json_object_get(vcpu, "exits"), reason, v)
+				s->exits += (uint64_t)json_integer_value(v);
+		json_decref(counters);
+	}
+}
+
+static bool uses_switch(const struct topology *t, const struct bench_trial *x)
+{
+	for (size_t i = 0; i < t->n_networks; i++)
+		if (bench_net_takes_part(t, x, i))
+			return true;
+	return false;
+}
+
+static struct bench_cost_sample sample_cost(struct bench_env *env, const struct bench_trial *x)
+{
+	struct bench_cost_sample s = { 0 };
+	pid_t *pids = calloc(env->t->n_nodes, sizeof(*pids));
+	pid_t sw = uses_switch(env->t, x)
+		? (pid_t)json_integer_value(json_object_get(env->info, "pid"))
+		: 0;
+	size_t k = 0;
+
+	for (size_t n = 0; pids && env->pid && n < env->t->n_nodes; n++)
+		if (bench_node_takes_part(x, n))
+			pids[k++] = env->pid[n];
+	if (k)
+		s = bench_cost_read("/proc", sysconf(_SC_CLK_TCK), sw, pids, k);
+	count_exits(env, x, &s);
+	free(pids);
+	return s;
+}
+
+/* cpu: samples of before, then of after; so is cost. */
 static int measure(struct bench_env *env, const struct bench_trial *x, const char *label,
-	struct bench_raw *raw, struct bench_cpu_sample *cpu, bool *in_time, struct err *e)
+	struct bench_raw *raw, struct bench_cpu_sample *cpu, struct bench_cost_sample *cost,
+	bool *in_time, struct err *e)
 {
 	bool started = false;
 	int rc;
@@ -338,6 +390,7 @@ static int measure(struct bench_env *env, const struct bench_trial *x, const cha
 		rc = -EIO;
 	if (!rc) {
 		bench_cpu_sample("/proc", env->t, env->info, raw->stats_before, cpu);
+		cost[0] = sample_cost(env, x);
 		started = true;
 		rc = bench_call_nodes(
 			env, x, bench_node_sends, "traffic_start", bench_params_send, NULL, e);
@@ -345,6 +398,8 @@ static int measure(struct bench_env *env, const struct bench_trial *x, const cha
 	if (!rc)
 		rc = run_time(env, x, label, raw->stats_before, e);
 	if (!rc) {
+		/* Now: who polls goes on while the last frames are waited for. */
+		cost[1] = sample_cost(env, x);
 		bench_tell(env, "%s: collecting", label);
 		rc = finish_senders(env, x, raw->status, in_time, e);
 	}
@@ -371,7 +426,8 @@ static int measure(struct bench_env *env, const struct bench_trial *x, const cha
 int bench_run_trial(struct bench_env *env, const struct bench_trial *x, const char *label,
 	struct bench_round *r, struct err *e)
 {
-	struct bench_raw raw = { .tsc_hz = env->tsc_hz };
+	struct bench_cost_sample cost[2] = { 0 };
+	struct bench_raw raw = { .tsc_hz = env->tsc_hz, .cost = cost };
 	bool in_time = true;
 	int rc = -ENOMEM;
 
@@ -383,7 +439,7 @@ int bench_run_trial(struct bench_env *env, const struct bench_trial *x, const ch
 	}
 	raw.cpu_before = cpu;
 	raw.cpu_after = cpu + env->t->n_nodes + 1;
-	rc = measure(env, x, label, &raw, cpu, &in_time, e);
+	rc = measure(env, x, label, &raw, cpu, cost, &in_time, e);
 	if (!rc)
 		rc = bench_round_make(env->t, x, &raw, r, e);
 	if (!rc && !in_time)

@@ -238,51 +238,61 @@ static void goal_sum_up(struct bench_search *s, size_t goal, double *scratch)
 	g->confidence = low.confidence;
 }
 
-static int search_all(struct bench_search *s, struct bench_env *env, unsigned rounds, struct err *e)
+int bench_search_round(struct bench_search *s, struct bench_env *env, struct err *e)
 {
-	double *scratch = calloc(rounds, sizeof(*scratch));
-	int rc = 0;
+	struct bench_search_round *round = realloc(s->round, (s->n_rounds + 1) * sizeof(*round));
 
-	s->round = calloc(rounds, sizeof(*s->round));
-	if (!s->round || !scratch)
-		rc = err_set(e, -ENOMEM, "out of memory");
-	while (!rc && s->n_rounds < rounds) {
-		rc = search_once(s, env, &s->round[s->n_rounds], e);
-		s->n_rounds++;
-	}
-	if (!rc) {
-		s->n_goals = s->params.n_goals;
-		s->at_goal = s->n_goals;
-		for (size_t i = 0; i < s->n_goals; i++) {
-			goal_sum_up(s, i, scratch);
-			bench_search_judge(s, env->t->n_nodes, &s->goal[i]);
-			if (s->at_goal == s->n_goals && s->goal[i].fps > 0)
-				s->at_goal = i;
-		}
+	if (!round)
+		return err_set(e, -ENOMEM, "out of memory");
+	s->round = round;
+	round[s->n_rounds] = (struct bench_search_round){ 0 };
+	return search_once(s, env, &round[s->n_rounds++], e);
+}
+
+int bench_search_sum_up(struct bench_search *s, size_t n_nodes, struct err *e)
+{
+	double *scratch = calloc(s->n_rounds + 1, sizeof(*scratch));
+
+	if (!scratch)
+		return err_set(e, -ENOMEM, "out of memory");
+	s->n_goals = s->params.n_goals;
+	s->at_goal = s->n_goals;
+	for (size_t i = 0; i < s->n_goals; i++) {
+		goal_sum_up(s, i, scratch);
+		bench_search_judge(s, n_nodes, &s->goal[i]);
+		if (s->at_goal == s->n_goals && s->goal[i].fps > 0)
+			s->at_goal = i;
 	}
 	free(scratch);
-	return rc;
+	return 0;
 }
 
 /* ---- at the rate found ---- */
 
-static int measure_latency(struct bench_search *s, struct bench_env *env, struct err *e)
+int bench_search_load(const struct bench_search *s, struct bench_env *env, double percent,
+	struct bench_search_latency *l, struct err *e)
 {
 	bool histogram = env->histogram;
+	char what[64];
+	int rc;
+
+	l->percent = percent;
+	l->fps = s->goal[s->at_goal].fps * percent / 100;
+	snprintf(what, sizeof(what), "latency at %g%%", percent);
+	env->histogram = true;
+	rc = run_at(env, s->x, l->fps, s->x->seconds, what, &l->trial, &l->round, e);
+	env->histogram = histogram;
+	return rc;
+}
+
+static int measure_latency(struct bench_search *s, struct bench_env *env, struct err *e)
+{
 	int rc = 0;
 
-	env->histogram = true;
 	for (size_t i = 0; i < s->m->n_latency_at && !rc; i++) {
-		struct bench_search_latency *l = &s->latency[i];
-		char what[64];
-
-		l->percent = s->m->latency_at[i];
-		l->fps = s->goal[s->at_goal].fps * l->percent / 100;
-		snprintf(what, sizeof(what), "latency at %g%%", l->percent);
-		rc = run_at(env, s->x, l->fps, s->x->seconds, what, &l->trial, &l->round, e);
+		rc = bench_search_load(s, env, s->m->latency_at[i], &s->latency[i], e);
 		s->n_latency++;
 	}
-	env->histogram = histogram;
 	return rc;
 }
 
@@ -373,8 +383,8 @@ static int measure_recovery(struct bench_search *s, struct bench_env *env, struc
 	return 0;
 }
 
-int bench_search_run(struct bench_search *s, struct bench_env *env, const struct bench_trial *x,
-	unsigned rounds, struct err *e)
+int bench_search_begin(
+	struct bench_search *s, struct bench_env *env, const struct bench_trial *x, struct err *e)
 {
 	int rc;
 
@@ -383,18 +393,36 @@ int bench_search_run(struct bench_search *s, struct bench_env *env, const struct
 		&s->flat, e);
 	if (!rc && !(s->flat.sent_fps > 0))
 		rc = err_set(e, -EIO, "traffic \"%s\": flat out, nothing was sent", x->title);
-	if (rc)
-		return rc;
-	params_make(s);
-	rc = search_all(s, env, rounds, e);
-	if (rc || s->at_goal == s->n_goals)
-		return rc;
-	rc = measure_latency(s, env, e);
-	if (!rc && s->m->back_to_back)
+	if (!rc)
+		params_make(s);
+	return rc;
+}
+
+int bench_search_end(struct bench_search *s, struct bench_env *env, struct err *e)
+{
+	int rc = 0;
+
+	if (s->at_goal == s->n_goals)
+		return 0;
+	if (s->m->back_to_back)
 		rc = measure_burst(s, env, e);
 	if (!rc && s->m->recovery)
 		rc = measure_recovery(s, env, e);
 	return rc;
+}
+
+int bench_search_run(struct bench_search *s, struct bench_env *env, const struct bench_trial *x,
+	unsigned rounds, struct err *e)
+{
+	int rc = bench_search_begin(s, env, x, e);
+
+	while (!rc && s->n_rounds < rounds)
+		rc = bench_search_round(s, env, e);
+	if (!rc)
+		rc = bench_search_sum_up(s, env->t->n_nodes, e);
+	if (!rc && s->at_goal < s->n_goals)
+		rc = measure_latency(s, env, e);
+	return rc ? rc : bench_search_end(s, env, e);
 }
 
 void bench_search_free(struct bench_search *s)

@@ -68,6 +68,24 @@ struct bench_search {
 /* Runs it all. To be freed, also on failure: what was measured by then is there. */
 int bench_search_run(struct bench_search *s, struct bench_env *env, const struct bench_trial *x,
 	unsigned rounds, struct err *e);
+/*
+ * The same in parts, for whoever does something else in between (lab/compare_run.c: another path).
+ * begin, also on failure, is followed by free:
+ *	begin	flat out; the search's limits
+ *	round	one search
+ *	sum_up	the goals, out of the rounds
+ *	load	one trial at a percentage of the rate found (only if at_goal < n_goals); *l is the
+ *		caller's, its trial's flows and its round to be freed
+ *	end	back to back, recovery
+ */
+int bench_search_begin(
+	struct bench_search *s, struct bench_env *env, const struct bench_trial *x, struct err *e);
+int bench_search_round(struct bench_search *s, struct bench_env *env, struct err *e);
+int bench_search_sum_up(struct bench_search *s, size_t n_nodes, struct err *e);
+int bench_search_load(const struct bench_search *s, struct bench_env *env, double percent,
+	struct bench_search_latency *l, struct err *e);
+int bench_search_end(struct bench_search *s, struct bench_env *env, struct err *e);
+
 void bench_search_free(struct bench_search *s);
 
 /* Frames a second that the node's generator can move; NaN: not known. */

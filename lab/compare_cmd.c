@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `lanyard compare`: brings the lab up unless it is, measures each comparison and tells of it,
+ * takes the lab down again if it brought it up; writes the document and the page of all of them. A
+ * signal ends the trial at work: the comparisons that were complete by then are still reported.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "lab/bench.h"
+#include "lab/bench_clock.h"
+#include "lab/bench_cmd.h"
+#include "lab/compare.h"
+
+struct compare_cmd {
+	struct bench_cmd b; /* opts, json, lab, env, doctor of it are used */
+	const char *html;
+	int html_fd;
+	int argc;
+	char **argv;
+	struct comparison *list;
+	size_t n;
+	json_t *comparisons;
+};
+
+static const struct argp_option option_rows[] = {
+	{ "json", 'j', "FILE", 0, "Write the results as JSON too (docs/results.md); -: to stdout",
+		0 },
+	{ "rounds", 'r', "N", 0,
+		"Measure each path N times, in turn; 6 unless given, the least that makes intervals "
+		"of 95 %",
+		0 },
+	{ "only", 'o', "NAME", 0, "Only the traffic entry of that name", 0 },
+	{ "seconds", 's', "S", 0, "Seconds a trial, instead of the topology's", 0 },
+	{ "quiet", 'q', NULL, 0, "No progress lines", 0 },
+	{ 0 },
+};
+
+static double parse_number(
+	struct argp_state *state, const char *name, const char *arg, double min, double max)
+{
+	char *end;
+	double v = strtod(arg, &end);
+
+	if (*end || end == arg || !(v >= min && v <= max))
+		argp_error(state, "--%s takes a number from %g to %g, not \"%s\"", name, min, max,
+			arg);
+	return v;
+}
+
+static error_t parse_one(int key, char *arg, struct argp_state *state)
+{
+	struct compare_cmd *c = state->input;
+
+	switch (key) {
+	case 'j':
+		c->b.json = arg;
+		return 0;
+	case 'r':
+		c->b.opts.rounds =
+			(unsigned)parse_number(state, "rounds", arg, 1, BENCH_ROUNDS_MAX);
+		return 0;
+	case 'o':
+		c->b.opts.only = arg;
+		return 0;
+	case 's':
+		c->b.opts.seconds = parse_number(state, "seconds", arg, 0.1, TOPO_SECONDS_MAX);
+		return 0;
+	case 'q':
+		c->b.quiet = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (c->b.arg)
+			argp_error(state, "\"%s\" is one argument too many", arg);
+		c->b.arg = arg;
+		return 0;
+	case ARGP_KEY_END:
+		if (!c->b.arg)
+			argp_error(state, "TOPOLOGY is missing");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp argp = {
+	.options = option_rows,
+	.parser = parse_one,
+	.args_doc = "TOPOLOGY",
+	.doc = "Run the same traffic over each path that a topology lists, in turn, and compare them: "
+	       "rates, latencies, CPU cycles per frame, each with its interval, and what was lost "
+	       "where. A lab that is not up is brought up, and taken down afterwards.\v"
+	       "Example: sudo lanyard compare topologies/compare.json --json compare.results.json",
+};
+
+/* ---- doing ---- */
+
+static json_t *document(const struct compare_cmd *c, const struct err *failed)
+{
+	json_t *j = bench_document_head(&c->b, "compare", failed), *words = json_array();
+
+	json_array_append_new(words, json_string("lanyard"));
+	json_array_append_new(words, json_string("compare"));
+	for (int i = 1; i < c->argc; i++)
+		json_array_append_new(words, json_string(c->argv[i]));
+	json_object_set_new(j, "version", json_integer(COMPARE_VERSION));
+	json_object_set_new(j, "command", words);
+	json_object_set_new(j, "paths", compare_paths_json(c->b.t));
+	json_object_set(j, "comparisons", c->comparisons);
+	return j;
+}
+
+static int run_all(struct compare_cmd *c, struct err *e)
+{
+	struct bench_clock clock, end;
+	unsigned width = bench_width(c->b.out);
+	int rc = bench_open_env(&c->b, e);
+
+	if (rc)
+		return rc;
+	clock = bench_clock_now();
+	c->b.doctor = bench_doctor(c->b.lab->cpus, c->b.lab->n_cpus);
+	bench_print_head(&c->b);
+	for (size_t i = 0; i < c->n && !rc; i++) {
+		rc = compare_run(&c->list[i], &c->b.env, c->b.opts.rounds, e);
+		bench_clear_progress(&c->b);
+		if (!rc) {
+			json_t *j = compare_json(c->b.t, &c->list[i], c->b.env.tsc_hz);
+
+			compare_print_comparison(j, c->b.out, width);
+			json_array_append_new(c->comparisons, j);
+		}
+		compare_free(&c->list[i]);
+	}
+	end = bench_clock_now();
+	if (!rc)
+		rc = bench_clock_rate(&clock, &end, c->b.env.tsc_hz, e);
+	if (!rc)
+		compare_print_end(c->b.out, width);
+	return rc;
+}
+
+static int compare(struct compare_cmd *c, struct err *e)
+{
+	struct lab_opts o = { .quiet = c->b.quiet };
+	struct err down = { 0 };
+	int rc = topology_load(c->b.arg, &c->b.own_topology, e);
+
+	/* Before anything is made: is there something to compare, and somewhere to write? */
+	if (!rc)
+		rc = bench_plan_make(c->b.own_topology, &c->b.opts, &c->b.plan, e);
+	if (!rc)
+		rc = compare_plan(c->b.own_topology, &c->b.plan, &c->list, &c->n, e);
+	if (!rc)
+		rc = bench_open_out(c->b.json, &c->b.json_fd, e);
+	if (!rc)
+		rc = bench_open_file(&c->b, e);
+	if (rc)
+		return rc;
+	rc = run_all(c, e);
+	bench_clear_progress(&c->b);
+	if (!c->b.existed && lab_down(c->b.t->lab, &o, NULL, &down) && !rc) {
+		*e = down;
+		rc = down.code;
+	}
+	return rc;
+}
+
+static int write_all(struct compare_cmd *c, const struct err *failed, struct err *e)
+{
+	json_t *doc;
+	int rc = 0;
+
+	if (!c->b.lab)
+		return 0; /* nothing was measured */
+	doc = document(c, failed);
+	if (c->b.json_fd >= 0)
+		rc = bench_write_json(c->b.json, c->b.json_fd, doc, e);
+	json_decref(doc);
+	return rc;
+}
+
+int lab_cmd_compare(int argc, char **argv)
+{
+	struct compare_cmd c = {
+		.b = { .opts = { .rounds = COMPARE_ROUNDS }, .json_fd = -1, .out = stdout },
+		.html_fd = -1,
+		.argc = argc,
+		.argv = argv
+	};
+	struct err e = { 0 }, write_err = { 0 };
+	int rc, status = 0;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &c);
+	if (c.b.json && strcmp(c.b.json, "-") == 0)
+		c.b.out = stderr;
+	c.b.began_ns = clock_now_ns();
+	c.b.began = time(NULL);
+	c.comparisons = json_array();
+	bench_catch_signals();
+	rc = compare(&c, &e);
+	if (write_all(&c, rc ? &e : NULL, &write_err))
+		status = lab_fail(&write_err);
+	if (rc)
+		status = lab_fail(&e);
+	if (c.b.env.t)
+		bench_env_close(&c.b.env);
+	free(c.list);
+	bench_plan_free(&c.b.plan);
+	lab_free(c.b.lab);
+	topology_free(c.b.own_topology);
+	json_decref(c.comparisons);
+	json_decref(c.b.doctor);
+	fd_close(&c.b.json_fd);
+	return status;
+}
