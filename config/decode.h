@@ -170,7 +170,7 @@ int dec_driver(struct dec *d, const struct jtree *v, char *out);
 /* Whose a VF is (vf.c). vf_nic decodes all of a NIC that is one; vf_port and vf_port_index the keys
  * of a port, which takes the attributes that its struct vf_want got. *out: see there. */
 int vf_nic(struct dec *, const struct jtree *v, int kind, struct topo_nic *);
-int vf_pf(struct dec *, const struct jtree *, const struct dec_field *, void *); /* topo_vf */
+int vf_pf(struct dec *, const struct jtree *, const struct dec_field *, void *);    /* topo_vf */
 int vf_index(struct dec *, const struct jtree *, const struct dec_field *, void *); /* topo_vf */
 int vf_keep(struct dec *, struct topo_vf *, const struct vf_want *);
 int vf_settle(struct dec *d); /* who has which; before MACs are settled */
@@ -181,6 +181,11 @@ int pfs_decode(struct dec *, const struct jtree *, const struct dec_field *, voi
 
 /* [a-z0-9][a-z0-9_-]*, at most TOPO_NAME_MAX; at: its place. what: "a lab's name". */
 int dec_check_name(struct dec *d, struct topo_place at, const char *what, const char *name);
+
+/* What a network that is a bridge of the kernel's does not have (bridge.c). */
+int bridge_check_nic(
+	struct dec *d, const struct jtree *v, enum dec_kind kind, const struct topo_nic *nic);
+int bridge_check_port(struct dec *d, const struct jtree *v, const struct topo_port *port);
 
 /* The other files' parts of a load, in this order. */
 int traffic_decode(

@@ -157,6 +157,9 @@ static int decode_port(struct dec *d, const struct jtree *v, struct topo_port *p
 	struct entry x = { .port = *port, .want.place = v->place };
 	int rc = dec_object(d, v, port_keys, is_vf ? IS_VF : PLAIN, &x);
 
+	if (!rc)
+		rc = bridge_check_port(d, v, &x.port);
+
 	/* The model owns what was made, whether all of it was or not. */
 	*port = x.port;
 	if (rc || !is_vf)

@@ -99,7 +99,15 @@ static int items_new(struct dec *d, const struct jtree *v, const char *what, siz
 	return *(void **)out ? 0 : dec_nomem(d);
 }
 
+static const char *const network_kinds[] = {
+	[TOPO_NET_SWITCH] = "switch",
+	[TOPO_NET_BRIDGE] = "bridge",
+	NULL,
+};
+
 static const struct dec_field network_keys[] = {
+	{ "kind", dec_enum, offsetof(struct topo_network, kind), .def = "\"switch\"",
+		.arg = network_kinds },
 	{ "mtu", dec_uint, offsetof(struct topo_network, mtu), .def = "1500", .arg = &mtu_range },
 	{ "ageing_s", dec_uint, offsetof(struct topo_network, ageing_s), .def = "300",
 		.arg = &ageing_range },
@@ -197,7 +205,9 @@ static int decode_nic(
 {
 	if (json_is_object(v->json) && jtree_get(v, "vf"))
 		return vf_nic(d, v, kind, nic);
-	return dec_object(d, v, nic_keys, kind, nic);
+	int rc = dec_object(d, v, nic_keys, kind, nic);
+
+	return rc ? rc : bridge_check_nic(d, v, kind, nic);
 }
 
 static enum dec_kind kind_of(const struct topo_node *n)

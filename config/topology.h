@@ -36,11 +36,11 @@
 #define TOPO_LOSSES_MAX     4 /* of a search */
 #define TOPO_LATENCY_AT_MAX 8
 #define TOPO_SECONDS_MAX    3600
-#define TOPO_NODE_FLOWS_MAX 32  /* of one trial, sent and received, that a guest's agent takes */
+#define TOPO_NODE_FLOWS_MAX 32 /* of one trial, sent and received, that a guest's agent takes */
 #define TOPO_ENDS_MAX       64 /* of a traffic entry or path, each way */
 #define TOPO_PATHS_MAX      16
-#define TOPO_WHAT_MAX       64  /* bytes that say what a path is */
-#define TOPO_ITEMS_MAX      256 /* networks; nodes; traffic entries */
+#define TOPO_WHAT_MAX       64         /* bytes that say what a path is */
+#define TOPO_ITEMS_MAX      256        /* networks; nodes; traffic entries */
 #define TOPO_FILE_MAX       (1u << 20) /* bytes */
 #define TOPO_VLAN_MAX       4094
 #define TOPO_STATIC_MAX     1024 /* addresses given for one port */
@@ -86,8 +86,12 @@ struct topo_switch {
 	struct topo_place place;
 };
 
+/* Who moves its frames: our switch, or a bridge of the host's kernel, with taps. */
+enum topo_network_kind { TOPO_NET_SWITCH, TOPO_NET_BRIDGE };
+
 struct topo_network {
 	char *name;
+	int kind;          /* enum topo_network_kind */
 	uint32_t mtu;      /* 1500 unless given */
 	uint32_t ageing_s; /* of learnt addresses; 300 unless given */
 	struct topo_place place;
@@ -323,7 +327,7 @@ struct topo_traffic {
 	char *entry_name; /* or NULL */
 	size_t path;      /* index in paths; TOPO_NO_PATH */
 	size_t entry;     /* of the file's list: of several paths they have one */
-	size_t n_flows; /* they run at once */
+	size_t n_flows;   /* they run at once */
 	struct topo_flow *flows;
 	size_t n_sizes;
 	uint32_t size[TOPO_SIZES_MAX]; /* bytes with FCS, or TOPO_FRAME_IMIX; one trial each */
@@ -342,7 +346,7 @@ struct topology {
 	char *lab;
 	struct topo_switch sw;
 	size_t n_networks, n_nodes, n_ports, n_paths, n_traffic;
-	struct topo_network *networks; /* none: the lab has no switch */
+	struct topo_network *networks;
 	struct pfs *pfs; /* config/pfs.h: with all that NICs and ports want of VFs */
 	struct topo_node *nodes;
 	struct topo_port *ports;
@@ -362,6 +366,12 @@ void topology_free(struct topology *t);
  */
 int topology_error(const struct topology *t, struct topo_place place, enum err_class class,
 	int code, struct err *e, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+
+/* Whether any network is the switch's: else the lab has none. */
+bool topology_has_switch(const struct topology *t);
+
+/* Whether the NIC is on a network that is a bridge. */
+bool topology_nic_is_tap(const struct topology *t, const struct topo_nic *nic);
 
 /* Why no untagged frame gets from one port to the other whatever else happens, as a sentence to
  * out, or NULL. */

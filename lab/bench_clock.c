@@ -5,10 +5,12 @@
 #include <math.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "traffic/engine.h"
 
 #define RATE_TOLERANCE 0.01 /* what it is taken for may be rounded to 10 MHz (DPDK does) */
 #define SPAN_LEAST_NS  100000000ull
+#define MEASURE_NS     (200 * NS_PER_MS)
 #define SHARED_S       0.001 /* TSCs of two CPUs may differ by a little */
 
 struct bench_clock bench_clock_now(void)
@@ -20,6 +22,15 @@ struct bench_clock bench_clock_now(void)
 	c.tsc = traffic_tsc();
 	c.ns = (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
 	return c;
+}
+
+double bench_clock_measure(void)
+{
+	struct bench_clock from = bench_clock_now(), to;
+
+	clock_sleep_ns(MEASURE_NS);
+	to = bench_clock_now();
+	return (double)(to.tsc - from.tsc) * 1e9 / (double)(to.ns - from.ns);
 }
 
 int bench_clock_rate(

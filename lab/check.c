@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "lab/check_node.h"
+#include "lab/steps_tap.h"
 #include "lab/steps_vf.h"
 
 #define BZ_MAGIC_AT       0x202 /* of "HdrS": Linux, Documentation/arch/x86/boot.rst */
@@ -253,6 +254,8 @@ int check_host(const struct topology *t, const struct plan *p, const struct path
 		r = check_memory(t, p, h, e);
 	if (!r)
 		r = steps_pf_check(t, p, e);
+	if (!r)
+		r = steps_tap_check(t, p, h, e);
 	if (!r)
 		r = paths_check(
 			paths, plan_find(p, STEP_PROCESS, NULL), plan_find(p, STEP_IMAGE, NULL), e);

@@ -47,6 +47,12 @@ static bool same_port(const struct step *a, const struct step *b)
 		a->queues == b->queues && a->unmergeable == b->unmergeable;
 }
 
+static bool same_tap(const struct step *a, const struct step *b)
+{
+	return strcmp(a->network, b->network) == 0 && strcmp(a->device, b->device) == 0 &&
+		a->mtu == b->mtu && a->queues == b->queues;
+}
+
 static bool same_policy(const struct step *a, const struct step *b)
 {
 	json_t *diff = policy_diff(a->policy, b->policy);
@@ -82,6 +88,14 @@ static enum fate fate_of(const struct diff_work *w, const struct step *s, const 
 			return REPAIR;
 		if (!json_equal(s->policy, old->policy))
 			return CHANGE;
+		return old->state == STEP_DONE ? KEEP : REPAIR;
+	case STEP_BRIDGE:
+		return old->state == STEP_DONE ? KEEP : REPAIR;
+	case STEP_TAP:
+		if (!diff_exists(old))
+			return REPAIR;
+		if (!same_tap(s, old))
+			return REPLACE;
 		return old->state == STEP_DONE ? KEEP : REPAIR;
 	case STEP_NETWORK:
 		if (!diff_exists(old))
@@ -132,6 +146,17 @@ static int check_pf(const struct step *s, const struct step *old, const char *la
 		e, -EBUSY, "%s: lanyard down %s, then up; or leave it as it was", why, lab);
 }
 
+static int check_bridge(
+	const struct step *s, const struct step *old, const char *lab, struct err *e)
+{
+	if (!diff_exists(old) || (s->mtu == old->mtu && s->ageing_s == old->ageing_s))
+		return 0;
+	return err_request(e, -EBUSY,
+		"network %s is a bridge, whose MTU and ageing can't change while lab %s runs: lanyard "
+		"down %s, then up; or leave them as they were",
+		s->name, lab, lab);
+}
+
 /* The results of a step that stays are those of the old one. A PF that changes is gone over again:
  * what is as wanted there stays as it is. */
 static void take_over(struct step *s, const struct step *old, enum fate fate)
@@ -145,6 +170,12 @@ static void take_over(struct step *s, const struct step *old, enum fate fate)
 		return;
 	s->state = STEP_BEGUN;
 	s->back = json_incref(old->policy);
+}
+
+/* Of these something is there while they are repaired, and stays the lab's. */
+static bool repairs_in_place(const struct step *s)
+{
+	return s->kind == STEP_PF || s->kind == STEP_BRIDGE || s->kind == STEP_TAP;
 }
 
 static int settle_wanted(struct diff_work *w, struct err *e)
@@ -162,12 +193,14 @@ static int settle_wanted(struct diff_work *w, struct err *e)
 			return -EBUSY;
 		if (old && s->kind == STEP_PF && check_pf(s, old, m->lab, e))
 			return -EBUSY;
+		if (old && s->kind == STEP_BRIDGE && check_bridge(s, old, m->lab, e))
+			return -EBUSY;
 		if (w->fate[i] == REPLACE) {
 			w->goes[at] = w->early[at] = true;
 			w->d->have[i] = DIFF_NONE;
 		} else if (old &&
 			(w->fate[i] == KEEP || w->fate[i] == CHANGE ||
-				(s->kind == STEP_PF && diff_exists(old)))) {
+				(repairs_in_place(s) && diff_exists(old)))) {
 			take_over(s, old, w->fate[i]);
 		}
 		if (old && s->kind == STEP_HUGEPAGES)
@@ -246,18 +279,19 @@ static void replace_helped(struct diff_work *w)
 	}
 }
 
-/* A process has one connection to each of its ports, for as long as it lives. */
+/* A process has one connection to each of its ports, and a VM its taps, for as long as it lives. */
 static void replace_attached(struct diff_work *w)
 {
 	struct plan *m = &w->d->merged;
 
 	for (size_t i = 0; i < m->n_steps; i++) {
 		struct step *s = &m->steps[i];
-		size_t len = s->kind == STEP_PROCESS ? strlen(s->name) : 0;
+		size_t len = step_is_node(s) ? strlen(s->name) : 0;
+		enum step_kind to = s->kind == STEP_PROCESS ? STEP_PORT : STEP_TAP;
 		bool again = false;
 
 		for (size_t k = 0; len && k < m->n_steps; k++)
-			again |= m->steps[k].kind == STEP_PORT && !diff_exists(&m->steps[k]) &&
+			again |= m->steps[k].kind == to && !diff_exists(&m->steps[k]) &&
 				strncmp(m->steps[k].name, s->name, len) == 0 &&
 				m->steps[k].name[len] == '.';
 		if (again)
@@ -293,7 +327,8 @@ static void settle_leftovers(struct diff_work *w)
 		bool wanted = false;
 
 		if (!step_is_process(old) && old->kind != STEP_IMAGE && old->kind != STEP_NETWORK &&
-			old->kind != STEP_PORT && old->kind != STEP_PF)
+			old->kind != STEP_PORT && old->kind != STEP_PF &&
+			old->kind != STEP_BRIDGE && old->kind != STEP_TAP)
 			continue;
 		for (size_t k = 0; k < m->n_steps; k++)
 			wanted |= w->d->have[k] == i;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lab/lab.h"
+#include "lab/netdev.h"
 #include "lab/record.h"
 #include "lab/session.h"
 #include "lab/steps.h"
@@ -24,6 +25,8 @@ static int down_damaged(struct session *s, const char *name, const char *why, st
 	r = steps_sweep(&s->carry, s->folder.dir, e);
 	if (!r)
 		r = steps_pf_release_all(&s->carry, name, e);
+	if (!r)
+		r = netdev_delete_all(name, e);
 	if (!r)
 		folder_remove(&s->folder, NULL, &s->foreign);
 	return r;

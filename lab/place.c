@@ -88,7 +88,7 @@ static int pick_home(const struct state *st, const struct placement *p)
 /* One entry a worker and vCPU, cpu -1 where it is ours to choose. */
 static void list_takers(const struct topology *t, struct placement *p)
 {
-	size_t workers = !t->n_networks ? 0 : t->sw.cpus.n ? t->sw.cpus.n : 1, n = workers;
+	size_t workers = !topology_has_switch(t) ? 0 : t->sw.cpus.n ? t->sw.cpus.n : 1, n = workers;
 
 	for (size_t i = 0; i < t->n_nodes; i++)
 		n += t->nodes[i].vcpus;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "lab/netdev.h"
 #include "lab/policy.h"
 #include "lab/vf.h"
 
@@ -56,7 +57,7 @@ static bool takes_pages(const struct topo_node *n)
 
 static void add_hugepages(struct plan *p, const struct topology *t)
 {
-	uint64_t pages = t->n_networks ? SWITCH_MEMORY_MB / 2 : 0;
+	uint64_t pages = topology_has_switch(t) ? SWITCH_MEMORY_MB / 2 : 0;
 
 	for (size_t i = 0; i < t->n_nodes; i++) {
 		if (takes_pages(&t->nodes[i]))
@@ -86,8 +87,11 @@ static void add_switch(struct plan *p, const struct topology *t, const struct pa
 static void add_networks(struct plan *p, const struct topology *t)
 {
 	for (size_t i = 0; i < t->n_networks; i++) {
-		struct step *s = plan_add(p, STEP_NETWORK);
+		struct step *s;
 
+		if (t->networks[i].kind != TOPO_NET_SWITCH)
+			continue;
+		s = plan_add(p, STEP_NETWORK);
 		s->name = lab_strdup(t->networks[i].name);
 		s->mtu = t->networks[i].mtu;
 		s->ageing_s = t->networks[i].ageing_s;
@@ -119,7 +123,7 @@ static void add_nic_port(
 	json_t *policy;
 	struct step *s;
 
-	if (nic->vf.want)
+	if (nic->vf.want || topology_nic_is_tap(t, nic))
 		return;
 	policy = policy_of_nic(t, nic, topology_port_name(t, i, j, name));
 	if (!json_object_get(policy, "mirror") == mirrored) {
@@ -175,6 +179,45 @@ static void add_ports(struct plan *p, const struct topology *t)
 	}
 }
 
+static void add_bridges(struct plan *p, const struct topology *t)
+{
+	char name[NETDEV_NAME];
+
+	for (size_t i = 0; i < t->n_networks; i++) {
+		struct step *s;
+
+		if (t->networks[i].kind != TOPO_NET_BRIDGE)
+			continue;
+		s = plan_add(p, STEP_BRIDGE);
+		s->name = lab_strdup(t->networks[i].name);
+		s->device = lab_strdup(netdev_name(t->lab, s->name, name));
+		s->mtu = t->networks[i].mtu;
+		s->ageing_s = t->networks[i].ageing_s;
+	}
+}
+
+static void add_taps(struct plan *p, const struct topology *t)
+{
+	char name[TOPO_NAME_MAX + 12], device[NETDEV_NAME], mac[ETHER_MAC_STR];
+
+	for (size_t i = 0; i < t->n_nodes; i++) {
+		for (size_t j = 0; j < t->nodes[i].n_nics; j++) {
+			const struct topo_nic *nic = &t->nodes[i].nics[j];
+			struct step *s;
+
+			if (!topology_nic_is_tap(t, nic))
+				continue;
+			s = plan_add(p, STEP_TAP);
+			s->name = lab_strdup(topology_port_name(t, i, j, name));
+			s->network = lab_strdup(t->networks[nic->network].name);
+			s->mac = lab_strdup(ether_mac_str(nic->mac, mac));
+			s->device = lab_strdup(netdev_name(t->lab, name, device));
+			s->mtu = t->networks[nic->network].mtu;
+			s->queues = nic->queues;
+		}
+	}
+}
+
 int plan_make(const struct topology *t, const struct host *h, const struct paths *paths,
 	struct plan *p, struct err *e)
 {
@@ -200,10 +243,12 @@ int plan_make_beside(const struct topology *t, const struct host *h, const struc
 	plan_add(p, STEP_FOLDER)->path = lab_strdup(p->dir);
 	add_hugepages(p, t);
 	vf_add_pfs(p, t);
-	if (t->n_networks)
+	if (topology_has_switch(t))
 		add_switch(p, t, paths);
 	add_networks(p, t);
 	add_ports(p, t);
+	add_bridges(p, t);
+	add_taps(p, t);
 	plan_add_nodes(p, t, h, paths);
 	return 0;
 }

@@ -28,6 +28,8 @@
 	X(SWITCH, "switch")       /* the process, until it answers */                              \
 	X(NETWORK, "network")                                                                      \
 	X(PORT, "port")                                                                            \
+	X(BRIDGE, "bridge")       /* of the host's kernel: a network of that kind */               \
+	X(TAP, "tap")             /* in it, for a VM's NIC */                                      \
 	X(PROCESS, "process")     /* a node of kind process; else as a VM */                       \
 	X(IMAGE, "image")         /* a Linux guest's initramfs: a file */                          \
 	X(DISKS, "disks")         /* qemu-storage-daemon for a VM's disks that aren't raw */       \
@@ -54,13 +56,14 @@ enum step_state {
 struct step {
 	enum step_kind kind;
 	enum step_state state;
-	char *name;        /* network; port: "a.0"; image, disks, vm, guest: node; share: "a.fs0" */
-	char *network;     /* port; share: the folder */
-	char *mac;         /* port; NULL: a host port */
+	char *name; /* network, bridge; port, tap: "a.0"; image, disks, vm, guest: node; share: "a.fs0" */
+	char *network;     /* port, tap; share: the folder */
+	char *mac;         /* port, tap; NULL: a host port */
 	char *socket;      /* switch, vm: control; port, share: vhost-user; guest: agent, NULL if
 	                    * none; disks: the file that says that it is ready */
 	char *leads_to;    /* port: "tap", "pci", "vdev" of a host port; NULL: vhost-user */
-	char *device;      /* port: which one of that kind; pf: as the topology names it */
+	char *device;      /* port: which one of that kind; pf: as the topology names it;
+	                    * bridge, tap: the interface */
 	json_t *policy;    /* port: the policy keys of port_add; NULL: none; configure: request;
 	                    * image: what it is made of; pf: what is wanted */
 	json_t *back;      /* configure: the request that undoes it; pf: what was wanted before */
@@ -69,9 +72,9 @@ struct step {
 	                    * image: the file; share: the folder's read-only twin, or NULL;
 	                    * pf: its PCI address (result) */
 	struct strs args;  /* switch, vm, disks, share: argv; links: ports that must come up */
-	uint64_t mtu;      /* network */
-	uint64_t ageing_s; /* network */
-	uint64_t queues;   /* port: queue pairs */
+	uint64_t mtu;      /* network, bridge, tap */
+	uint64_t ageing_s; /* network, bridge */
+	uint64_t queues;   /* port, tap: queue pairs */
 	uint64_t pages;    /* hugepages: how many must be free; pf: bytes that a guest locks */
 	bool external;     /* port: the client is not ours */
 	bool unmergeable;  /* port: MRG_RXBUF is not offered */

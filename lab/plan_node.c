@@ -332,6 +332,16 @@ static void share_options(struct strs *a, const struct plan *p, const struct top
 			node->shares[k].tag);
 }
 
+/* The interface of the NIC's tap, whose step is there already. */
+static const char *tap_of(
+	const struct plan *p, const struct topology *t, const struct topo_node *node, size_t nic)
+{
+	char name[TOPO_NAME_MAX + 12];
+
+	return plan_find(p, STEP_TAP, topology_port_name(t, (size_t)(node - t->nodes), nic, name))
+		->device;
+}
+
 static void nic_options(struct strs *a, const struct plan *p, const struct topology *t,
 	const struct topo_node *node)
 {
@@ -343,6 +353,12 @@ static void nic_options(struct strs *a, const struct plan *p, const struct topol
 			ref = vf_ref(t, &nic->vf, nic->mac);
 			OPT("vfio", "pci=%s", ref);
 			free(ref);
+			continue;
+		}
+		if (topology_nic_is_tap(t, nic)) {
+			OPT("nic", "tap=%s,mac=%s,queues=%u,mtu=%u", tap_of(p, t, node, j),
+				ether_mac_str(nic->mac, mac), nic->queues,
+				t->networks[nic->network].mtu);
 			continue;
 		}
 		OPT("nic", "socket=%s/%s.%zu.vhost,mac=%s,queues=%u,mtu=%u%s", p->dir, node->name,
@@ -421,7 +437,8 @@ static void add_process(
 }
 
 /* How the node is known to be there; the NICs that it drives for sure, to *links. */
-static void add_guest(struct plan *p, const struct topo_node *node, struct strs *links)
+static void add_guest(
+	struct plan *p, const struct topology *t, const struct topo_node *node, struct strs *links)
 {
 	struct step *s = plan_add(p, STEP_GUEST);
 
@@ -431,7 +448,8 @@ static void add_guest(struct plan *p, const struct topo_node *node, struct strs 
 	s->socket = lab_asprintf("%s/%s.agent", p->dir, node->name);
 	s->slow = node->kind == TOPO_VM && node->guest_kind == TOPO_GUEST_LINUX;
 	for (size_t j = 0; j < node->n_nics; j++)
-		if (!node->nics[j].vf.want && !node->nics[j].policy.admin)
+		if (!node->nics[j].vf.want && !topology_nic_is_tap(t, &node->nics[j]) &&
+			!node->nics[j].policy.admin)
 			strs_add(links, "%s.%zu", node->name, j);
 }
 
@@ -448,7 +466,7 @@ void plan_add_nodes(
 	}
 	for (size_t i = 0; i < t->n_nodes; i++) {
 		if (t->nodes[i].kind != TOPO_EXTERNAL)
-			add_guest(p, &t->nodes[i], &links);
+			add_guest(p, t, &t->nodes[i], &links);
 	}
 	if (links.n)
 		plan_add(p, STEP_LINKS)->args = links;

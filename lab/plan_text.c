@@ -106,6 +106,14 @@ char *step_describe(const struct step *s, char *out, size_t size)
 	case STEP_PORT:
 		describe_port(s, out, size);
 		break;
+	case STEP_BRIDGE:
+		snprintf(out, size, "bridge %s for network %s, MTU %" PRIu64, s->device, s->name,
+			s->mtu);
+		break;
+	case STEP_TAP:
+		snprintf(out, size, "tap %s for %s, in the bridge of %s", s->device, s->name,
+			s->network);
+		break;
 	case STEP_PF:
 		describe_pf(s, out, size);
 		break;
@@ -166,6 +174,12 @@ char *step_describe_undo(const struct step *s, char *out, size_t size)
 		break;
 	case STEP_PORT:
 		snprintf(out, size, "port %s deleted", s->name);
+		break;
+	case STEP_BRIDGE:
+		snprintf(out, size, "bridge %s deleted", s->device);
+		break;
+	case STEP_TAP:
+		snprintf(out, size, "tap %s deleted", s->device);
 		break;
 	case STEP_PF:
 		snprintf(out, size, "PF %s put back as it was", s->name);

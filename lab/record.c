@@ -183,6 +183,10 @@ static bool step_is_whole(const struct step *s)
 	case STEP_PORT:
 		return s->name && s->network &&
 			(s->leads_to ? s->device != NULL : s->socket && s->mac);
+	case STEP_BRIDGE:
+		return s->name && s->device;
+	case STEP_TAP:
+		return s->name && s->device && s->network;
 	case STEP_PF:
 		return s->name && s->device && s->policy;
 	case STEP_CONFIGURE:

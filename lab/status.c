@@ -11,7 +11,9 @@
 #include "lab/daemon.h"
 #include "lab/lab.h"
 #include "lab/plan.h"
+#include "lab/status_tap.h"
 #include "lab/status_vf.h"
+#include "lab/steps_tap.h"
 #include "lab/vf.h"
 
 #define ASK_MS 1000
@@ -167,19 +169,22 @@ static json_t *nics_status(
 {
 	static const char *const keys[] = { "link", "connected", "reconnects", "needs_reset",
 		"queues", "features", "mtu" };
-	const char *node = t->nodes[at].name;
+	char name[TOPO_NAME_MAX + 12];
 	json_t *a = json_array();
-	size_t n = strlen(node);
 
-	for (size_t i = 0; i < p->n_steps; i++) {
-		const struct step *s = &p->steps[i];
+	for (size_t i = 0; i < t->nodes[at].n_nics; i++) {
+		const struct step *s;
 		json_t *j, *now;
 
-		if (s->kind != STEP_PORT || strncmp(s->name, node, n) != 0 || s->name[n] != '.')
+		topology_port_name(t, at, i, name);
+		s = plan_find(p, STEP_PORT, name);
+		s = s ? s : plan_find(p, STEP_TAP, name);
+		if (!s)
 			continue;
 		now = json_array_get(json_object_get(info, "nics"), json_array_size(a));
-		j = json_pack("{s:s, s:s, s:o}", "port", s->name, "network", s->network, "mac",
-			text_or_null(s->mac));
+		j = json_pack("{s:s, s:s, s:o, s:o*}", "port", s->name, "network", s->network,
+			"mac", text_or_null(s->mac), "tap",
+			s->kind == STEP_TAP ? json_string(s->device) : NULL);
 		for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
 			copy(j, now, keys[k]);
 		json_array_append_new(a, j);
@@ -358,7 +363,10 @@ static const char *lab_state(const struct plan *p, struct strs *dead)
 		const struct step *s = &p->steps[i];
 		char who[TOPO_NAME_MAX + 32];
 
-		if (step_is_process(s) && !proc_is_alive(s->proc))
+		bool interface = s->kind == STEP_BRIDGE || s->kind == STEP_TAP;
+
+		if ((step_is_process(s) && !proc_is_alive(s->proc)) ||
+			(interface && p->up_since_s && !steps_tap_is_whole(p, s)))
 			strs_add(dead, "%s", step_describe_short(s, who, sizeof who));
 	}
 	return !p->up_since_s ? "half made" : dead->n ? "degraded" : "up";
@@ -404,6 +412,7 @@ json_t *status_lab(const char *name, struct err *e)
 	copy(j, stats, "time_ns");
 	copy(j, stats, "networks");
 	json_object_set_new(j, "pfs", status_pfs(l->plan, l->topology));
+	json_object_set_new(j, "bridges", status_bridges(l->plan));
 	json_object_set_new(j, "ports", ports_status(l->plan, stats));
 	json_object_set_new(j, "nodes", nodes_status(l));
 	json_decref(stats);

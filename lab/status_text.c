@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "lab/policy.h"
 #include "lab/status.h"
+#include "lab/status_tap.h"
 #include "lab/status_vf.h"
 #include "lab/table.h"
 #include "vswitch/dp/stats.h" /* the list of drop reasons */
@@ -386,6 +387,7 @@ void status_print(const json_t *doc, FILE *out, int width)
 	print_nodes(doc, out, width);
 	if (json_array_size(json_object_get(doc, "ports")))
 		print_ports(doc, out, width);
+	status_print_bridges(doc, out, width);
 	status_print_pfs(doc, out, width);
 	print_workers(doc, out, width);
 	fputc('\n', out);

@@ -18,6 +18,7 @@
 #include "lab/daemon.h"
 #include "lab/host.h"
 #include "lab/steps_own.h"
+#include "lab/steps_tap.h"
 #include "lab/steps_vf.h"
 #include "lab/vf.h"
 
@@ -333,8 +334,7 @@ static int port_run(struct carry *c, struct step *s, struct err *e)
 	set_text(params, "socket", s->socket);
 	if (s->leads_to) {
 		set_text(params, "kind", s->leads_to);
-		set_text(params, strcmp(s->leads_to, "tap") == 0 ? "ifname" : s->leads_to,
-			device);
+		set_text(params, strcmp(s->leads_to, "tap") == 0 ? "ifname" : s->leads_to, device);
 	}
 	free(device);
 	if (s->unmergeable)
@@ -393,6 +393,8 @@ const struct step_ops steps_ops[STEP_KIND_N] = {
 	[STEP_SWITCH] = { switch_run, switch_undo },
 	[STEP_NETWORK] = { network_run, network_undo },
 	[STEP_PORT] = { port_run, port_undo },
+	[STEP_BRIDGE] = { steps_bridge_run, steps_bridge_undo },
+	[STEP_TAP] = { steps_tap_run, steps_tap_undo },
 	[STEP_IMAGE] = { steps_image_run, steps_image_undo },
 	[STEP_DISKS] = { steps_server_run, steps_server_undo },
 	[STEP_SHARE] = { steps_server_run, steps_server_undo },

@@ -26,6 +26,7 @@
 #include "lab/record.h"
 #include "lab/session.h"
 #include "lab/steps.h"
+#include "lab/steps_tap.h"
 #include "lab/steps_vf.h"
 
 /* Topology files say the same lab if they are equal but for what doesn't shape it. */
@@ -124,15 +125,44 @@ static void repair_pf(struct session *s, const struct plan *p, struct step *st)
 	st->state = STEP_BEGUN;
 }
 
+/* Deleted by hand, or taken out of its bridge. */
+static void repair_interface(struct session *s, const struct plan *p, struct step *st)
+{
+	char who[TOPO_NAME_MAX + 32];
+
+	if (st->state == STEP_DONE && steps_tap_is_whole(p, st))
+		return;
+	if (st->state == STEP_DONE)
+		progress_warn(&s->progress, "%s (%s) is not as it was left; putting it right",
+			step_describe_short(st, who, sizeof who), st->device);
+	st->state = STEP_BEGUN;
+}
+
 static bool lives(const struct step *s)
 {
 	return s->state == STEP_PLANNED || proc_is_alive(s->proc);
 }
 
+/* A tap that was deleted is gone for who was attached to it. */
+static bool lost_a_tap(const struct plan *p, const struct step *vm)
+{
+	size_t n = strlen(vm->name);
+	bool lost = false;
+
+	for (size_t i = 0; i < p->n_steps; i++) {
+		const struct step *s = &p->steps[i];
+
+		if (s->kind == STEP_TAP && strncmp(s->name, vm->name, n) == 0 &&
+			s->name[n] == '.' && s->state == STEP_DONE)
+			lost |= steps_tap_is_gone(p, s);
+	}
+	return lost;
+}
+
 /* A VM and those that show it folders live and die together: what is left of them is ended. */
 static void end_broken(struct session *s, struct plan *p, const struct step *vm)
 {
-	bool broken = !lives(vm);
+	bool broken = !lives(vm) || lost_a_tap(p, vm);
 
 	for (size_t i = 0; i < p->n_steps; i++)
 		if (p->steps[i].kind == STEP_SHARE && step_helps(&p->steps[i], vm->name))
@@ -169,6 +199,10 @@ static size_t plan_repair(struct session *s, struct plan *p)
 			break;
 		case STEP_PF:
 			repair_pf(s, p, st);
+			break;
+		case STEP_BRIDGE:
+		case STEP_TAP:
+			repair_interface(s, p, st);
 			break;
 		case STEP_PROCESS:
 			/* It has lost its ports, and ends by itself or did already. */

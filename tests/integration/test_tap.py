@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """NICs whose back end is the host's kernel: vhost-net and a tap."""
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness
 from harness import Rpc, wait_until
+from linuxlab import LinuxLab
 
 BRIDGE = "lntestbr"
 TAPS = {"a": "lntesta", "b": "lntestb"}
@@ -15,6 +17,12 @@ TAPS = {"a": "lntesta", "b": "lntestb"}
 
 def ip(*argv):
     subprocess.run(["ip", *argv], check=True)
+
+
+def links():
+    """What `ip link` shows, by name."""
+    said = subprocess.run(["ip", "-j", "-d", "link"], check=True, capture_output=True, text=True)
+    return {link["ifname"]: link for link in json.loads(said.stdout)}
 
 
 @harness.needs_kvm
@@ -100,6 +108,56 @@ class Vmm(harness.Case):
         nic = vmms["a"].call("info")["nics"][0]
         self.assertFalse(nic["connected"])
         self.assertIn("tap lntesta was deleted: the link stays down", nic["waiting"])
+
+
+@harness.needs_kvm
+class Lab(LinuxLab):
+    """topologies/tap-pair.json, as users have it."""
+
+    def setUp(self):
+        super().setUp()
+        subprocess.run(["modprobe", "-a", "vhost_net", "tun", "bridge"], check=True)
+        self.before = set(links())
+
+    def test_pair(self):
+        path = self.topology("tap-pair")
+        # An interface that is somebody else's is left alone, and said before anything is made.
+        ip("link", "add", "tap-pair-lan", "type", "bridge")
+        said = self.lanyard("up", path, status=3).stderr
+        self.assertIn("network lan needs an interface named tap-pair-lan, and this host has one", said)
+        ip("link", "del", "tap-pair-lan")
+        self.up(path)
+        seen = links()
+        bridge = seen["tap-pair-lan"]
+        self.assertEqual("lanyard tap-pair", bridge["ifalias"])
+        for node in "ab":
+            tap = seen[f"tap-pair-{node}.0"]
+            self.assertEqual(("tap-pair-lan", "lanyard tap-pair"), (tap["master"], tap["ifalias"]))
+            self.assertIn("LOWER_UP", tap["flags"])
+        self.assertIn(" 0% packet loss", self.exec("a", "ping", "-c", "3", "-i", "0.2", "10.0.0.2"))
+        # The offloads work: frames of 64 KiB pass from guest to guest as they are.
+        self.assertGreater(self.iperf("a", "b", "10.0.0.2"), 1e6)
+        nic = self.node("a")["nics"][0]
+        self.assertEqual(("a.0", "lan", "tap-pair-a.0", "up"),
+                         (nic["port"], nic["network"], nic["tap"], nic["link"]))
+        self.assertIn("TSO4", " ".join(nic["features"]))
+        text = self.lanyard("status", "tap-pair").stdout
+        self.assertIn("tap-pair-a.0", text)
+        # A tap that somebody deleted: its VM starts anew with another, the other one goes on.
+        other = self.node("b")["pid"]
+        ip("link", "del", "tap-pair-a.0")
+        wait_until(lambda: self.status()["state"] == "degraded", 20, "the loss")
+        said = self.up(path).stderr
+        self.assertIn("tap a.0 (tap-pair-a.0) is not as it was left", said)
+        self.assertEqual(other, self.node("b")["pid"])
+        # ... and one that was taken out of the bridge is put back under the guest's feet.
+        ip("link", "set", "tap-pair-b.0", "nomaster")
+        self.up(path)
+        self.assertEqual(other, self.node("b")["pid"])
+        self.assertIn(" 0% packet loss", self.exec("b", "ping", "-c", "3", "-i", "0.2", "10.0.0.1"))
+        self.down()
+        self.assertEqual(self.before, set(links()))
+        self.lanyard("down", "tap-pair")
 
 
 if __name__ == "__main__":

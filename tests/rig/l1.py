@@ -35,7 +35,7 @@ MEMORY_MB = 4096
 HUGEPAGES = 256  # of 2 MiB
 BOOT_MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 # No program in L1 loads modules by itself: what tests take for granted.
-MODULES = ("kvm-amd", "tun", "veth", "af_packet", "8021q")
+MODULES = ("kvm-amd", "tun", "vhost_net", "bridge", "veth", "af_packet", "8021q")
 CMDLINE = ("console=ttyS0 quiet panic=-1 reboot=t mitigations=off tsc=reliable no_timer_check "
            "nowatchdog rcupdate.rcu_cpu_stall_suppress=1 net.ifnames=0 intel_iommu=on iommu=pt "
            # A vCPU that waits must not have its CPU poll: there are two, emulated.

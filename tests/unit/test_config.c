@@ -163,7 +163,21 @@ static const struct bad {
 		"t.json:2:38: network \"lan\": \"ageing_s\" must be 1 to 86400 seconds; found 0" },
 	{ 2, "  \"networks\": { \"lan\": { \"mut\": 1 }, \"quiet\": {} },",
 		"t.json:2:26: network \"lan\": unknown key \"mut\"; did you mean \"mtu\"? "
-		"(known: mtu, ageing_s)" },
+		"(known: kind, mtu, ageing_s)" },
+	/* bridges: what only the switch does */
+	{ 2, "  \"networks\": { \"lan\": { \"kind\": \"brigde\" }, \"quiet\": {} },",
+		"t.json:2:34: network \"lan\": unknown kind \"brigde\"; did you mean \"bridge\"? "
+		"(known: switch, bridge)" },
+	{ 2, "  \"networks\": { \"lan\": { \"kind\": \"bridge\" }, \"quiet\": {} },",
+		"t.json:6:55: node \"x\", NIC 0: network \"lan\" is a bridge of the host's kernel "
+		"(line 2), which VMs reach by a tap; a node of kind external has a port at the "
+		"switch: name a network of kind \"switch\"" },
+	{ 2,
+		"  \"networks\": { \"lan\": {}, \"quiet\": { \"kind\": \"bridge\" } }, \"ports\": { "
+		"\"up\": { \"network\": \"quiet\", \"tap\": \"t0\" } },",
+		"t.json:2:91: port \"up\": host ports are the switch's, but network \"quiet\" is a "
+		"bridge of the host's kernel (line 2): name a network of kind \"switch\", or put the "
+		"interface into the bridge by hand (lanyard status tells its name)" },
 	{ 2, "", "t.json:1:1: \"networks\" is missing" },
 	/* nodes */
 	{ 4, NODE_A("\"kind\": \"vm\", \"nics\": [ { \"network\": \"lna\" } ]"),
@@ -429,6 +443,40 @@ static void test_bad(void **state)
 }
 
 /* The key that was wrong is told to programs as well. */
+/* On a bridge a NIC has what the kernel's bridge can do, and no more. */
+static void test_bridge(void **state)
+{
+	static const char *const keys[] = { "vlan\": 10", "mergeable\": true", "isolated\": true",
+		"mac_limit\": 1", "ring\": \"split\"", "addresses\": [ \"10.0.0.1/24\" ]" };
+	char text[512], want[256];
+	struct topology *t;
+	struct err e;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		snprintf(text, sizeof(text),
+			"{ \"version\": 1, \"lab\": \"x\", \"networks\": { \"br\": { \"kind\": "
+			"\"bridge\" } },\n\"nodes\": { \"a\": { \"kind\": \"vm\", \"nics\": [\n"
+			"{ \"network\": \"br\", \"%s } ] } } }",
+			keys[i]);
+		assert_int_equal(topology_parse("t.json", text, strlen(text), &t, &e), -EINVAL);
+		snprintf(want, sizeof(want), "\"%.*s\" is ", (int)strcspn(keys[i], "\""), keys[i]);
+		assert_memory_equal(e.text, "t.json:3:20: node \"a\", NIC 0: ", 30);
+		assert_non_null(strstr(e.text, want));
+		if (i < 4)
+			assert_non_null(strstr(e.text,
+				"is for NICs on the switch, but network \"br\" is a bridge of the "
+				"host's kernel (line 1): there are network, mac, queues and addresses"));
+	}
+	snprintf(text, sizeof(text),
+		"{ \"version\": 1, \"lab\": \"x\", \"networks\": { \"br\": { \"kind\": \"bridge\", "
+		"\"mtu\": 9000 } }, \"nodes\": { \"a\": { \"kind\": \"vm\", \"nics\": [ "
+		"{ \"network\": \"br\", \"mac\": \"02:00:00:00:00:01\", \"queues\": 4 } ] } } }");
+	assert_int_equal(topology_parse("t.json", text, strlen(text), &t, &e), 0);
+	assert_false(topology_has_switch(t));
+	assert_true(topology_nic_is_tap(t, &t->nodes[0].nics[0]));
+	topology_free(t);
+}
+
 static void test_field(void **state)
 {
 	struct topology *t;
@@ -794,6 +842,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_bridge),
 		cmocka_unit_test(test_field),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_values),

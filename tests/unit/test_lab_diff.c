@@ -169,6 +169,47 @@ static void test_ports(void **state)
 }
 
 /* A process lives and dies with its connections; a VM takes its place, one after the other. */
+/* Taps are a VM's for as long as it lives; a bridge is changed by nobody's leave. */
+static void test_taps(void **state)
+{
+#define BR(x)       "'lan': {}, 'br': {'kind': 'bridge'" x "}"
+#define TAPVM(n, x) "'" n "': {'kind': 'vm', 'nics': [{'network': 'br'" x "}]}"
+#define TAPS(x, y)  LAB("", BR(x), y, "")
+	struct plan have, wanted;
+	struct diff d;
+	struct err e = { 0 };
+
+	expect(TAPS("", TAPVM("a", "")), TAPS("", TAPVM("a", "")), "");
+	expect(TAPS("", TAPVM("a", "")), TAPS("", TAPVM("a", "") ", " TAPVM("b", "")),
+		"+hugepages +tap:b.0 +vm:b +guest:b");
+	expect(TAPS("", TAPVM("a", "") ", " TAPVM("b", "")), TAPS("", TAPVM("a", "")),
+		"-vm:b -tap:b.0 +hugepages");
+	expect(TAPS("", TAPVM("a", "")), TAPS("", TAPVM("a", ", 'queues': 2")),
+		"-vm:a -tap:a.0 +tap:a.0 +vm:a +guest:a");
+	/* From the bridge to the switch. */
+	expect(TAPS("", TAPVM("a", "")), TAPS("", VM("a", "")),
+		"-vm:a +port:a.0 +vm:a +guest:a +links -tap:a.0");
+	make_up(TAPS("", TAPVM("a", "")), &have);
+	make_plan(TAPS(", 'mtu': 9000", TAPVM("a", "")), &have.place, &wanted);
+	assert_int_equal(diff_plans(&have, &wanted, &d, &e), -EBUSY);
+	assert_string_equal(e.text,
+		"network br is a bridge, whose MTU and ageing can't change while lab s runs: lanyard "
+		"down s, then up; or leave them as they were");
+	diff_clear(&d);
+	plan_clear(&wanted);
+	/* One that is not as it was left is gone over again, and stays the lab's meanwhile. */
+	plan_find(&have, STEP_TAP, NULL)->state = STEP_BEGUN;
+	make_plan(TAPS("", TAPVM("a", "")), &have.place, &wanted);
+	assert_int_equal(diff_plans(&have, &wanted, &d, &e), 0);
+	assert_int_equal(d.n, 1);
+	assert_int_equal(d.n_shaping, 0);
+	assert_int_equal(d.changes[0].what, CHANGE_REPAIRED);
+	assert_int_equal(d.merged.steps[d.changes[0].step].state, STEP_BEGUN);
+	diff_clear(&d);
+	plan_clear(&wanted);
+	plan_clear(&have);
+}
+
 static void test_processes(void **state)
 {
 #define PROC(net, more) "'p': {'kind': 'process', 'nics': [{'network': '" net "'" more "}]}"
@@ -342,6 +383,7 @@ int main(void)
 		cmocka_unit_test(test_settings),
 		cmocka_unit_test(test_nodes),
 		cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_taps),
 		cmocka_unit_test(test_processes),
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_switch),

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "lab/folder.h"
+#include "lab/netdev.h"
 #include "lab/plan.h"
 #include "lab/record.h"
 
@@ -72,6 +73,49 @@ static void test_steps(void **state)
 	assert_string_equal(plan_find(&p, STEP_GUEST, "a")->socket, "/run/lanyard/s/a.agent");
 	assert_null(plan_find(&p, STEP_GUEST, "b")->socket);
 	assert_null(plan_find(&p, STEP_VM, "x"));
+	plan_clear(&p);
+}
+
+/* A network that is a bridge: taps in the place of ports, and no switch if there is no other. */
+static void test_taps(void **state)
+{
+	static const char bridged[] =
+		"{\"version\": 1, \"lab\": \"a-long-lab-name\", \"networks\": {\"lan\": {\"kind\": "
+		"\"bridge\", \"mtu\": 9000, \"ageing_s\": 60}}, \"nodes\": {\"a\": {\"kind\": \"vm\", "
+		"\"nics\": [{\"network\": \"lan\", \"mac\": \"02:00:00:00:00:0a\", \"queues\": 2}]}}}";
+	static const char *const want[] = { "folder -", "hugepages -", "bridge lan", "tap a.0",
+		"vm a", "guest a" };
+	struct host h = { .n_cpus = 1, .n_nodes = 1 };
+	struct topology *t = NULL;
+	struct err e = { 0 };
+	char text[256], name[NETDEV_NAME];
+	struct plan p;
+
+	if (topology_parse("/labs/s.json", bridged, strlen(bridged), &t, &e) ||
+		plan_make(t, &h, &paths, &p, &e))
+		fail_msg("%s", e.text);
+	topology_free(t);
+	assert_int_equal(p.n_steps, sizeof want / sizeof want[0]);
+	for (size_t i = 0; i < p.n_steps; i++) {
+		snprintf(text, sizeof text, "%s %s", step_kind_name(p.steps[i].kind),
+			p.steps[i].name ? p.steps[i].name : "-");
+		assert_string_equal(text, want[i]);
+	}
+	/* The guest's pages only. */
+	assert_int_equal(plan_find(&p, STEP_HUGEPAGES, NULL)->pages, 32);
+	const struct step *bridge = plan_find(&p, STEP_BRIDGE, "lan");
+	const struct step *tap = plan_find(&p, STEP_TAP, "a.0");
+	assert_int_equal(bridge->mtu, 9000);
+	assert_int_equal(bridge->ageing_s, 60);
+	assert_int_equal(tap->queues, 2);
+	/* Names of interfaces have 15 characters: made of both where both don't fit. */
+	assert_string_equal(netdev_name("tap-pair", "a.0", name), "tap-pair-a.0");
+	assert_string_equal(netdev_name("tap-pair", "lan-15", name), "tap-pair-lan-15");
+	assert_int_equal(strlen(bridge->device), TOPO_IFNAME_MAX);
+	assert_memory_equal(bridge->device, "a-long-", 7);
+	assert_string_not_equal(bridge->device, tap->device);
+	snprintf(text, sizeof text, "tap=%s,mac=02:00:00:00:00:0a,queues=2,mtu=9000", tap->device);
+	assert_string_equal(step_option(plan_find(&p, STEP_VM, "a"), "--nic"), text);
 	plan_clear(&p);
 }
 
@@ -249,6 +293,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_steps),
+		cmocka_unit_test(test_taps),
 		cmocka_unit_test(test_command_lines),
 		cmocka_unit_test(test_record_round_trip),
 		cmocka_unit_test(test_record_mutations),
