@@ -109,24 +109,10 @@ int steps_pf_release_all(struct carry *c, const char *lab, struct err *e)
 	return release(c, lab, NULL, e);
 }
 
-/* The plan for PFs as they are wanted; nothing is changed. */
-static int look(const struct sriov_world *w, const struct pfs *pfs, const char *lab,
-	uint64_t memlock, struct sriov_plan *plan, struct err *refusal, struct err *e)
-{
-	const struct sriov_options o = { .owner = lab, .memlock_bytes = memlock };
-	struct sriov_state want = { 0 };
-	int r = sriov_want(w, pfs, &want, e);
-
-	if (!r)
-		r = sriov_plan(w, &o, &want, NULL, plan, e);
-	if (!r && refusal)
-		sriov_refusal(plan, &o, refusal);
-	sriov_state_free(&want);
-	return r;
-}
-
 int steps_pf_differs(const struct plan *p, const struct step *s, struct err *why)
 {
+	const struct sriov_options o = { .owner = p->lab };
+	struct sriov_state want = { 0 };
 	struct sriov_plan plan = { 0 };
 	struct sriov_world w;
 	struct pfs pfs = { 0 };
@@ -139,7 +125,9 @@ int steps_pf_differs(const struct plan *p, const struct step *s, struct err *why
 	if (!r && s->path)
 		snprintf(pfs.v[0].pci, sizeof pfs.v[0].pci, "%s", s->path);
 	if (!r)
-		r = look(&w, &pfs, p->lab, 0, &plan, NULL, why);
+		r = sriov_want(&w, &pfs, &want, why);
+	if (!r)
+		r = sriov_plan(&w, &o, &want, NULL, &plan, why);
 	if (!r && plan.n_steps) {
 		sriov_step_text(&plan.steps[0], text, sizeof text);
 		if (plan.n_steps > 1)
@@ -149,29 +137,72 @@ int steps_pf_differs(const struct plan *p, const struct step *s, struct err *why
 		r = 1;
 	}
 	sriov_plan_free(&plan);
+	sriov_state_free(&want);
 	pfs_free(&pfs);
 	sriov_world_close(&w);
 	return r;
 }
 
-int steps_pf_check(const struct topology *t, const struct plan *p, struct err *e)
+/* ---- what stands in the way of a plan ---- */
+
+/* NICs of the port's network with another address than its VF's: how many, the first one's name. */
+static size_t others_behind(const struct topology *t, const struct topo_port *port, char *name)
 {
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->n_nodes; i++)
+		for (size_t j = 0; j < t->nodes[i].n_nics; j++) {
+			const struct topo_nic *nic = &t->nodes[i].nics[j];
+
+			if (!nic->vf.want && nic->network == port->network &&
+				ether_mac_u64(nic->mac) != ether_mac_u64(port->mac) && !n++)
+				topology_port_name(t, i, j, name);
+		}
+	return n;
+}
+
+/* The switch asks its VF to be promiscuous. Where that can't be, a port that gets nothing but
+ * frames to its own address is worse than none. */
+static int check_uplinks(const struct topology *t, const struct sriov_state *want,
+	const struct sriov_state *have, struct err *e)
+{
+	for (size_t i = 0; i < t->n_ports; i++) {
+		const struct topo_port *port = &t->ports[i];
+		const struct sriov_pf *pf = port->kind == TOPO_PORT_VF
+			? sriov_pf_find(have, want->pfs[port->vf.pf].fn.addr)
+			: NULL;
+		char name[TOPO_NAME_MAX + 12], more[32] = "", mac[ETHER_MAC_STR];
+		size_t n = pf && sriov_vf_hears_only_itself(pf->attrs.driver)
+			? others_behind(t, port, name)
+			: 0;
+
+		if (!n)
+			continue;
+		if (n > 1)
+			snprintf(more, sizeof more, " and %zu more", n - 1);
+		return err_host(e, -EOPNOTSUPP,
+			"%s:%d:%d: port \"%s\": a VF of %s (driver %s) gets only frames to its own "
+			"address, %s: those to %s%s on network \"%s\" would be lost. Give the port "
+			"the \"mac\" of the NIC behind it, if that is only one; or the whole PF "
+			"(\"pf\" in \"vf\"'s place)",
+			t->file, port->device_place.line, port->device_place.col, port->name,
+			pf->fn.addr, pf->attrs.driver, ether_mac_str(port->mac, mac), name, more,
+			t->networks[port->network].name);
+	}
+	return 0;
+}
+
+static int check(const struct topology *t, const struct sriov_world *w,
+	const struct sriov_options *o, struct err *e)
+{
+	struct sriov_state want = { 0 }, have = { 0 };
 	struct sriov_plan plan = { 0 };
 	struct err refusal = { 0 };
-	struct sriov_world w;
-	uint64_t most = 0;
-	int r;
+	int r = sriov_want(w, t->pfs, &want, e);
 
-	if (!t->pfs->n)
-		return 0;
-	for (size_t i = 0; i < p->n_steps; i++)
-		if (p->steps[i].kind == STEP_PF && p->steps[i].pages > most)
-			most = p->steps[i].pages;
-	r = open_world(&w, e);
-	if (r)
-		return r;
-	r = look(&w, t->pfs, t->lab, most, &plan, &refusal, e);
-	if (!r && refusal.code) {
+	if (!r)
+		r = sriov_plan(w, o, &want, &have, &plan, e);
+	if (!r && sriov_refusal(&plan, o, &refusal)) {
 		char *force = strstr(refusal.text, " (--force ");
 
 		if (force) /* `up` has no such option: a lab never takes what others use */
@@ -179,7 +210,29 @@ int steps_pf_check(const struct topology *t, const struct plan *p, struct err *e
 		*e = refusal;
 		r = refusal.code;
 	}
+	if (!r)
+		r = check_uplinks(t, &want, &have, e);
 	sriov_plan_free(&plan);
+	sriov_state_free(&want);
+	sriov_state_free(&have);
+	return r;
+}
+
+int steps_pf_check(const struct topology *t, const struct plan *p, struct err *e)
+{
+	struct sriov_options o = { .owner = t->lab };
+	struct sriov_world w;
+	int r;
+
+	if (!t->pfs->n)
+		return 0;
+	for (size_t i = 0; i < p->n_steps; i++)
+		if (p->steps[i].kind == STEP_PF && p->steps[i].pages > o.memlock_bytes)
+			o.memlock_bytes = p->steps[i].pages;
+	r = open_world(&w, e);
+	if (r)
+		return r;
+	r = check(t, &w, &o, e);
 	sriov_world_close(&w);
 	return r;
 }

@@ -184,7 +184,7 @@ static void read_back(const struct work *k, const char (*addrs)[PFS_ADDR_LEN])
 	struct sriov_plan plan;
 	char text[256], undo[160];
 
-	if (!k->plan->n_steps || sriov_observe_some(k->w, k->want->n_pfs, addrs, &have, NULL))
+	if (!k->plan->n_steps || observe_attributes(k->w, k->want->n_pfs, addrs, &have, NULL))
 		return;
 	if (!sriov_diff(k->want, &have, &plan, NULL)) {
 		for (size_t i = 0; i < plan.n_steps; i++)

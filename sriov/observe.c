@@ -196,7 +196,7 @@ static int no_device(const struct sriov_world *w, const char *what, const char *
 		e, -ENODEV, "there is no %s %s; %s", what, name, list_pfs(w, list, sizeof(list)));
 }
 
-int sriov_observe_some(const struct sriov_world *w, size_t n, const char (*addrs)[PFS_ADDR_LEN],
+static int add_some(const struct sriov_world *w, size_t n, const char (*addrs)[PFS_ADDR_LEN],
 	struct sriov_state *out, struct err *e)
 {
 	int r = 0;
@@ -208,9 +208,30 @@ int sriov_observe_some(const struct sriov_world *w, size_t n, const char (*addrs
 		else if (!sriov_pf_find(out, addrs[i]))
 			r = add_pf(out, addrs[i], e);
 	}
-	if (!r)
-		return observe_rest(w, out, e);
-	sriov_state_free(out);
+	if (r)
+		sriov_state_free(out);
+	return r;
+}
+
+int sriov_observe_some(const struct sriov_world *w, size_t n, const char (*addrs)[PFS_ADDR_LEN],
+	struct sriov_state *out, struct err *e)
+{
+	int r = add_some(w, n, addrs, out, e);
+
+	return r ? r : observe_rest(w, out, e);
+}
+
+int observe_attributes(const struct sriov_world *w, size_t n, const char (*addrs)[PFS_ADDR_LEN],
+	struct sriov_state *out, struct err *e)
+{
+	int r = add_some(w, n, addrs, out, e);
+
+	for (size_t i = 0; i < out->n_pfs && !r; i++) {
+		facts_pf(w, &out->pfs[i]);
+		r = observe_vfs(w, &out->pfs[i], true, e);
+	}
+	if (r)
+		sriov_state_free(out);
 	return r;
 }
 

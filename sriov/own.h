@@ -55,6 +55,9 @@ bool driver_is_vfio(const char *driver);
 
 /* Reads the PF's VFs and their attributes anew. */
 int observe_vfs(const struct sriov_world *w, struct sriov_pf *pf, bool attributes, struct err *e);
+/* As sriov_observe_some, but only what a diff compares: no owners, groups, holders, host. */
+int observe_attributes(const struct sriov_world *w, size_t n, const char (*addrs)[PFS_ADDR_LEN],
+	struct sriov_state *out, struct err *e);
 
 /* ---- quirks.c ---- */
 

@@ -26,6 +26,17 @@ static const struct {
 	{ "igb", VF_SPOOFCHK }, /* the rig: EOPNOTSUPP without VFs, EINVAL for one out of range */
 };
 
+/* PFs whose driver makes no VF promiscuous, trusted or not (igb_set_vf_promisc). */
+static const char *const deaf[] = { "igb" };
+
+bool sriov_vf_hears_only_itself(const char *driver)
+{
+	for (size_t i = 0; i < sizeof(deaf) / sizeof(deaf[0]); i++)
+		if (strcmp(deaf[i], driver) == 0)
+			return true;
+	return false;
+}
+
 const char *quirk_refuses(const char *driver, enum vf_attr attr)
 {
 	for (size_t i = 0; i < sizeof(refuses) / sizeof(refuses[0]); i++)

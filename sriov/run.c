@@ -235,7 +235,7 @@ static int restore_vfs(const struct sriov_world *w, const struct sriov_step *s, 
 	int r;
 
 	snprintf(want_pf.fn.addr, sizeof(want_pf.fn.addr), "%s", s->pf);
-	r = sriov_observe_some(w, 1, (const char(*)[PFS_ADDR_LEN])s->pf, &have, e);
+	r = observe_attributes(w, 1, (const char(*)[PFS_ADDR_LEN])s->pf, &have, e);
 	if (r)
 		return r;
 	r = sriov_diff(&want, &have, &plan, e);

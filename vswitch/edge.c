@@ -21,6 +21,7 @@
 
 struct sw_edge {
 	bool up; /* the link, as last seen; lock */
+	bool vf; /* of an SR-IOV NIC; constant */
 	struct tapif tap;
 	struct dp_tun tun[DP_PAIRS_MAX];
 	struct nic nic;
@@ -148,6 +149,11 @@ static int tap_queues(struct sw_edge *ed, const struct tapif *t, struct err *e)
 	return 0;
 }
 
+bool sw_edge_reflects(const struct sw_port *p)
+{
+	return p->edge && p->edge->vf;
+}
+
 static bool link_is_up(struct sw_port *p)
 {
 	return p->kind == SW_PORT_TAP ? tapif_is_up(&p->edge->tap) : nic_is_up(&p->edge->nic);
@@ -171,6 +177,7 @@ int sw_edge_open(struct sw *sw, struct sw_port *p, struct err *e)
 		bool pci = p->kind == SW_PORT_PCI;
 		const char *args = pci ? "" : vdev_split(p->device, vdev);
 
+		ed->vf = pci && pcidev_is_vf(SYSFS, p->device);
 		ret = nic_open(&ed->nic, &sw->nics_left, kinds[p->kind].device,
 			pci ? p->device : vdev, args, p->queues, mtu, e);
 	}

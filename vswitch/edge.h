@@ -9,6 +9,7 @@
 #define LANYARD_VSWITCH_EDGE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "base/err.h"
 #include "vswitch/switch.h"
@@ -28,6 +29,9 @@ void sw_edge_close(struct sw *sw, struct sw_port *p);
 /* Its network has another MTU. What the device can't take is said in the log: longer frames are
  * lost there then, as anywhere on the way. */
 void sw_edge_set_mtu(struct sw_port *p, uint32_t mtu);
+
+/* Whether frames that the port sends may come in by it again: a VF's. Under the lock. */
+bool sw_edge_reflects(const struct sw_port *p);
 
 /* Under the lock: brings the view in line with the link, as sw_port_sync. */
 void sw_edge_sync(struct sw *sw, struct sw_port *p, bool hold);

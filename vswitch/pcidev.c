@@ -258,3 +258,11 @@ int pcidev_check(const char *sysfs, const char *addr, struct err *e)
 		return kernel_has_it(sysfs, addr, driver, e);
 	return strcmp(driver, "vfio-pci") ? 0 : group_check(sysfs, addr, e);
 }
+
+bool pcidev_is_vf(const char *sysfs, const char *addr)
+{
+	char path[PATH_MAX];
+
+	dev_path(path, sysfs, addr, "physfn");
+	return access(path, F_OK) == 0;
+}

@@ -6,6 +6,8 @@
 #ifndef LANYARD_VSWITCH_PCIDEV_H
 #define LANYARD_VSWITCH_PCIDEV_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 #define PCIDEV_ADDR_LEN 13 /* "0000:03:00.0" and a NUL */
@@ -21,5 +23,8 @@ int pcidev_addr(const char *text, char out[PCIDEV_ADDR_LEN], struct err *e);
  * device of its IOMMU group that a kernel driver has.
  */
 int pcidev_check(const char *sysfs, const char *addr, struct err *e);
+
+/* Is the device a virtual function? False as well if it is not there. */
+bool pcidev_is_vf(const char *sysfs, const char *addr);
 
 #endif

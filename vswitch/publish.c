@@ -68,6 +68,7 @@ static void view_ports(const struct sw *sw, struct dp_view *v)
 		vp->net = p->net;
 		vp->policy = p->policy.dp;
 		vp->isolated = vp->policy && vp->policy->isolated;
+		vp->reflects = sw_edge_reflects(p);
 		vp->egress.native = vp->policy ? vp->policy->untagged : 0;
 		vp->out_slot = (uint16_t)v->n_outs;
 		for (uint32_t i = 0; i < p->queues; i++) {

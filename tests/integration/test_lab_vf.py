@@ -53,13 +53,13 @@ class Refused(harness.Case):
             self.assertIn(word, planned["would_fail"])
         self.assertFalse(os.path.exists(self.path("journals")) and os.listdir(self.path("journals")))
         self.assertFalse(os.path.exists(self.labs) and os.listdir(self.labs))
-        self.assertEqual(["folder", "hugepages", "pf", "vm", "guest"],
-                         [s["kind"] for s in planned["steps"]])
+        return [s["kind"] for s in planned["steps"]]
 
     def test_no_such_pf(self):
         self.device("0000:04:00.0", "igb", sriov_totalvfs=7, sriov_numvfs=0)
-        self.refuse(self.topology(), 2, "t.json:2:25: PF \"pf0\": there is no PCI device " + PF,
+        steps = self.refuse(self.topology(), 2, "t.json:2:25: PF \"pf0\": there is no PCI device " + PF,
                     "0000:04:00.0")
+        self.assertEqual(["folder", "hugepages", "pf", "vm", "guest"], steps)
 
     def test_not_capable(self):
         self.device(PF, "e1000e")
@@ -77,6 +77,32 @@ class Refused(harness.Case):
     def test_no_interface(self):
         self.device(PF, "igb", sriov_totalvfs=7, sriov_numvfs=0)
         self.refuse(self.topology(), 3, PF + " has no network interface here")
+
+    def test_deaf_uplink(self):
+        """A VF of igb's is no uplink of several NICs: it hears what is for itself."""
+        self.device(PF, "igb", sriov_totalvfs=7, sriov_numvfs=0)
+        os.makedirs(os.path.join(self.root, "sys/bus/pci/devices", PF, "net/eth0"))
+        with open(os.path.join(self.root, "sys/bus/pci/devices", PF, "net/eth0/ifindex"), "w") as f:
+            f.write("2\n")
+        os.makedirs(os.path.join(self.root, "sys/bus/pci/drivers/vfio-pci"))
+        os.makedirs(os.path.join(self.root, "sys/kernel/iommu_groups/1"))
+        nics = [{"network": "lan", "mac": f"02:00:00:00:00:0{i}"} for i in (1, 2)]
+        topology = {"version": 1, "lab": "t", "pfs": {"pf0": {"pci": PF}}, "networks": {"lan": {}},
+                    "nodes": {"a": {"kind": "process", "nics": nics}},
+                    "ports": {"up": {"network": "lan", "vf": "pf0", "mac": "02:00:00:00:00:01"}}}
+        path = self.path("t.json")
+        said = ("port \"up\": a VF of 0000:03:00.0 (driver igb) gets only frames to its own address, "
+                "02:00:00:00:00:01: those to a.1 on network \"lan\" would be lost.",
+                "or the whole PF")
+        for nic, words in ((None, said), (1, None)):
+            if nic is not None:
+                nics.pop(nic)
+            with open(path, "w") as f:
+                json.dump(topology, f)
+            if words:
+                self.refuse(path, 3, *words)
+            else:
+                self.assertIsNone(json.loads(self.lanyard("plan", "-j", path).stdout)["would_fail"])
 
     def test_no_vf_driver(self):
         """In the guest's kernel: before anything is made, not when its initramfs is."""

@@ -42,6 +42,14 @@ def host_interrupts(addr):
     return sum(int(n) for line in interrupts(addr) for n in line.split()[1:3])
 
 
+def pinned_pages():
+    """Of 4 KiB, pinned for DMA on this host."""
+    write("/proc/sys/vm/stat_refresh", "1")
+    with open("/proc/vmstat") as f:
+        counts = dict(line.split() for line in f)
+    return int(counts["nr_foll_pin_acquired"]) - int(counts["nr_foll_pin_released"])
+
+
 class Vfio(harness.Case):
     def setUp(self):
         if not os.environ.get("LANYARD_RIG"):
@@ -236,28 +244,36 @@ class Vfs(Vfio):
     def test_reboots_and_kills(self):
         self.check_reboots_and_kills(2, 2)
 
-    def check_reboots_and_kills(self, reboots, kills):
+    def twin(self, name):
+        """A guest with both VFs."""
+        return self.guest(name, self.vfs, "--user", "own")
+
+    def use(self, guest):
+        self.configure(guest, GUEST["a"])
+        self.assertEqual(3, self.pings(guest, PF))
+
+    def check_reboots_and_kills(self, reboots, kills, memory_kib=MEMORY_KIB):
         """A guest with two VFs, rebooted; then started anew after each kill -9. Each time it has
         what it had at first, and L1 has nothing left of it. reboots or kills may be 0."""
         self.address_pf()
-        first = None
+        first, pins = None, pinned_pages()
         for n in range(max(kills, 1)):
-            guest = self.guest(f"a{n}", self.vfs, "--user", "own")
-            self.configure(guest, GUEST["a"])
-            self.assertEqual(3, self.pings(guest, PF))
+            guest = self.twin(f"a{n}")
+            self.use(guest)
             have = self.resources(guest)
             first = first or have
             self.assertEqual(first, have)
             # The second one's driver has MSI-X on, and no vector in use before its NIC is up.
-            self.assertEqual((MEMORY_KIB, 3), (have["locked"], have["irqs"]))
+            self.assertEqual((memory_kib, 3), (have["locked"], have["irqs"]))
             self.assertEqual([3, 1], [d["interrupts"]["host"]
                                       for d in guest.vmm.call("info")["vfio"]])
-            self.assertEqual({"mappings": 1, "bytes": MEMORY_KIB << 10, "users": 2}, have["dma"])
+            self.assertEqual({"mappings": 1, "bytes": memory_kib << 10, "users": 2}, have["dma"])
+            self.assertEqual(memory_kib // 4, pinned_pages() - pins)
             for i in range(reboots if n == 0 else 0):
                 guest.reboot()
-                self.configure(guest, GUEST["a"])
-                self.assertEqual(3, self.pings(guest, PF))
+                self.use(guest)
                 self.assertEqual(first, self.resources(guest), f"reboot {i + 1}")
+                self.assertEqual(memory_kib // 4, pinned_pages() - pins, f"reboot {i + 1}")
                 self.assertEqual(i + 1, guest.vmm.call("info")["resets"])
             if n == 0:
                 self.check_held(guest)
@@ -265,6 +281,7 @@ class Vfs(Vfio):
             for vf in self.vfs:
                 self.assertEqual([], interrupts(vf))
                 self.check_free(vf)
+            self.assertEqual(pins, pinned_pages(), f"kill {n + 1}")
         print(f"figure: rig: {reboots} reboots, {max(kills, 1)} kills: each time {first}")
         self.check_bindable()
 

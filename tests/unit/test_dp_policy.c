@@ -235,6 +235,38 @@ static void isolation(void **state)
 	assert_int_equal(received(1), 0);
 }
 
+/* A VF's NIC gives the VF its own broadcasts back: they teach nothing and go nowhere. */
+static void reflection(void **state)
+{
+	rig.ports[3].reflects = true;
+	rig.view.generation++;
+	say(1, 0xff, 2, -1);
+	assert_int_equal(received(0) + received(2) + received(3), 3);
+	say(3, 0xff, 2, -1);
+	assert_int_equal(received(0) + received(1) + received(2), 0);
+	assert_int_equal(drops(3, DP_DROP_rx_reflected), 1);
+	say(3, 2, 7, -1); /* an answer from behind the VF */
+	assert_int_equal(received(1), 1);
+	say(1, 7, 2, -1);
+	assert_int_equal(received(3), 1);
+	assert_int_equal(received(0) + received(2), 0);
+	/* Who comes from behind it to a port of ours moves. */
+	say(0, 0xff, 7, -1);
+	received(1);
+	received(2);
+	received(3);
+	say(1, 7, 2, -1);
+	assert_int_equal(received(0), 1);
+	/* And the other way once that port is down. */
+	rig.ports[0].n_outs = 0;
+	rig.view.generation++;
+	say(3, 2, 7, -1);
+	assert_int_equal(received(1), 1);
+	say(1, 7, 2, -1);
+	assert_int_equal(received(3), 1);
+	assert_int_equal(drops(3, DP_DROP_rx_reflected), 1);
+}
+
 static void admin_state(void **state)
 {
 	say(1, 0xff, 2, -1);
@@ -431,6 +463,7 @@ int main(void)
 		T(vlan_lengths),
 		T(vlan_left_behind),
 		T(isolation),
+		T(reflection),
 		T(admin_state),
 		T(limit_of_addresses),
 		T(static_addresses),

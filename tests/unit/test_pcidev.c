@@ -156,6 +156,11 @@ static void test_iommu(void **state)
 	device("0000:06:00.0", "0x020000", "uio_pci_generic", NULL, NULL);
 	assert_int_equal(0, pcidev_check(sysfs, "0000:05:00.0", NULL));
 	assert_int_equal(0, pcidev_check(sysfs, "0000:06:00.0", NULL));
+	/* A VF names its PF. */
+	assert_false(pcidev_is_vf(sysfs, "0000:05:00.0"));
+	sh("ln -s ../0000:04:00.0 %s/bus/pci/devices/0000:05:00.0/physfn", sysfs);
+	assert_true(pcidev_is_vf(sysfs, "0000:05:00.0"));
+	assert_false(pcidev_is_vf(sysfs, "0000:07:00.0"));
 }
 
 int main(void)

@@ -216,6 +216,22 @@ static enum fdb_result learn(struct dp_forwarder *f, const struct dp_view *v,
 	return res;
 }
 
+/*
+ * A VF's NIC is a switch of its own, and some give a VF its own broadcasts back (QEMU's igb; others
+ * as a VEPA). Taken for new, such a frame would say that its sender lives behind the VF: answers
+ * to him would go nowhere. So: whose address was learnt at a port that is up and is no VF, does not
+ * send from behind one.
+ */
+static bool is_reflected(
+	const struct dp_forwarder *f, const struct dp_view *v, const struct dp_inq *q, uint32_t i)
+{
+	uint16_t port = fdb_lookup(v->fdb, &f->src[i]);
+	const struct dp_view_port *p = port < v->n_ports ? &v->ports[port] : NULL;
+
+	return p && p->port && port != q->port->id && p->net == q->net && !p->reflects &&
+		port_is_up(p);
+}
+
 /* Where does frame i go? Stages it, or counts why not. The whole decision: for frames that are not
  * like the one before. */
 static void decide(struct dp_forwarder *f, const struct dp_view *v, struct dp_inq *q,
@@ -242,6 +258,10 @@ static void decide(struct dp_forwarder *f, const struct dp_view *v, struct dp_in
 	}
 	fr->meta |= vid | (tag ? DP_META_TAGGED : 0);
 	look_ahead(f, v, from->policy, net, i);
+	if (unlikely(from->reflects && is_reflected(f, v, q, i))) {
+		drops[DP_DROP_rx_reflected]++;
+		return;
+	}
 	res = learn(f, v, from->policy, q, i, now_s);
 	port = fr->hdr[0] & 1 ? FDB_NO_PORT : fdb_lookup(v->fdb, &f->dst[i]);
 	p = port < v->n_ports ? &v->ports[port] : NULL;

@@ -29,6 +29,7 @@
 	X(rx_storm, "above the rate of flooded frames that its port may send")                \
 	X(rx_isolated, "from an isolated port to an isolated port")                           \
 	X(rx_same_port, "its destination lives behind the port that it came from")            \
+	X(rx_reflected, "a port of ours sent it: the NIC's own switch gave it back")          \
 	X(rx_no_receiver, "to be flooded, but no other port of the network is up")            \
 	X(tx_port_down, "the output port is waiting or disabled")                             \
 	X(tx_ring_full, "the receiver has no free buffers")                                   \

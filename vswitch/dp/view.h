@@ -108,6 +108,7 @@ struct dp_view_port {
 	struct dp_port *port;           /* NULL: an empty slot */
 	const struct dp_policy *policy; /* NULL: nothing is demanded */
 	bool isolated;                  /* as the policy says */
+	bool reflects;                  /* what it sends may come in by it again (decide.c) */
 	uint16_t net;
 	uint16_t n_outs;   /* 0: not up */
 	uint16_t out_slot; /* of its first output queue, in view->outs */
