@@ -6,5 +6,6 @@
 /* argv[0] is "lanyard bench" (for argp's usage lines). Returns the exit status. */
 int lab_cmd_bench(int argc, char **argv);
 int lab_cmd_compare(int argc, char **argv);
+int lab_cmd_report(int argc, char **argv);
 
 #endif

@@ -65,9 +65,10 @@ json_t *compare_paths_json(const struct topology *t);
 /* n values with their median and its interval (NaN: null): {"median", "low", "high", "confidence",
  * "values"}. */
 json_t *compare_figure(const double *v, size_t n);
-/* Fills in "against": each path after the first, against the first. paired: values of one index
- * were measured in one round. */
-void compare_against(json_t *comparison, bool paired);
+/* Fills in "against": each path after the first, against the first. */
+void compare_against(json_t *comparison);
+/* An element of it; paired: values of one index were measured in one round. */
+json_t *compare_pair(const json_t *comparison, size_t base, size_t path, bool paired);
 
 /* ---- the table ---- */
 

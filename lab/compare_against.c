@@ -152,22 +152,25 @@ static void compare_loads(json_t *list, const json_t *a, const json_t *b, bool p
 	}
 }
 
-void compare_against(json_t *c, bool paired)
+json_t *compare_pair(const json_t *c, size_t base, size_t path, bool paired)
 {
-	const json_t *paths = json_object_get(c, "paths"), *base = json_array_get(paths, 0);
+	const json_t *paths = json_object_get(c, "paths");
+	const json_t *b = json_array_get(paths, base), *a = json_array_get(paths, path);
 	double resolution = number(json_object_get(c, "method"), "resolution");
+	json_t *list = json_array();
+
+	compare_rates(list, a, b, paired, isnan(resolution) ? 0 : resolution);
+	compare_loads(list, a, b, paired);
+	return json_pack("{s:O, s:O, s:b, s:o}", "path", json_object_get(a, "path"), "base",
+		json_object_get(b, "path"), "paired", paired, "ratios", list);
+}
+
+void compare_against(json_t *c)
+{
+	size_t n = json_array_size(json_object_get(c, "paths"));
 	json_t *all = json_array();
 
-	for (size_t i = 1; i < json_array_size(paths); i++) {
-		const json_t *path = json_array_get(paths, i);
-		json_t *list = json_array();
-
-		compare_rates(list, path, base, paired, isnan(resolution) ? 0 : resolution);
-		compare_loads(list, path, base, paired);
-		json_array_append_new(all,
-			json_pack("{s:O, s:O, s:b, s:o}", "path", json_object_get(path, "path"),
-				"base", json_object_get(base, "path"), "paired", paired, "ratios",
-				list));
-	}
+	for (size_t i = 1; i < n; i++)
+		json_array_append_new(all, compare_pair(c, 0, i, true));
 	json_object_set_new(c, "against", all);
 }

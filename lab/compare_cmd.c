@@ -16,7 +16,9 @@
 #include "lab/bench.h"
 #include "lab/bench_clock.h"
 #include "lab/bench_cmd.h"
+#include "lab/chart.h"
 #include "lab/compare.h"
+#include "lab/page.h"
 
 struct compare_cmd {
 	struct bench_cmd b; /* opts, json, lab, env, doctor of it are used */
@@ -32,6 +34,8 @@ struct compare_cmd {
 static const struct argp_option option_rows[] = {
 	{ "json", 'j', "FILE", 0, "Write the results as JSON too (docs/results.md); -: to stdout",
 		0 },
+	{ "html", 'H', "FILE", 0,
+		"Write one HTML page too, with charts (needs gnuplot, package gnuplot-nox)", 0 },
 	{ "rounds", 'r', "N", 0,
 		"Measure each path N times, in turn; 6 unless given, the least that makes intervals "
 		"of 95 %",
@@ -61,6 +65,9 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'j':
 		c->b.json = arg;
+		return 0;
+	case 'H':
+		c->html = arg;
 		return 0;
 	case 'r':
 		c->b.opts.rounds =
@@ -96,7 +103,7 @@ static const struct argp argp = {
 	.doc = "Run the same traffic over each path that a topology lists, in turn, and compare them: "
 	       "rates, latencies, CPU cycles per frame, each with its interval, and what was lost "
 	       "where. A lab that is not up is brought up, and taken down afterwards.\v"
-	       "Example: sudo lanyard compare topologies/compare.json --json compare.results.json",
+	       "Example: sudo lanyard compare topologies/compare.json --html compare.html --json compare.results.json",
 };
 
 /* ---- doing ---- */
@@ -159,6 +166,10 @@ static int compare(struct compare_cmd *c, struct err *e)
 		rc = compare_plan(c->b.own_topology, &c->b.plan, &c->list, &c->n, e);
 	if (!rc)
 		rc = bench_open_out(c->b.json, &c->b.json_fd, e);
+	if (!rc && c->html)
+		rc = chart_check(e);
+	if (!rc)
+		rc = bench_open_out(c->html, &c->html_fd, e);
 	if (!rc)
 		rc = bench_open_file(&c->b, e);
 	if (rc)
@@ -174,6 +185,7 @@ static int compare(struct compare_cmd *c, struct err *e)
 
 static int write_all(struct compare_cmd *c, const struct err *failed, struct err *e)
 {
+	char *html = NULL;
 	json_t *doc;
 	int rc = 0;
 
@@ -182,6 +194,11 @@ static int write_all(struct compare_cmd *c, const struct err *failed, struct err
 	doc = document(c, failed);
 	if (c->b.json_fd >= 0)
 		rc = bench_write_json(c->b.json, c->b.json_fd, doc, e);
+	if (!rc && c->html_fd >= 0)
+		rc = page_make(doc, NULL, &html, e);
+	if (html)
+		rc = bench_write_out(c->html, c->html_fd, html, strlen(html), e);
+	free(html);
 	json_decref(doc);
 	return rc;
 }
@@ -218,5 +235,6 @@ int lab_cmd_compare(int argc, char **argv)
 	json_decref(c.comparisons);
 	json_decref(c.b.doctor);
 	fd_close(&c.b.json_fd);
+	fd_close(&c.html_fd);
 	return status;
 }

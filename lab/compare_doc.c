@@ -315,7 +315,7 @@ json_t *compare_json(const struct topology *t, const struct comparison *c, doubl
 						       : (double)x->flows[0].rate_mfps / 1000));
 	json_object_set_new(j, "method", method_json(x));
 	json_object_set_new(j, "paths", paths);
-	compare_against(j, true);
+	compare_against(j);
 	return j;
 }
 
