@@ -108,6 +108,20 @@ static const struct argp argp = {
 
 /* ---- doing ---- */
 
+/* As whoever reads the file will have it, to the last digit: so what is shown now is what is shown
+ * then. j is stolen. */
+static json_t *as_written(json_t *j)
+{
+	char *text = json_dumps(j, JSON_REAL_PRECISION(9));
+	json_t *read = text ? json_loads(text, 0, NULL) : NULL;
+
+	free(text);
+	if (!read)
+		return j;
+	json_decref(j);
+	return read;
+}
+
 static json_t *document(const struct compare_cmd *c, const struct err *failed)
 {
 	json_t *j = bench_document_head(&c->b, "compare", failed), *words = json_array();
@@ -138,7 +152,7 @@ static int run_all(struct compare_cmd *c, struct err *e)
 		rc = compare_run(&c->list[i], &c->b.env, c->b.opts.rounds, e);
 		bench_clear_progress(&c->b);
 		if (!rc) {
-			json_t *j = compare_json(c->b.t, &c->list[i], c->b.env.tsc_hz);
+			json_t *j = as_written(compare_json(c->b.t, &c->list[i], c->b.env.tsc_hz));
 
 			compare_print_comparison(j, c->b.out, width);
 			json_array_append_new(c->comparisons, j);
@@ -191,7 +205,7 @@ static int write_all(struct compare_cmd *c, const struct err *failed, struct err
 
 	if (!c->b.lab)
 		return 0; /* nothing was measured */
-	doc = document(c, failed);
+	doc = as_written(document(c, failed));
 	if (c->b.json_fd >= 0)
 		rc = bench_write_json(c->b.json, c->b.json_fd, doc, e);
 	if (!rc && c->html_fd >= 0)

@@ -64,7 +64,7 @@ static bool same_value(const json_t *a, const json_t *b)
 	if (json_is_real(a) && json_is_real(b)) /* a frequency that was measured */
 		return fabs(json_real_value(a) - json_real_value(b)) <=
 			0.001 * fabs(json_real_value(a));
-	return json_equal(a, b) || (!a && json_is_null(b)) || (!b && json_is_null(a));
+	return json_equal(a, b) || ((!a || json_is_null(a)) && (!b || json_is_null(b)));
 }
 
 static void show(const json_t *v, char *out, size_t size)

@@ -43,7 +43,7 @@ static double gbps(const json_t *c, double fps)
 static void print_row(const struct printer *p, const char *what, const char *path,
 	const json_t *fps, const json_t *f)
 {
-	char cell[8][COMPARE_CELL], interval[COMPARE_CELL];
+	char cell[7][COMPARE_CELL], interval[COMPARE_CELL], line[1024];
 	static const char *const us[] = { "p50_us", "p99_us", "p999_us" };
 	static const char *const cycles[] = { "cycles_switch_busy", "cycles_total" };
 
@@ -65,10 +65,13 @@ static void print_row(const struct printer *p, const char *what, const char *pat
 			compare_plain(compare_number(json_object_get(f, cycles[i]), "median"),
 				cell[5 + i]);
 	}
-	fprintf(p->out, "  %-11.11s %-*.*s %8s  %-18s %6.3g %7s %6s %6s %8s %6s %7s\n", what,
-		p->path_w, p->path_w, path, cell[0], interval,
+	snprintf(line, sizeof(line), "  %-11.11s %-*.*s %8s  %-19s %6.3g %7s %6s %6s %8s %6s %7s",
+		what, p->path_w, p->path_w, path, cell[0], interval,
 		gbps(p->c, compare_number(fps, "median")), cell[1], cell[2], cell[3], cell[4],
 		cell[5], cell[6]);
+	for (size_t len = strlen(line); len && line[len - 1] == ' ';)
+		line[--len] = '\0';
+	fprintf(p->out, "%s\n", line);
 }
 
 /* Rows of one kind stand together: so are the paths compared. */
@@ -233,7 +236,7 @@ void compare_print_comparison(const json_t *c, FILE *out, unsigned width)
 		compare_frame(c, frame), manner);
 	fputc('\n', out);
 	report_wrap(out, width, 2, "", line);
-	fprintf(out, "  %-11s %-*s %8s  %-18s %6s %7s %6s %6s %8s %6s %7s\n", "what", p.path_w,
+	fprintf(out, "  %-11s %-*s %8s  %-19s %6s %7s %6s %6s %8s %6s %7s\n", "what", p.path_w,
 		"path", "frames/s", "interval", "Gbit/s", "lost", "p50/us", "p99/us", "p99.9/us",
 		"cyc/sw", "cyc/all");
 	each_name(&p, "rates", print_rates);

@@ -187,6 +187,11 @@ json_t *report_round_json(
 	json_object_set_new(j, "networks", nets);
 	json_object_set_new(j, "cpu", cpus_json(t, r));
 	json_object_set_new(j, "generators", generators_json(t, x, r));
+	json_object_set_new(j, "cost",
+		json_pack("{s:o, s:o, s:o, s:o, s:o}", "switch_s", report_number(r->cost.switch_s),
+			"nodes_s", report_number(r->cost.nodes_s), "vhost_s",
+			report_number(r->cost.vhost_s), "interrupts_s", report_number(r->cost.irq_s),
+			"exits", report_number(r->cost.exits)));
 	json_object_set_new(j, "warnings", warnings);
 	return j;
 }

@@ -8,7 +8,9 @@ import statistics
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import TOPOLOGIES, Case, main  # noqa: E402
+from test_report import check_page, check_schema  # noqa: E402
 
 FILE = os.path.join(TOPOLOGIES, "compare.json")
 
@@ -69,11 +71,11 @@ class Compared(CompareCase):
         paced.update(frame=[128], rate="1kpps", seconds=0.2, both_ways=True)
 
     def compare(self, path):
-        out = self.path("out.json")
-        done = self.lanyard("compare", path, "--rounds", str(self.ROUNDS), "--json", out,
-                            timeout_s=300)
-        with open(out) as f:
-            return json.load(f), done.stdout
+        out, page = self.path("out.json"), self.path("out.html")
+        done = self.lanyard("compare", path, "--rounds", str(self.ROUNDS), "--json", out, "--html",
+                            page, timeout_s=300)
+        with open(out) as f, open(page) as g:
+            return json.load(f), done.stdout, g.read()
 
     def check_lost(self, lost):
         self.assertEqual(lost["lost"], lost["sent"] - lost["received"])
@@ -106,7 +108,8 @@ class Compared(CompareCase):
             self.assertTrue(all(flow["latency_hdr_ns"] for flow in r["flows"]))
 
     def test_compare(self):
-        doc, table = self.compare(self.write(self.small))
+        doc, table, page = self.compare(self.write(self.small))
+        check_schema(doc)
         self.assertEqual((1, "compare", True, None),
                          (doc["version"], doc["kind"], doc["complete"], doc["error"]))
         self.assertEqual([("split", ["a.0"], ["b.0"]), ("packed", ["c.0"], ["d.0"])],
@@ -131,8 +134,20 @@ class Compared(CompareCase):
         self.check_same_rate(search)
         self.check_against(doc["comparisons"])
         self.assertIn("packed against split", table)
+        # Throughput, cost and two latencies of the one, cost and latency of the other, the lab.
+        self.assertEqual(7, check_page(self, page).tags["svg"])
+        self.check_shown_again(table, page)
         self.assertFalse([n for n in os.listdir(self.run_dir)
                           if os.path.isdir(os.path.join(self.run_dir, n))])
+
+    def check_shown_again(self, table, page):
+        """`lanyard report` says of the document what `compare` said when it was made."""
+        again = self.path("again.html")
+        done = self.lanyard("report", self.path("out.json"), "--html", again)
+        start = "\nthroughput, 64 B: "
+        self.assertEqual(table[table.index(start):], done.stdout[done.stdout.index(start):])
+        with open(again) as f:
+            self.assertEqual(page, f.read())
 
     def check_same_rate(self, search):
         offered = {p["path"]: p["loads"][1]["offered_fps"] for p in search["paths"]}

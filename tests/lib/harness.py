@@ -372,9 +372,9 @@ class Case(unittest.TestCase):
     def start_testpmd(self, *vdevs, args=(), eal=(), name="testpmd"):
         return self._track(Testpmd(vdevs, self._log(name), args, eal, self.env))
 
-    def lanyard(self, *args, status=0, timeout_s=60, stdin=None):
+    def lanyard(self, *args, status=0, timeout_s=60, stdin=None, env=None):
         """Runs the command; checks its exit status (None: any); returns CompletedProcess."""
-        done = subprocess.run([LANYARD, *args], env=self.env, timeout=timeout_s * PATIENCE,
+        done = subprocess.run([LANYARD, *args], env=env or self.env, timeout=timeout_s * PATIENCE,
                               input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if status is not None and done.returncode != status:
             self.fail(f"lanyard {' '.join(args)}: exit status {done.returncode}, expected "
