@@ -419,11 +419,11 @@ void sw_faults(struct sw *sw)
 	for (uint32_t id = 0; id < sw->n_ports; id++) {
 		struct sw_port *p = sw->ports[id];
 
-		if (!p || !p->mem || !p->dp->fault)
+		if (!p || !p->dp->fault)
 			continue;
-		log_warn("port %s disabled until its driver starts anew: %s", p->name,
-			ring_fault_text(p->dp->fault));
-		sw_port_sync(sw, p, true);
+		sw_port_fault_tell(p);
+		if (p->mem) /* or its device's own thread, between two messages, was faster */
+			sw_port_sync(sw, p, true);
 	}
 	pthread_mutex_unlock(&sw->lock);
 }

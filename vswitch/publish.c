@@ -293,6 +293,16 @@ static void ring_resume(struct sw_port *p, uint32_t i, struct ring *r)
 			p->name, i, n);
 }
 
+void sw_port_fault_tell(struct sw_port *p)
+{
+	uint32_t fault = __atomic_load_n(&p->dp->fault, __ATOMIC_RELAXED);
+
+	if (fault && !p->fault_told)
+		log_warn("port %s disabled until its driver starts anew: %s", p->name,
+			ring_fault_text(fault));
+	p->fault_told = fault;
+}
+
 /* Makes ring i of a port ready to be published. On a fault the port is disabled. */
 static void ring_make(
 	struct sw *sw, struct sw_port *p, uint32_t i, const struct rte_vhost_vring *vr)
@@ -329,6 +339,7 @@ static void ring_make(
 	c.mem = p->mem;
 	if (ring_init(r, &c)) {
 		p->dp->fault = r->fault;
+		p->fault_told = true;
 		log_warn("port %s disabled: ring %u: %s", p->name, i, ring_fault_text(r->fault));
 		free(q);
 		return;

@@ -78,11 +78,12 @@ struct sw_port {
 	struct sw_policy policy; /* control thread: w, under the lock */
 
 	/* The front end, if there is one. */
-	int vid;      /* librte_vhost's number of the connection; -1: none */
-	int conn_fd;  /* its socket, librte_vhost's: only to be looked at; -1: unknown */
-	pid_t pid;    /* of the peer; 0: unknown */
-	bool running; /* librte_vhost says that the device is started */
-	bool mem_ok;  /* the memory table is whole */
+	int vid;         /* librte_vhost's number of the connection; -1: none */
+	int conn_fd;     /* its socket, librte_vhost's: only to be looked at; -1: unknown */
+	pid_t pid;       /* of the peer; 0: unknown */
+	bool running;    /* librte_vhost says that the device is started */
+	bool mem_ok;     /* the memory table is whole */
+	bool fault_told; /* that a ring was broken has been logged */
 	bool enabled[SW_RINGS_MAX]; /* by SET_VRING_ENABLE */
 	bool served[SW_RINGS_MAX];  /* by us, in some connection: its indexes tell the truth */
 	uint64_t features;
@@ -180,6 +181,8 @@ int sw_net_find(const struct sw *sw, const char *name);
 void sw_port_sync(struct sw *sw, struct sw_port *p, bool hold);
 /* Publishes the model as a new view and frees the old one after a grace period. */
 void sw_publish(struct sw *sw);
+/* Under the lock: logs why the port is disabled, if it is, once for each fault. */
+void sw_port_fault_tell(struct sw_port *p);
 /* Reads how often the guest kicked (eventfd writes) into p->kicks. */
 void sw_port_kicks(struct sw *sw, struct sw_port *p);
 /* A new call fd for a running ring (SET_VRING_CALL), without taking it out. */

@@ -56,8 +56,8 @@ static_assert(offsetof(struct vu_msg, payload) == 12, "vhost-user header");
 #define VU_VRING_IDX_MASK 0xff
 
 /* What we don't do: UFO (dropped from Linux in 2017) and dirty logging. */
-#define FEATURES_OFF                                                                              \
-	(1ull << VIRTIO_NET_F_GSO | 1ull << VIRTIO_NET_F_HOST_UFO |                               \
+#define FEATURES_OFF                                                \
+	(1ull << VIRTIO_NET_F_GSO | 1ull << VIRTIO_NET_F_HOST_UFO | \
 		1ull << VIRTIO_NET_F_GUEST_UFO | 1ull << VHOST_F_LOG_ALL)
 
 #define PROTOCOL_FEATURES                                                             \
@@ -244,7 +244,9 @@ static void port_stop(struct sw_port *p)
 	sw_port_sync(the_switch, p, true);
 	p->running = false;
 	/* The device is started anew from here: what was wrong is forgiven. */
+	sw_port_fault_tell(p);
 	__atomic_store_n(&p->dp->fault, RING_OK, __ATOMIC_RELAXED);
+	p->fault_told = false;
 }
 
 static void port_connected(struct sw_port *p, int vid)
