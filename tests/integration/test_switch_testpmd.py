@@ -149,6 +149,7 @@ class Restarts(Case):
         devs = [f"net_virtio_user{i},path={self.path(f'p{i}')},mac={MAC[i]},{vdev}"
                 for i in range(2)]
         pmd = self.start_testpmd(*devs, name=name, args=(
+            "--no-lsc-interrupt",  # see hang_up()
             "--total-num-mbufs=8192", f"--eth-peer=0,{MAC[1]}", f"--eth-peer=1,{MAC[0]}"))
         pmd.command("set fwd mac")
         return pmd
@@ -169,9 +170,9 @@ class Restarts(Case):
 
     def hang_up(self, pmd):
         """Has testpmd notice that its client is gone: once, and waits until it has hung up.
-        virtio-user does so in a thread of its own each time its link is asked for; a second time
-        may close the next connection while another thread reads from it, for ever (DPDK 22.11,
-        virtio_user_dev_delayed_disconnect_handler)."""
+        virtio-user does so in a thread of its own each time its link is asked for, by us or by its
+        interrupt thread; a second time may close the next connection while another thread reads
+        from it, for ever (DPDK 22.11, virtio_user_dev_delayed_disconnect_handler)."""
         def connected():
             with open("/proc/net/unix") as f:
                 rows = [line.split() for line in f]
