@@ -4,8 +4,10 @@
 import glob
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import harness  # noqa: E402
@@ -44,6 +46,19 @@ class Traffic(Case):
             self.assertEqual(d["sent_bytes"], d["received_bytes"])
             self.assertEqual(d["received"], d["latency_ns"]["count"])
         self.assertEqual([0, 0], [p["unsent"] for p in result["ports"]])
+
+    def test_few_tx_descriptors(self):
+        """A switch that stands still: what waits in the sender's ring is no more than was asked for,
+        and finds room in the receiver's when it goes on, though that holds 256."""
+        ports = self.ports()
+        for after_s, signo in ((1, signal.SIGSTOP), (1.2, signal.SIGCONT)):
+            timer = threading.Timer(after_s, os.kill, (self.sw.proc.pid, signo))
+            self.addCleanup(timer.join)
+            timer.start()
+        r = self.traffic(*ports, "--queue-size", "256", "--tx-descriptors", "64", "--rate",
+                         "20kpps", "--frames", "40000", "--seconds", "0", "--warm-up", "0")
+        self.assertEqual(64, r["asked"]["tx_descriptors"])
+        self.check(r)
 
     def test_paced(self):
         ports = self.ports()
@@ -112,6 +127,7 @@ class Traffic(Case):
                 ("expected imix, or 64 to 9234", *two, "--size", "63"),
                 ("--rate", *two, "--rate", "5"),
                 ("power of 2", *two, "--queue-size", "1000"),
+                ("power of 2", *two, "--tx-descriptors", "65"),
                 ("expected 1 to 16384", *two, "--flows", "0"),
                 ("unknown option", *two, "--colour"),
                 ("a value is missing", *two, "--size"),

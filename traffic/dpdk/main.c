@@ -29,7 +29,9 @@ static int ports_open(struct tg_trial *t, struct err *e)
 	const struct tg_options *o = t->options;
 
 	for (uint32_t i = 0; i < TG_PORTS; i++) {
-		struct dpdk_port_config c = { .queue_size = o->queue_size, .mac = o->mac[i] };
+		struct dpdk_port_config c = { .queue_size = o->queue_size,
+			.tx_descriptors = o->tx_descriptors,
+			.mac = o->mac[i] };
 		int ret;
 
 		c.len_max = (o->size > 1518 ? o->size : 1518) - ETHER_FCS_LEN;

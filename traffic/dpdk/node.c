@@ -99,7 +99,9 @@ static int ports_open(struct tg_node *n, struct err *e)
 	const struct tg_options *o = n->options;
 
 	for (uint32_t i = 0; i < o->n_ports; i++) {
-		struct dpdk_port_config c = { .queue_size = o->queue_size, .mac = o->mac[i] };
+		struct dpdk_port_config c = { .queue_size = o->queue_size,
+			.tx_descriptors = o->tx_descriptors,
+			.mac = o->mac[i] };
 		int ret = tg_device_make(o, i, &c.ethdev, e);
 
 		c.len_max = o->mtu[i] + ETHER_HDR_LEN;

@@ -15,6 +15,7 @@ const char tg_usage[] =
 	"  or, instead of two sockets, two interfaces of Linux's: --interface NAME --interface NAME\n"
 	"  the ports:    --server (listen: the switch connects)  --packed  --no-mergeable\n"
 	"                --in-order  --vectorized  --queue-size N (256)\n"
+	"                --tx-descriptors N (all; how many of a queue may wait to be sent)\n"
 	"  the traffic:  --size BYTES|imix (64; with FCS; imix: 64, 594 and 1518 as 7:4:1)\n"
 	"                --flows N (1: UDP flows each way, which differ in their source port)\n"
 	"                --macs N (1: addresses of each port, taken in turn)\n"
@@ -165,6 +166,7 @@ enum {
 	IN_ORDER,
 	VECTORIZED,
 	QUEUE_SIZE,
+	TX_DESCRIPTORS,
 	SIZE,
 	FLOWS,
 	MACS,
@@ -193,6 +195,7 @@ static const struct option longs[] = {
 	{ "in-order", no_argument, NULL, IN_ORDER },
 	{ "vectorized", no_argument, NULL, VECTORIZED },
 	{ "queue-size", required_argument, NULL, QUEUE_SIZE },
+	{ "tx-descriptors", required_argument, NULL, TX_DESCRIPTORS },
 	{ "size", required_argument, NULL, SIZE },
 	{ "flows", required_argument, NULL, FLOWS },
 	{ "macs", required_argument, NULL, MACS },
@@ -246,6 +249,8 @@ static int value(struct tg_options *o, int opt, char *text, struct err *e)
 		return seconds("warm-up", text, 60, &o->warmup_s, e);
 	case QUEUE_SIZE:
 		return power_of_2("queue-size", text, 64, 4096, &o->queue_size, e);
+	case TX_DESCRIPTORS:
+		return power_of_2("tx-descriptors", text, 64, 4096, &o->tx_descriptors, e);
 	case BODIES:
 		return power_of_2("verify-bodies-every", text, 1, 1 << 20, &o->body_every, e);
 	case FLOWS:

@@ -27,7 +27,8 @@ struct tg_options {
 	bool server;     /* listen on the sockets: the switch connects */
 	bool packed, mergeable, in_order, vectorized;
 	uint32_t queue_size;
-	int cpu; /* -1: wherever we may run */
+	uint32_t tx_descriptors; /* of queue_size; 0: all */
+	int cpu;                 /* -1: wherever we may run */
 	uint32_t memory_mb;
 	bool no_huge;
 

@@ -23,9 +23,10 @@
 #include "traffic/port.h"
 
 struct dpdk_port_config {
-	uint16_t ethdev;     /* its id; not yet configured */
-	uint32_t queue_size; /* descriptors of each ring, as the device has it */
-	uint32_t len_max;    /* longest frame without FCS */
+	uint16_t ethdev;         /* its id; not yet configured */
+	uint32_t queue_size;     /* descriptors of each ring, as the device has it */
+	uint32_t tx_descriptors; /* how many of them may wait to be sent; 0: all */
+	uint32_t len_max;        /* longest frame without FCS */
 	struct ether_mac mac;
 };
 

@@ -78,10 +78,11 @@ static json_t *load(const struct tg_load *l)
 static json_t *settings(const struct tg_options *o)
 {
 	const char *kind = o->rate.kind == RATE_PPS ? "rate_pps" : "rate_bps";
-	json_t *s = json_pack("{s:s, s:f, s:i, s:i, s:b, s:b, s:b, s:b, s:i, s:b, s:i}", "size",
-		o->size_name, "mean_size", tg_mean_size(o), "flows", (int)o->flows, "macs",
+	json_t *s = json_pack("{s:s, s:f, s:i, s:i, s:b, s:b, s:b, s:b, s:i, s:i, s:b, s:i}",
+		"size", o->size_name, "mean_size", tg_mean_size(o), "flows", (int)o->flows, "macs",
 		(int)o->macs, "packed", o->packed, "mergeable", o->mergeable, "in_order",
 		o->in_order, "vectorized", o->vectorized, "queue_size", (int)o->queue_size,
+		"tx_descriptors", (int)(o->tx_descriptors ? o->tx_descriptors : o->queue_size),
 		"both_ways", !o->one_way, "verify_bodies_every", (int)o->body_every);
 
 	if (s && o->rate.kind != RATE_MAX)
