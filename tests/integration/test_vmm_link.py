@@ -347,7 +347,7 @@ class Driver(LinkCase):
         self.assertFalse(b.acked & self.GUEST_CSUM)
         self.assertTrue(b.acked & self.PACKED)
         self.assertEqual([0x80058005, 0x00030002], [b.rings[i]["base"] for i in (0, 1)])
-        self.assertEqual("up", self.nic_info(v)["link"])
+        self.wait_link(v, "up")
         self.assertEqual((1, False), (b.connects, self.nic_info(v)["needs_reset"]))
 
 
