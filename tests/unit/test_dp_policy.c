@@ -257,14 +257,29 @@ static void reflection(void **state)
 	received(3);
 	say(1, 7, 2, -1);
 	assert_int_equal(received(0), 1);
-	/* And the other way once that port is down. */
+	/* And the other way once nothing is heard of him here, or the port is down. */
+	say(0, 0xff, 1, -1);
+	received(1);
+	received(2);
+	received(3);
+	now_s += 18;
+	say(3, 0xff, 1, -1);
+	assert_int_equal(drops(3, DP_DROP_rx_reflected), 2);
+	now_s += 2;
+	say(3, 0xff, 1, -1);
+	assert_int_equal(drops(3, DP_DROP_rx_reflected), 2);
+	assert_int_equal(received(0) + received(1) + received(2), 3);
+	say(0, 0xff, 7, -1);
+	received(1);
+	received(2);
+	received(3);
 	rig.ports[0].n_outs = 0;
 	rig.view.generation++;
 	say(3, 2, 7, -1);
 	assert_int_equal(received(1), 1);
 	say(1, 7, 2, -1);
 	assert_int_equal(received(3), 1);
-	assert_int_equal(drops(3, DP_DROP_rx_reflected), 1);
+	assert_int_equal(drops(3, DP_DROP_rx_reflected), 2);
 }
 
 static void admin_state(void **state)

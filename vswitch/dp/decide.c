@@ -219,13 +219,13 @@ static enum fdb_result learn(struct dp_forwarder *f, const struct dp_view *v,
 /*
  * A VF's NIC is a switch of its own, and some give a VF its own broadcasts back (QEMU's igb; others
  * as a VEPA). Taken for new, such a frame would say that its sender lives behind the VF: answers
- * to him would go nowhere. So: whose address was learnt at a port that is up and is no VF, does not
- * send from behind one.
+ * to him would go nowhere. So: whose address was heard lately at a port that is up and is no VF,
+ * does not send from behind one. Who really moved there has to wait that long.
  */
-static bool is_reflected(
-	const struct dp_forwarder *f, const struct dp_view *v, const struct dp_inq *q, uint32_t i)
+static bool is_reflected(const struct dp_forwarder *f, const struct dp_view *v,
+	const struct dp_inq *q, uint32_t i, uint32_t now_s)
 {
-	uint16_t port = fdb_lookup(v->fdb, &f->src[i]);
+	uint16_t port = fdb_lookup_fresh(v->fdb, &f->src[i], now_s);
 	const struct dp_view_port *p = port < v->n_ports ? &v->ports[port] : NULL;
 
 	return p && p->port && port != q->port->id && p->net == q->net && !p->reflects &&
@@ -258,7 +258,7 @@ static void decide(struct dp_forwarder *f, const struct dp_view *v, struct dp_in
 	}
 	fr->meta |= vid | (tag ? DP_META_TAGGED : 0);
 	look_ahead(f, v, from->policy, net, i);
-	if (unlikely(from->reflects && is_reflected(f, v, q, i))) {
+	if (unlikely(from->reflects && is_reflected(f, v, q, i, now_s))) {
 		drops[DP_DROP_rx_reflected]++;
 		return;
 	}

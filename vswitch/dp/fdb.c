@@ -195,6 +195,21 @@ uint16_t fdb_lookup(const struct fdb *f, const struct fdb_addr *a)
 	return addr_find(f, a, &i, &v) ? value_port(v) : FDB_NO_PORT;
 }
 
+uint16_t fdb_lookup_fresh(const struct fdb *f, const struct fdb_addr *a, uint32_t now_s)
+{
+	uint64_t v;
+	int i;
+
+	if (!addr_find(f, a, &i, &v))
+		return FDB_NO_PORT;
+	/* Other workers' seconds may be one ahead. */
+	if (!(v & FDB_STATIC) &&
+		(int32_t)(now_s - value_seen(v)) >
+			(int32_t)__atomic_load_n(&f->renew_s, __ATOMIC_RELAXED) + 1)
+		return FDB_NO_PORT;
+	return value_port(v);
+}
+
 /* Everything from here to fdb_learn is under the lock. */
 static void count_chunk(struct fdb *f, const struct fdb_bucket *b, uint64_t v, int by)
 {

@@ -121,6 +121,10 @@ static inline void fdb_prefetch(const struct fdb *f, const struct fdb_addr *a)
 /* The port of an address, or FDB_NO_PORT. Any thread. */
 uint16_t fdb_lookup(const struct fdb *f, const struct fdb_addr *a);
 
+/* The same, but FDB_NO_PORT if nothing of it was heard there lately: within a sixteenth of the
+ * ageing time, to which ages are exact. Static ones are always there. */
+uint16_t fdb_lookup_fresh(const struct fdb *f, const struct fdb_addr *a, uint32_t now_s);
+
 static inline uint32_t fdb_epoch(const struct fdb *f)
 {
 	return __atomic_load_n(&f->epoch, __ATOMIC_ACQUIRE);
