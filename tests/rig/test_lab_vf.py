@@ -196,7 +196,7 @@ class Pair(VfLab):
 
 
 class Uplink(VfLab):
-    def test_by_a_vf(self):
+    def up_by_a_vf(self):
         """A guest on the switch, whose uplink is a VF that has the guest's MAC, and one with another
         VF of the same PF. igb gives the switch its own broadcasts back there."""
         def change(topology):
@@ -205,7 +205,9 @@ class Uplink(VfLab):
             topology["ports"]["up0"] = {"network": "lan", "vf": "pf0", "mac": "02:00:00:00:09:01"}
         self.up(self.topology("vnic-and-vf", change))
         self.pings("vnic", "10.9.0.2")
-        self.assertGreater(self.iperf("vf", "vnic", "10.9.0.1"), 0)
+
+    def test_by_a_vf(self):
+        self.up_by_a_vf()
         port = next(p for p in rpc_once(f"{self.labs}/{self.lab}/switch.sock", "stats")["ports"]
                     if p["name"] == "up0")
         print(f"figure: rig: frames that a VF got back from itself: {port['drops']['rx_reflected']}")

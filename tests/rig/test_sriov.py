@@ -172,6 +172,12 @@ class Sriov(harness.Case):
                 num_vfs=1)
         refused(3, "driver ixgbevf is not loaded: sudo modprobe ixgbevf", num_vfs=1,
                 vfs={"0": {"driver": "ixgbevf"}})
+        done = subprocess.run(["setpriv", "--bounding-set=-net_admin", LANYARD, "sriov", "apply",
+                               self.file(num_vfs=1, vfs={"0": {"trust": True}})], env=self.env,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.assertEqual(3, done.returncode, done.stdout)
+        self.assertIn("no permission to configure VFs: be root (sudo)", done.stdout)
+        self.as_before("no permission")
         # In use, which --force goes past; and VFs of somebody else.
         run("ip", "addr", "add", "10.9.0.1/24", "dev", NET)
         self.addCleanup(run, "ip", "addr", "flush", "dev", NET)

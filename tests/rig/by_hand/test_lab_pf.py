@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lab whose switch has all of a PF as its uplink, and a guest with a VF at the wire's other end."""
+"""Labs in which a guest on the switch and one with a VF meet: the switch's uplink is all of the PF at
+the wire's other end, or another VF; with TCP, which takes minutes."""
 import os
 import sys
 
@@ -13,7 +14,13 @@ RIG = {"nics": ["igb", "igb"]}
 TAKES_S = 200
 
 
-class Uplink(test_lab_vf.VfLab):
+class Uplinks(test_lab_vf.Uplink):
+    def test_by_a_vf(self):
+        self.up_by_a_vf()
+        for client, server, to in (("vf", "vnic", "10.9.0.1"), ("vnic", "vf", "10.9.0.2")):
+            self.assertGreater(self.iperf(client, server, to), 0)
+        self.down()
+
     def test_by_a_pf(self):
         self.up(self.topology("vnic-and-vf"))
         self.pings("vf", "10.9.0.1")

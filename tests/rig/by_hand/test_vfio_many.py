@@ -21,7 +21,7 @@ LOW, HIGH = 3072 << 20, 256 << 20
 
 
 class Many(test_vfio.Vfs):
-    """In parts of ten: a test may take ten minutes."""
+    """In parts: a test may take ten minutes. A part of reboots has a kill at its end."""
 
     # Those of test_vfio.py run there.
     test_two_guests = test_sentences = test_reboots_and_kills = None
@@ -45,14 +45,17 @@ class Many(test_vfio.Vfs):
     def test_part_1_reboots(self):
         self.reboots_and_kills(10, 0)
 
-    def test_part_2_kills(self):
-        self.reboots_and_kills(0, 10)
-
-    def test_part_3_reboots(self):
+    def test_part_2_reboots(self):
         self.reboots_and_kills(10, 0)
 
+    def test_part_3_kills(self):
+        self.reboots_and_kills(0, 6)
+
     def test_part_4_kills(self):
-        self.reboots_and_kills(0, 10)
+        self.reboots_and_kills(0, 6)
+
+    def test_part_5_kills(self):
+        self.reboots_and_kills(0, 6)
 
     def test_both_sides_of_4g(self):
         """Linux takes its memory from the top: the driver's rings and buffers are above 4 GiB."""
