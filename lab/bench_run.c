@@ -346,11 +346,18 @@ static void count_exits(
 	}
 }
 
+/* Whether a NIC of the trial is a port of the switch: neither a VF nor a tap on a bridge. */
 static bool uses_switch(const struct topology *t, const struct bench_trial *x)
 {
-	for (size_t i = 0; i < t->n_networks; i++)
-		if (bench_net_takes_part(t, x, i))
-			return true;
+	for (size_t n = 0; n < t->n_nodes; n++) {
+		for (size_t i = 0; i < t->nodes[n].n_nics; i++) {
+			const struct topo_nic *nic = &t->nodes[n].nics[i];
+
+			if (bench_nic_takes_part(x, n, i) && nic->network != TOPO_NO_NETWORK &&
+				!topology_nic_is_tap(t, nic))
+				return true;
+		}
+	}
 	return false;
 }
 

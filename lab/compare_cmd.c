@@ -147,6 +147,7 @@ static int run_all(struct compare_cmd *c, struct err *e)
 		return rc;
 	clock = bench_clock_now();
 	c->b.doctor = bench_doctor(c->b.lab->cpus, c->b.lab->n_cpus);
+	c->b.table.width = width;
 	bench_print_head(&c->b);
 	for (size_t i = 0; i < c->n && !rc; i++) {
 		rc = compare_run(&c->list[i], &c->b.env, c->b.opts.rounds, e);

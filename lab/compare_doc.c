@@ -11,22 +11,23 @@
 
 json_t *compare_figure(const double *v, size_t n)
 {
-	double *sorted = calloc(n ? n : 1, sizeof(*sorted));
+	double *known = calloc(n ? n : 1, sizeof(*known));
 	json_t *j = json_object(), *values = json_array();
 	struct stats_interval x;
+	size_t k = 0;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		json_array_append_new(values, report_number(v[i]));
-	if (sorted && n)
-		memcpy(sorted, v, n * sizeof(*v));
-	json_object_set_new(
-		j, "median", report_number(sorted ? stats_median(sorted, n) : (double)NAN));
-	x = stats_median_interval(sorted, sorted ? n : 0, BENCH_CONFIDENCE);
+		if (known && !isnan(v[i]))
+			known[k++] = v[i];
+	}
+	json_object_set_new(j, "median", report_number(k ? stats_median(known, k) : (double)NAN));
+	x = stats_median_interval(known, k, BENCH_CONFIDENCE);
 	json_object_set_new(j, "low", report_number(x.low));
 	json_object_set_new(j, "high", report_number(x.high));
 	json_object_set_new(j, "confidence", json_real(x.confidence));
 	json_object_set_new(j, "values", values);
-	free(sorted);
+	free(known);
 	return j;
 }
 

@@ -202,7 +202,8 @@ static void put_summary(struct page *p)
 		json_array_foreach (json_object_get(c, "against"), k, a)
 			put_summary_row(p, c, a);
 	fputs("</tbody></table></div>\n<p class=\"note\">A difference is called one only if its interval "
-	      "(in parentheses) leaves out no difference at all, and is at least 90 % sure. "
+	      "(in parentheses) leaves out no difference at all, and is at least 90 % sure: one in ten or "
+	      "twenty may still be chance. "
 	      "<b>Open</b>: there were too few rounds to tell.</p></section>\n",
 		p->out);
 }

@@ -134,6 +134,8 @@ class Compared(CompareCase):
         self.check_same_rate(search)
         self.check_against(doc["comparisons"])
         self.assertIn("packed against split", table)
+        for finding in doc["doctor"]:
+            self.assertIn(f"! {finding['name']}: ", table)
         # Throughput, cost and two latencies of the one, cost and latency of the other, the lab.
         self.assertEqual(7, check_page(self, page).tags["svg"])
         self.check_shown_again(table, page)
