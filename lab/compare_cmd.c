@@ -35,7 +35,9 @@ static const struct argp_option option_rows[] = {
 	{ "json", 'j', "FILE", 0, "Write the results as JSON too (docs/results.md); -: to stdout",
 		0 },
 	{ "html", 'H', "FILE", 0,
-		"Write one HTML page too, with charts (needs gnuplot, package gnuplot-nox)", 0 },
+		"Write one HTML page too, with charts (needs gnuplot, package gnuplot-nox); -: to "
+		"stdout",
+		0 },
 	{ "rounds", 'r', "N", 0,
 		"Measure each path N times, in turn; 6 unless given, the least that makes intervals "
 		"of 95 %",
@@ -102,7 +104,8 @@ static const struct argp argp = {
 	.args_doc = "TOPOLOGY",
 	.doc = "Run the same traffic over each path that a topology lists, in turn, and compare them: "
 	       "rates, latencies, CPU cycles per frame, each with its interval, and what was lost "
-	       "where. A lab that is not up is brought up, and taken down afterwards.\v"
+	       "where. A lab that is not up is brought up, and taken down afterwards. Exit status 4: a "
+	       "search found no rate, or more was lost than the topology allows.\v"
 	       "Example: sudo lanyard compare topologies/compare.json --html compare.html --json compare.results.json",
 };
 
@@ -131,10 +134,29 @@ static json_t *document(const struct compare_cmd *c, const struct err *failed)
 	for (int i = 1; i < c->argc; i++)
 		json_array_append_new(words, json_string(c->argv[i]));
 	json_object_set_new(j, "version", json_integer(COMPARE_VERSION));
+	json_object_set_new(j, "missed", json_integer((json_int_t)c->b.n_missed));
 	json_object_set_new(j, "command", words);
 	json_object_set_new(j, "paths", compare_paths_json(c->b.t));
 	json_object_set(j, "comparisons", c->comparisons);
 	return j;
+}
+
+/* A rate that was not found since the lower limit loses already, or more lost than the topology
+ * allows: exit status 4, as bench's. */
+static bool has_missed(const struct comparison *c)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		const struct compare_path *p = &c->path[i];
+
+		for (size_t k = 0; p->searched && k < p->s.n_goals; k++)
+			if (p->s.goal[k].end == SEARCH_MIN_LOSES)
+				return true;
+		for (size_t k = 0; k < p->n_loads; k++)
+			for (size_t r = 0; r < p->load[k].n; r++)
+				if (p->load[k].round[r].missed)
+					return true;
+	}
+	return false;
 }
 
 static int run_all(struct compare_cmd *c, struct err *e)
@@ -157,6 +179,7 @@ static int run_all(struct compare_cmd *c, struct err *e)
 
 			compare_print_comparison(j, c->b.out, width);
 			json_array_append_new(c->comparisons, j);
+			c->b.n_missed += has_missed(&c->list[i]);
 		}
 		compare_free(&c->list[i]);
 	}
@@ -230,7 +253,7 @@ int lab_cmd_compare(int argc, char **argv)
 	int rc, status = 0;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &c);
-	if (c.b.json && strcmp(c.b.json, "-") == 0)
+	if ((c.b.json && strcmp(c.b.json, "-") == 0) || (c.html && strcmp(c.html, "-") == 0))
 		c.b.out = stderr;
 	c.b.began_ns = clock_now_ns();
 	c.b.began = time(NULL);
@@ -241,6 +264,8 @@ int lab_cmd_compare(int argc, char **argv)
 		status = lab_fail(&write_err);
 	if (rc)
 		status = lab_fail(&e);
+	else if (!status && c.b.n_missed)
+		status = ERR_MISSED;
 	if (c.b.env.t)
 		bench_env_close(&c.b.env);
 	free(c.list);

@@ -10,6 +10,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import TOPOLOGIES, Case, main  # noqa: E402
+from test_bench_docs import doc as read_doc, keys_of  # noqa: E402
 from test_report import check_page, check_schema  # noqa: E402
 
 FILE = os.path.join(TOPOLOGIES, "compare.json")
@@ -110,6 +111,9 @@ class Compared(CompareCase):
     def test_compare(self):
         doc, table, page = self.compare(self.write(self.small))
         check_schema(doc)
+        text = read_doc("results.md")
+        self.assertEqual([], [key for key in sorted(set(keys_of(doc))) if f"`{key}`" not in text and
+                              key.replace("_", "").islower() and " " not in key])
         self.assertEqual((1, "compare", True, None),
                          (doc["version"], doc["kind"], doc["complete"], doc["error"]))
         self.assertEqual([("split", ["a.0"], ["b.0"]), ("packed", ["c.0"], ["d.0"])],
@@ -141,6 +145,25 @@ class Compared(CompareCase):
         self.check_shown_again(table, page)
         self.assertFalse([n for n in os.listdir(self.run_dir)
                           if os.path.isdir(os.path.join(self.run_dir, n))])
+
+    def test_lower_limit_loses(self):
+        """A sentence for the path that does, figures for the other, and status 4."""
+        def change(t):
+            self.small(t)
+            del t["traffic"][1]
+            t["traffic"][0]["method"]["loss"] = [0]
+            t["nodes"]["c"]["nics"][0]["police"] = {"rate": "100kbps", "burst": "10000B"}
+        out = self.path("out.json")
+        done = self.lanyard("compare", self.write(change), "--rounds", "1", "--json", out, "--quiet",
+                            status=4, timeout_s=200)
+        with open(out) as f:
+            result = json.load(f)
+        check_schema(result)
+        self.assertEqual((1, True), (result["missed"], result["complete"]))
+        packed = result["comparisons"][0]["paths"][1]
+        [rate] = packed["rates"]
+        self.assertEqual((None, []), (rate["fps"]["median"], packed["loads"]))
+        self.assertIn(rate["sentence"], " ".join(done.stdout.split()))
 
     def check_shown_again(self, table, page):
         """`lanyard report` says of the document what `compare` said when it was made."""
