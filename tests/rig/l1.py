@@ -39,7 +39,8 @@ MODULES = ("kvm-amd", "tun", "vhost_net", "bridge", "veth", "af_packet", "8021q"
 CMDLINE = ("console=ttyS0 quiet panic=-1 reboot=t mitigations=off tsc=reliable no_timer_check "
            "nowatchdog rcupdate.rcu_cpu_stall_suppress=1 net.ifnames=0 intel_iommu=on iommu=pt "
            # A vCPU that waits must not have its CPU poll: there are two, emulated.
-           f"kvm.halt_poll_ns=0 hugepages={HUGEPAGES}")
+           # Registers of a device can be read beside its driver.
+           f"kvm.halt_poll_ns=0 hugepages={HUGEPAGES} iomem=relaxed")
 
 INIT = r"""#!/bin/sh
 mount -t proc proc /proc
@@ -101,10 +102,12 @@ def _initramfs(kernel):
 
 
 class L1:
-    def __init__(self, out, nics=(), cpus=2, memory_mb=MEMORY_MB):
-        """out: a folder of the host's; what L1 leaves in /mnt is found there."""
+    def __init__(self, out, nics=(), cpus=2, memory_mb=MEMORY_MB, counted=False):
+        """out: a folder of the host's; what L1 leaves in /mnt is found there. counted: while a CPU
+        of L1's is busy, its clock is the number of instructions, a nanosecond each: what they take is
+        the same whatever else this host does. Several times slower."""
         self.out, self.nics, self.cpus = os.path.abspath(out), nics, cpus
-        self.memory_mb = memory_mb
+        self.memory_mb, self.counted = memory_mb, counted
         os.makedirs(self.out, exist_ok=True)
         self.qemu = Qemu(self.out)
         self.kernel = Kernel("amd64")
@@ -112,7 +115,9 @@ class L1:
 
     def _argv(self):
         path = self.qemu.path
-        argv = ["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(self.cpus),
+        accel = (["-accel", "tcg,thread=single", "-icount", "shift=0"] if self.counted else
+                 ["-accel", "tcg,thread=multi"])
+        argv = [*accel, "-cpu", "max", "-smp", str(self.cpus),
                 "-M", "q35", "-m", str(self.memory_mb), "-nodefaults", "-display", "none",
                 "-no-reboot", "-serial", "mon:stdio", "-kernel", path(self.kernel.vmlinuz),
                 "-initrd", path(self.initramfs), "-append", CMDLINE,

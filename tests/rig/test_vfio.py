@@ -6,9 +6,11 @@ NIC 0 is the PF, at one end of a wire; NIC 1, at the other end, stays with L1's 
 e1000e, is given away whole; NIC 3 is its wire's other end.
 """
 import json
+import mmap
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 
@@ -28,6 +30,8 @@ MEMORY_KIB = 192 << 10
 MACS = ("52:54:00:00:01:00", "52:54:00:00:01:01")
 SPOOFED = "52:54:00:00:09:09"
 PF, WIRE = "10.7.0.1", "10.7.0.2"
+# Of the 82576: what its transmit switch checks, a bit a VF: MAC at 0, VLAN at 8.
+DTXSWC, DTXSWC_SPOOF = 0x3500, (1 << 0 | 1 << 8, 1 << 1 | 1 << 9)
 GUEST = {"a": "10.7.0.10", "b": "10.7.0.11"}
 
 
@@ -184,6 +188,15 @@ class Vfs(Vfio):
         print(f"figure: rig: VF to {name}: {got} Mbit/s, {exits} exits for registers")
         self.assertGreater(got, 0)
 
+    def register(self, at):
+        """One of the PF's."""
+        fd = os.open(f"/sys/bus/pci/devices/{self.pf}/resource0", os.O_RDONLY)
+        try:
+            with mmap.mmap(fd, 0x4000, prot=mmap.PROT_READ) as bar:
+                return struct.unpack_from("<I", bar, at)[0]
+        finally:
+            os.close(fd)
+
     def heard(self, raw, mac, do):
         """Frames from that MAC while do() runs."""
         raw.sock.settimeout(0.5)
@@ -199,8 +212,9 @@ class Vfs(Vfio):
     def check_spoofed(self, a, wire):
         """A guest can't take another MAC than that which the PF gave it. That frames with another
         sender are dropped (spoofchk) is the NIC's to do, and QEMU's igb does not: its transmit path
-        never reads DTXSWC's bits for it (10.0; hw/net/igb_core.c). So here it is only shown that a
-        guest that tries is heard with spoofchk off, and with it on not more."""
+        never reads DTXSWC's bits for it (10.0; hw/net/igb_core.c). So here it is shown that the bits
+        are what was asked for, and that a guest that tries is heard with spoofchk off, and with it on
+        not more."""
         with self.assertRaisesRegex(GuestError, "Cannot assign requested address"):
             a.run(f"ip link set eth0 address {SPOOFED}")
         self.assertIn(MACS[0], a.run("ip link show eth0"))
@@ -213,6 +227,9 @@ class Vfs(Vfio):
         got = {}
         for spoofchk in ("on", "off"):
             self.vf(0, "spoofchk", spoofchk)
+            # VF 1's stay as they were: on.
+            self.assertEqual(DTXSWC_SPOOF[0] * (spoofchk == "on") | DTXSWC_SPOOF[1],
+                             self.register(DTXSWC) & (DTXSWC_SPOOF[0] | DTXSWC_SPOOF[1]))
             got[spoofchk] = self.heard(raw, SPOOFED, lambda: a.run(send, status=None))
         a.run("ip link del m0")
         self.vf(0, "spoofchk", "on")
