@@ -152,6 +152,7 @@ class Compared(CompareCase):
             self.small(t)
             del t["traffic"][1]
             t["traffic"][0]["method"]["loss"] = [0]
+            t["traffic"][0]["frame"] = [1518]  # more in a trial than a policer's burst
             t["nodes"]["c"]["nics"][0]["police"] = {"rate": "100kbps", "burst": "10000B"}
         out = self.path("out.json")
         done = self.lanyard("compare", self.write(change), "--rounds", "1", "--json", out, "--quiet",
