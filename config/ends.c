@@ -41,15 +41,11 @@ static int decode_end(struct dec *d, const struct jtree *v, struct topo_end *end
 		return dec_error(d, v->place,
 			"node \"%s\" is external: Lanyard can make traffic in its own nodes only",
 			n->name);
-	if (n->kind == TOPO_VM && n->guest_kind == TOPO_GUEST_LINUX)
+	if (n->kind == TOPO_VM && n->guest_kind == TOPO_GUEST_FILE)
 		return dec_error(d, v->place,
-			"the guest of node \"%s\" is Linux, which has no traffic engine of ours: name a "
-			"probe's NIC, or run a tool of your own (lanyard exec %s/%s -- iperf3 ...)",
-			n->name, t->lab, n->name);
-	if (n->nics[end->nic].vf.want)
-		return dec_error(d, v->place,
-			"NIC %zu of node \"%s\" is a VF: no traffic engine of ours drives one",
-			end->nic, n->name);
+			"the guest of node \"%s\" is an image of yours, which has no traffic engine of "
+			"ours: name a NIC of a probe or of a guest that is \"linux\"",
+			n->name);
 	return 0;
 }
 

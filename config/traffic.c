@@ -161,6 +161,23 @@ static int check_ends(struct dec *d, const struct jtree *v, const struct entry *
 	return 0;
 }
 
+/* For three %s: a VF is on no network of the lab's. */
+#define WHERE(topo, net)                                                    \
+	(net) == TOPO_NO_NETWORK ? "a PF's wire" : "network \"",            \
+		(net) == TOPO_NO_NETWORK ? "" : (topo)->networks[net].name, \
+		(net) == TOPO_NO_NETWORK ? "" : "\""
+
+/* The longest payload that the NIC's network, or the VF's PF, carries. */
+static uint32_t mtu_of(const struct topology *t, const struct topo_nic *nic)
+{
+	uint32_t mtu;
+
+	if (!nic->vf.want)
+		return t->networks[nic->network].mtu;
+	mtu = t->pfs->v[nic->vf.pf].attrs.mtu;
+	return mtu ? mtu : 1500;
+}
+
 static int add_flow(struct dec *d, struct topo_traffic *t, const struct topo_end *from,
 	const struct topo_end *to, struct topo_place at)
 {
@@ -170,9 +187,9 @@ static int add_flow(struct dec *d, struct topo_traffic *t, const struct topo_end
 
 	if (a != b)
 		return dec_error(d, at,
-			"%s.%zu is on network \"%s\" and %s.%zu on \"%s\": no frame gets across",
-			topo->nodes[from->node].name, from->nic, topo->networks[a].name,
-			topo->nodes[to->node].name, to->nic, topo->networks[b].name);
+			"%s.%zu is on %s%s%s and %s.%zu on %s%s%s: no frame gets across",
+			topo->nodes[from->node].name, from->nic, WHERE(topo, a),
+			topo->nodes[to->node].name, to->nic, WHERE(topo, b));
 	t->flows[t->n_flows++] = (struct topo_flow){ *from, *to };
 	return 0;
 }
@@ -222,9 +239,8 @@ static int check_frames(struct dec *d, const struct entry *e)
 	/* Every flow of an entry may be on another network: all of them count. */
 	for (size_t f = 0; f < e->t->n_flows; f++) {
 		end = &e->t->flows[f].from;
-		const struct topo_network *net =
-			&topo->networks[topo->nodes[end->node].nics[end->nic].network];
-		uint32_t max = net->mtu + ETHER_HDR_LEN + ETHER_FCS_LEN;
+		const struct topo_nic *nic = &topo->nodes[end->node].nics[end->nic];
+		uint32_t mtu = mtu_of(topo, nic), max = mtu + ETHER_HDR_LEN + ETHER_FCS_LEN;
 
 		for (size_t i = 0; i < e->n_sizes; i++) {
 			uint32_t size =
@@ -232,10 +248,10 @@ static int check_frames(struct dec *d, const struct entry *e)
 
 			if (size > max)
 				return dec_error(d, e->size_place[i],
-					"frames of %u bytes don't fit network \"%s\": with its MTU of %u "
+					"frames of %u bytes don't fit %s%s%s: with its MTU of %u "
 					"they have at most %u (14 of header and 4 of FCS more); raise "
 					"the MTU to %u or send smaller ones",
-					size, net->name, net->mtu, max,
+					size, WHERE(topo, nic->network), mtu, max,
 					size - ETHER_HDR_LEN - ETHER_FCS_LEN);
 		}
 	}

@@ -232,7 +232,7 @@ static int run_all(struct bench_cmd *b, struct err *e)
 	end = bench_clock_now();
 	if (!rc)
 		rc = bench_clock_rate(&clock, &end, b->env.tsc_hz, e);
-	json_t *stats = rc ? NULL : rpc_call(b->env.sw, "stats", NULL, 5000, NULL);
+	json_t *stats = rc ? NULL : bench_call_switch(&b->env, "stats", NULL, NULL);
 	if (stats)
 		b->networks = report_networks_json(b->t, &b->plan, stats);
 	json_decref(stats);

@@ -100,8 +100,19 @@ int bench_call_nodes(struct bench_env *env, const struct bench_trial *x, bench_n
 	return rc;
 }
 
+/* What a switch that there isn't has counted: nothing. */
+static json_t *no_stats(void)
+{
+	return json_pack(
+		"{s:[], s:[], s:I}", "ports", "workers", "time_ns", (json_int_t)clock_now_ns());
+}
+
 json_t *bench_call_switch(struct bench_env *env, const char *method, json_t *params, struct err *e)
 {
+	if (!env->sw) {
+		json_decref(params);
+		return no_stats();
+	}
 	json_t *result = rpc_call(env->sw, method, params, BENCH_CALL_TIMEOUT_MS, e);
 
 	if (!result)
@@ -159,6 +170,9 @@ static int open_agent(struct bench_env *env, size_t node, const char *path, stru
 	if (!env->hello[node])
 		return err_prefix(e, "guest %s", env->t->nodes[node].name);
 	double hz = json_number_value(json_object_get(env->hello[node], "tsc_hz"));
+	/* Without a switch: what all of the lab's guests were told. That it is so is checked. */
+	if (env->tsc_hz <= 0 && hz > 0)
+		env->tsc_hz = hz;
 	if (hz < env->tsc_hz * (1 - TSC_TOLERANCE) || hz > env->tsc_hz * (1 + TSC_TOLERANCE))
 		return err_set(e, -EPROTO,
 			"guest %s takes its TSC for %.0f Hz, the host's is %.0f Hz: times cannot be "
@@ -167,6 +181,19 @@ static int open_agent(struct bench_env *env, size_t node, const char *path, stru
 	return bench_clock_shared(env->t->nodes[node].name, before,
 		(uint64_t)json_integer_value(json_object_get(env->hello[node], "tsc")), after,
 		env->tsc_hz, e);
+}
+
+static int open_switch(struct bench_env *env, const char *path, struct err *e)
+{
+	env->sw = rpc_connect(path, BENCH_CALL_TIMEOUT_MS, e);
+	if (env->sw)
+		env->info = rpc_call(env->sw, "info", NULL, BENCH_CALL_TIMEOUT_MS, e);
+	if (!env->info)
+		return err_prefix(e, "switch");
+	env->tsc_hz = json_number_value(json_object_get(env->info, "tsc_hz"));
+	if (env->tsc_hz <= 0)
+		return err_set(e, -EPROTO, "switch: its info lacks \"tsc_hz\"");
+	return 0;
 }
 
 int bench_env_open(struct bench_env *env, const char *sw_path,
@@ -180,14 +207,8 @@ int bench_env_open(struct bench_env *env, const char *sw_path,
 	env->hello = calloc(env->t->n_nodes, sizeof(json_t *));
 	if (!env->agent || !env->hello)
 		return err_set(e, -ENOMEM, "out of memory");
-	env->sw = rpc_connect(sw_path, BENCH_CALL_TIMEOUT_MS, e);
-	if (env->sw)
-		env->info = rpc_call(env->sw, "info", NULL, BENCH_CALL_TIMEOUT_MS, e);
-	if (!env->info)
-		return err_prefix(e, "switch");
-	env->tsc_hz = json_number_value(json_object_get(env->info, "tsc_hz"));
-	if (env->tsc_hz <= 0)
-		return err_set(e, -EPROTO, "switch: its info lacks \"tsc_hz\"");
+	if (topology_has_switch(env->t))
+		rc = open_switch(env, sw_path, e);
 	for (size_t i = 0; i < env->t->n_nodes && !rc; i++)
 		if (env->t->nodes[i].kind != TOPO_EXTERNAL)
 			rc = open_agent(env, i, agent_path(ctx, i, path), e);

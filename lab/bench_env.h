@@ -20,10 +20,10 @@
 
 struct bench_env {
 	const struct topology *t;
-	struct rpc *sw;
+	struct rpc *sw;     /* NULL: the lab has no switch */
 	struct rpc **agent; /* by node; NULL for nodes that are no VM */
 	json_t **hello;     /* by node: what the guest said of itself */
-	json_t *info;       /* what the switch said of itself */
+	json_t *info;       /* what the switch said of itself; NULL */
 	/* By node: its process, 0 where unknown, and its VMM's control socket, NULL where there is
 	 * none; NULL: of no node. The caller's to open, closed with the rest. */
 	pid_t *pid;
@@ -36,8 +36,9 @@ struct bench_env {
 	void *progress_ctx;
 };
 
-/* Connects to the switch at sw_path and to the agent of each VM at agent_path(ctx, node, out),
- * and asks who they are. *env's other fields are the caller's. To be closed, also on failure. */
+/* Connects to the switch at sw_path, if the lab has one, and to the agent of each VM at
+ * agent_path(ctx, node, out), and asks who they are. *env's other fields are the caller's. To be
+ * closed, also on failure. */
 int bench_env_open(struct bench_env *env, const char *sw_path,
 	char *(*agent_path)(void *ctx, size_t node, char *out), void *ctx, struct err *e);
 void bench_env_close(struct bench_env *env);
@@ -58,7 +59,8 @@ bool bench_node_takes_part(const struct bench_trial *x, size_t node);
 int bench_call_nodes(struct bench_env *env, const struct bench_trial *x, bench_node_fn which,
 	const char *method, bench_params_fn params, json_t **status, struct err *e);
 
-/* A call to the switch: a new reference, or NULL with *e. */
+/* A call to the switch: a new reference, or NULL with *e. Of a lab without one: `stats` of no
+ * ports. */
 json_t *bench_call_switch(struct bench_env *env, const char *method, json_t *params, struct err *e);
 
 /* Sleeps; -EINTR as soon as *env->stop is set. */

@@ -112,10 +112,11 @@ void bench_print_head(const struct bench_cmd *b)
 
 	fprintf(b->out, "lab %s: %s, %lld CPUs, Linux %s\n", b->t->lab, bench_text(m, "cpu_model"),
 		(long long)n_cpus, bench_text(m, "kernel"));
-	fprintf(b->out, "  switch %s, %s, %s\n", bench_text(b->env.info, "version"),
-		bench_text(b->env.info, "dpdk"),
-		json_is_true(json_object_get(b->env.info, "huge")) ? "huge pages"
-								   : "no huge pages");
+	if (b->env.info)
+		fprintf(b->out, "  switch %s, %s, %s\n", bench_text(b->env.info, "version"),
+			bench_text(b->env.info, "dpdk"),
+			json_is_true(json_object_get(b->env.info, "huge")) ? "huge pages"
+									   : "no huge pages");
 	print_placement(b);
 	print_doctor(b);
 	for (size_t i = 0; b->existed && i < b->lab->n_warnings; i++)

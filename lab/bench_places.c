@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where frames were lost outside the switch: on either side of each NIC's rings somebody counts,
- * the guest and the switch's port; what one gave and the other never got was lost in the ring. NICs
- * of host ports count what they lose themselves. Pure.
+ * the guest and the switch's port, or the kernel's tap; what one gave and the other never got was
+ * lost in the ring. NICs of host ports, and taps, count what they lose themselves. Pure.
  */
 #include <string.h>
 
@@ -61,6 +61,24 @@ static uint64_t nic_lost(const struct bench_raw *raw)
 	return sum;
 }
 
+/* What a tap counted over the trial. */
+static uint64_t tap_count(const struct bench_raw *raw, const char *name, const char *key)
+{
+	const json_t *before = json_object_get(json_object_get(raw->stats_before, "taps"), name);
+	const json_t *after = json_object_get(json_object_get(raw->stats_after, "taps"), name);
+
+	return more(number(after, key), number(before, key));
+}
+
+/* A tap counts as a port does, and what it had no room for besides. */
+static void tap_places(
+	const struct bench_raw *raw, const json_t *nic, const char *name, struct bench_places *out)
+{
+	out->sender_ring += more(number(nic, "tx_frames"), tap_count(raw, name, "rx_packets"));
+	out->receiver_ring += more(tap_count(raw, name, "tx_packets"), number(nic, "rx_frames"));
+	out->nic += tap_count(raw, name, "tx_dropped") + tap_count(raw, name, "rx_dropped");
+}
+
 void bench_places_find(const struct topology *t, const struct bench_trial *x,
 	const struct bench_raw *raw, struct bench_places *out)
 {
@@ -76,12 +94,17 @@ void bench_places_find(const struct topology *t, const struct bench_trial *x,
 			if (!nic || !bench_nic_takes_part(x, n, i))
 				continue;
 			topology_port_name(t, n, i, name);
+			out->of_no_flow += number(nic, "rx_other");
+			if (topology_nic_is_tap(t, &t->nodes[n].nics[i]))
+				tap_places(raw, nic, name, out);
+			if (topology_nic_is_tap(t, &t->nodes[n].nics[i]) ||
+				t->nodes[n].nics[i].vf.want) /* nobody on the host counts a VF's */
+				continue;
 			out->sender_ring +=
 				more(number(nic, "tx_frames"), port_frames(raw, name, "rx"));
 			out->receiver_ring +=
 				more(port_frames(raw, name, "tx"), number(nic, "rx_frames"));
-			out->of_no_flow += number(nic, "rx_other");
 		}
 	}
-	out->nic = nic_lost(raw);
+	out->nic += nic_lost(raw);
 }

@@ -242,7 +242,7 @@ json_t *bench_params_send(const struct topology *t, const struct bench_trial *x,
 }
 
 /* The other end of the first flow that the NIC takes part in, or NULL. */
-static const struct topo_end *peer_of(const struct bench_trial *x, size_t node, size_t nic)
+const struct topo_end *bench_peer(const struct bench_trial *x, size_t node, size_t nic)
 {
 	for (size_t i = 0; i < x->n_flows; i++) {
 		const struct bench_flow *f = &x->flows[i];
@@ -257,7 +257,7 @@ static const struct topo_end *peer_of(const struct bench_trial *x, size_t node, 
 
 bool bench_nic_takes_part(const struct bench_trial *x, size_t node, size_t nic)
 {
-	return peer_of(x, node, nic) != NULL;
+	return bench_peer(x, node, nic) != NULL;
 }
 
 /* Ids behind those of the trial, so that no receiver takes a late one for its own. */
@@ -266,7 +266,7 @@ json_t *bench_params_learn(const struct topology *t, const struct bench_trial *x
 	json_t *flows = json_array();
 
 	for (size_t nic = 0; nic < t->nodes[node].n_nics; nic++) {
-		const struct topo_end self = { node, nic }, *peer = peer_of(x, node, nic);
+		const struct topo_end self = { node, nic }, *peer = bench_peer(x, node, nic);
 
 		if (!peer)
 			continue;

@@ -72,6 +72,8 @@ uint64_t bench_rate_mfps(const struct rate *r, uint32_t size);
 /* Whether the node sends or receives in the trial. */
 bool bench_node_sends(const struct bench_trial *trial, size_t node);
 bool bench_node_receives(const struct bench_trial *trial, size_t node);
+/* The other end of the first flow that the NIC takes part in, or NULL. */
+const struct topo_end *bench_peer(const struct bench_trial *trial, size_t node, size_t nic);
 bool bench_nic_takes_part(const struct bench_trial *trial, size_t node, size_t nic);
 
 /*

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/proc.h"
+#include "lab/bench_taps.h"
 
 #define LEARN_TIMEOUT_NS   (15 * NS_PER_S)
 #define LEARN_AGAIN_NS     (300 * NS_PER_MS)
@@ -36,11 +37,33 @@ static bool fdb_has(const json_t *fdb, struct ether_mac mac)
 	return false;
 }
 
+/* What is not on our switch nobody can be asked about: known is what its peer has heard of. */
+static int is_heard(struct bench_env *env, const struct topo_end *peer, struct err *e)
+{
+	json_t *status =
+		rpc_call(env->agent[peer->node], "traffic_status", NULL, BENCH_CALL_TIMEOUT_MS, e);
+	const json_t *nic = json_array_get(json_object_get(status, "nics"), peer->nic);
+	bool heard = json_integer_value(json_object_get(nic, "rx_frames")) > 0;
+
+	json_decref(status);
+	return status ? heard : err_prefix(e, "guest %s", env->t->nodes[peer->node].name);
+}
+
+static bool is_on_switch(const struct topology *t, const struct topo_end *end)
+{
+	const struct topo_nic *nic = &t->nodes[end->node].nics[end->nic];
+
+	return !nic->vf.want && !topology_nic_is_tap(t, nic);
+}
+
 /* Asked port by port: a list of all may be too long for an answer. 1: yes; 0; -errno. */
-static int is_known(struct bench_env *env, const struct topo_end *end, struct err *e)
+static int is_known(struct bench_env *env, const struct bench_trial *x, const struct topo_end *end,
+	struct err *e)
 {
 	char port[TOPO_NAME_MAX + 12];
 
+	if (!is_on_switch(env->t, end))
+		return is_heard(env, bench_peer(x, end->node, end->nic), e);
 	topology_port_name(env->t, end->node, end->nic, port);
 	json_t *fdb = bench_call_switch(
 		env, "fdb", json_pack("{s:s, s:i}", "port", port, "limit", LEARN_FDB_LIMIT), e);
@@ -60,7 +83,7 @@ static int first_unknown(
 			if (!bench_nic_takes_part(x, n, i))
 				continue;
 
-			int known = is_known(env, end, e);
+			int known = is_known(env, x, end, e);
 
 			if (known <= 0)
 				return known ? known : 1;
@@ -76,6 +99,12 @@ static int learn_failed(struct bench_env *env, const struct topo_end *end, struc
 	const char *state = NULL, *reason = NULL;
 
 	topology_port_name(env->t, end->node, end->nic, port);
+	if (!is_on_switch(env->t, end))
+		return err_set(e, -EHOSTUNREACH,
+			"no frame of %s (%s) reached the NIC that it sends to in %llu s: does ping "
+			"get through?",
+			port, ether_mac_str(env->t->nodes[end->node].nics[end->nic].mac, mac),
+			LEARN_TIMEOUT_NS / NS_PER_S);
 	json_t *stats = bench_call_switch(env, "stats", json_pack("{s:s}", "port", port), NULL);
 	json_t *p = json_array_get(json_object_get(stats, "ports"), 0);
 	state = json_string_value(json_object_get(p, "state"));
@@ -323,6 +352,16 @@ static int add_histograms(
 	return 0;
 }
 
+/* What is counted on the host: by the switch, and by the kernel of taps. */
+static json_t *take_stats(struct bench_env *env, struct err *e)
+{
+	json_t *stats = bench_call_switch(env, "stats", NULL, e);
+
+	if (stats)
+		bench_taps_add("/sys", env->t, stats);
+	return stats;
+}
+
 /* All that VMs of the trial left their guests for, so far. */
 static void count_exits(
 	struct bench_env *env, const struct bench_trial *x, struct bench_cost_sample *s)
@@ -393,7 +432,7 @@ static int measure(struct bench_env *env, const struct bench_trial *x, const cha
 	if (!rc)
 		rc = bench_call_nodes(env, x, bench_node_takes_part, "traffic_start",
 			bench_params_receive, NULL, e);
-	if (!rc && !(raw->stats_before = bench_call_switch(env, "stats", NULL, e)))
+	if (!rc && !(raw->stats_before = take_stats(env, e)))
 		rc = -EIO;
 	if (!rc) {
 		bench_cpu_sample("/proc", env->t, env->info, raw->stats_before, cpu);
@@ -417,7 +456,7 @@ static int measure(struct bench_env *env, const struct bench_trial *x, const cha
 		return rc;
 	}
 	rc = drain(env, x, raw->status, e);
-	if (!rc && !(raw->stats_after = bench_call_switch(env, "stats", NULL, e)))
+	if (!rc && !(raw->stats_after = take_stats(env, e)))
 		rc = -EIO;
 	if (!rc)
 		bench_cpu_sample(

@@ -51,14 +51,16 @@ static int list_functions(
 	return 0;
 }
 
-static int write_image(
-	const struct step *s, const char *modules, const struct strs *functions, struct err *e)
+static int write_image(const struct step *s, const char *modules, const struct strs *functions,
+	int64_t tsc_hz, struct err *e)
 {
 	const json_t *spec = s->policy, *list = json_object_get(spec, "files"), *f;
 	struct image_file *files = lab_calloc(json_array_size(list) + 1, sizeof *files);
 	enum image_root root = (enum image_root)json_integer_value(json_object_get(spec, "root"));
 	json_t *told = json_copy(json_object_get(spec, "config"));
 
+	/* Who measures with this guest takes the clock for the same. */
+	json_object_set_new(told, "tsc_hz", json_integer(tsc_hz));
 	/* For modprobe. */
 	if (modules && root == IMAGE_ROOT_HOST)
 		json_object_set_new(told, "modules", json_string(modules));
@@ -92,15 +94,15 @@ int steps_image_run(struct carry *c, struct step *s, struct err *e)
 	bool none = json_is_true(json_object_get(s->policy, "no_modules"));
 	struct strs functions = { 0 };
 	struct image_kernel k;
-	int r = 0;
+	int r = steps_tsc_hz(c, e);
 
-	if (!none)
+	if (!r && !none)
 		r = image_kernel_open(
 			text_of(s->policy, "kernel"), text_of(s->policy, "modules"), &k, e);
 	if (!r && !none)
 		r = list_functions(c->plan, s, &functions, e);
 	if (!r)
-		r = write_image(s, none ? NULL : k.modules, &functions, e);
+		r = write_image(s, none ? NULL : k.modules, &functions, c->tsc_hz, e);
 	strs_free(&functions);
 	return r;
 }

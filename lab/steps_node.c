@@ -35,7 +35,7 @@ static char *fill_tsc_hz(const char *arg, int64_t tsc_hz)
 }
 
 /* The switch's: what all of a lab take for their clock's rate is one number. */
-static int ask_tsc_hz(struct carry *c, struct err *e)
+int steps_tsc_hz(struct carry *c, struct err *e)
 {
 	const struct step *sw = plan_find(c->plan, STEP_SWITCH, NULL);
 	json_t *info;
@@ -74,7 +74,7 @@ static int fill_args(struct carry *c, const struct step *s, struct strs *argv, s
 int steps_vm_run(struct carry *c, struct step *s, struct err *e)
 {
 	struct strs argv = { 0 };
-	int r = ask_tsc_hz(c, e);
+	int r = steps_tsc_hz(c, e);
 
 	if (!r)
 		r = steps_wait_servers(c, s->name, e);

@@ -20,6 +20,9 @@ int steps_start(struct carry *c, struct step *s, char *const *argv, struct err *
 /* method: NULL: a signal asks it to end. */
 int steps_stop(struct carry *c, struct step *s, const char *method, const char *who, struct err *e);
 
+/* c->tsc_hz, asked of the switch or measured, once. */
+int steps_tsc_hz(struct carry *c, struct err *e);
+
 int steps_vm_run(struct carry *c, struct step *s, struct err *e);
 int steps_vm_undo(struct carry *c, struct step *s, struct err *e);
 int steps_guest_run(struct carry *c, struct step *s, struct err *e);

@@ -18,7 +18,7 @@ MAY_INCLUDE = {
     "vmm": {"vmm", "vhost-user", "config", "base"},
     "vswitch": {"vswitch", "config", "base"},
     "guest": {"guest", "traffic", "base"},
-    "guest/linux": {"guest/linux", "base"},
+    "guest/linux": {"guest/linux", "traffic", "traffic/packet", "base"},
     "image": {"image", "base"},
     "measure": {"measure", "base"},
     "lab": {"lab", "image", "measure", "config", "base", "sriov", "traffic", "vhost-user", "vmm", "vswitch"},

@@ -46,6 +46,7 @@ int agent_init(struct agent *a, int fd, struct err *e)
 
 void agent_free(struct agent *a)
 {
+	traffic_free(a->traffic);
 	execs_free(&a->execs);
 	fd_close(&a->fd);
 }
@@ -91,24 +92,45 @@ static char *too_long(void)
 	return text;
 }
 
-static bool is_request(const char *line, size_t len)
+/* The engine's requests are its own agent's to read and to answer. */
+static char *serve_traffic(struct agent *a, const json_t *request, const char *line, size_t len)
 {
-	json_t *v = json_loadb(line, len, 0, NULL);
-	bool is = json_is_object(v);
+	struct err e = { 0 };
+	char *text = traffic_serve(&a->traffic, a->config, line, len, &e);
+	json_t *id = json_object_get(request, "id"), *v;
 
+	if (text)
+		return text;
+	v = json_pack("{s:s, s:O, s:{s:i, s:s, s:{s:i, s:i}}}", "jsonrpc", "2.0", "id",
+		id ? id : json_null(), "error", "code", RPC_FAILED, "message", e.text, "data",
+		"class", (int)e.class, "errno", -e.code);
+	text = json_dumps(v, JSON_COMPACT);
 	json_decref(v);
-	return is;
+	return text;
 }
 
 static int serve_line(struct agent *a, const char *line, size_t len)
 {
 	while (len && (line[len - 1] == '\r' || line[len - 1] == ' '))
 		len--;
-	if (!len || (!a->began && !is_request(line, len)))
+	if (!len)
 		return 0;
-	a->began = true;
-	char *text = rpc_serve_text(agent_methods, a, line, len);
-	int rc = text ? reply(a, text) : 0;
+	json_t *request = json_loadb(line, len, 0, NULL);
+	const char *method = json_string_value(json_object_get(request, "method"));
+	char *text = NULL;
+	int rc = 0;
+
+	if (a->began || json_is_object(request)) {
+		a->began = true;
+		text = traffic_is_request(method) ? serve_traffic(a, request, line, len)
+						  : rpc_serve_text(agent_methods, a, line, len);
+	}
+	json_decref(request);
+	if (text && !*text) { /* a notification's */
+		free(text);
+		text = NULL;
+	}
+	rc = text ? reply(a, text) : 0;
 	if (!rc && a->stopping != AGENT_STOP_NONE && a->stop) {
 		tcdrain(a->fd);
 		a->stop(a->stopping);

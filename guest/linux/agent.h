@@ -4,7 +4,8 @@
  * agent channel"). What it can do are the rows of agent_methods. It answers one request at a time;
  * while it waits for a command's output it goes on at once when the next request comes.
  *
- * One process, one thread. Commands are its children. SIGTERM ends it when all of them have ended;
+ * One process; one thread, and another for the traffic engine once that is asked for
+ * (traffic.h). Commands are its children. SIGTERM ends it when all of them have ended;
  * outside of a guest at once, with them.
  */
 #ifndef LANYARD_GUEST_LINUX_AGENT_H
@@ -16,6 +17,7 @@
 
 #include "base/err.h"
 #include "guest/linux/exec.h"
+#include "guest/linux/traffic.h"
 
 #define AGENT_LINE_MAX  65536 /* bytes, to the guest, without the newline */
 #define AGENT_REPLY_MAX 65536 /* from it, with the newline */
@@ -28,6 +30,7 @@ struct agent {
 	const char *root;     /* "none", "host", "disk" */
 	json_t *problems;     /* sentences: what could not be set up; or NULL */
 	struct execs execs;
+	struct traffic *traffic; /* NULL: nobody has asked for any yet */
 	/* Ends the guest; called when the reply has left. NULL: this agent is in no guest. */
 	void (*stop)(enum agent_stop how);
 	enum agent_stop stopping;

@@ -8,7 +8,7 @@
  *			orphans, starts the agent again should it end, and ends the guest when it
  *			is asked to: SIGTERM, SIGUSR2, SIGPWR or the power button: off; SIGINT
  *			(Ctrl-Alt-Del): again
- *	--agent TTY	the agent alone, on a terminal (tests)
+ *	--agent TTY [CONFIG]	the agent alone, on a terminal (tests); a file like /lanyard.json
  *
  * Where the disk's own init takes over ("init": true) the agent is started first, and lives on.
  */
@@ -218,11 +218,13 @@ static void serve(void)
 int main(int argc, char **argv)
 {
 	guest.root = "none";
-	if (argc == 3 && !strcmp(argv[1], "--agent"))
+	if ((argc == 3 || argc == 4) && !strcmp(argv[1], "--agent")) {
+		guest.config = argc == 4 ? json_load_file(argv[3], 0, NULL) : NULL;
 		return agent_main(argv[2], NULL);
+	}
 	if (getpid() != 1) {
 		say("this is the init of a Linux guest; usage outside of one: lanyard-init --agent "
-		    "TTY");
+		    "TTY [CONFIG]");
 		return 2;
 	}
 	set_up();

@@ -39,8 +39,8 @@ static int not_dots(const struct dirent *d)
 	return d->d_name[0] != '.';
 }
 
-/* The n-th of the interfaces that are devices (mac NULL), or the one with this address. */
-static bool find_nic(const char *mac, int n, char name[IF_NAMESIZE])
+/* devices: those that are such, and not what the kernel makes by itself. */
+static bool find_among(const char *mac, int n, bool devices, char name[IF_NAMESIZE])
 {
 	struct dirent **names = NULL;
 	int count = scandir(NICS, &names, not_dots, versionsort);
@@ -50,7 +50,7 @@ static bool find_nic(const char *mac, int n, char name[IF_NAMESIZE])
 		char path[512], address[64];
 
 		snprintf(path, sizeof(path), NICS "/%s/device", names[i]->d_name);
-		if (!found && access(path, F_OK) == 0) {
+		if (!found && (!devices || access(path, F_OK) == 0)) {
 			read_attribute(names[i]->d_name, "address", address, sizeof(address));
 			found = mac ? !strcasecmp(address, mac) : n-- == 0;
 			if (found)
@@ -60,6 +60,13 @@ static bool find_nic(const char *mac, int n, char name[IF_NAMESIZE])
 	}
 	free(names);
 	return found;
+}
+
+/* The n-th of the interfaces that are devices (mac NULL), or the one with this address: a device
+ * rather than what lies on top of it and has its address too. */
+static bool find_nic(const char *mac, int n, char name[IF_NAMESIZE])
+{
+	return find_among(mac, n, true, name) || (mac && find_among(mac, n, false, name));
 }
 
 static bool wait_nic(const char *mac, char name[IF_NAMESIZE])

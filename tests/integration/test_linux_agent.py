@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent of Linux guests, on a pseudo-terminal of this host instead of a guest's serial line."""
 import base64
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import agent
 import harness
+import netns
 from harness import BUILD, RpcError, wait_until
 
 AGENT = os.path.join(BUILD, "guest", "linux", "lanyard-agent")
@@ -233,6 +235,82 @@ class Agent(harness.Case):
         self.tty.send(b'c": "2.0", "id": 7}\n')
         self.assertEqual(self.tty.call("hello")["guest"], "linux")
         self.assertEqual(self.tty.buf, b"")
+
+
+class Traffic(harness.Case):
+    """The engine in the agent of a guest with two NICs: here the two ends of a pair."""
+    MACS = ("02:00:00:00:aa:01", "02:00:00:00:aa:02")
+
+    def setUp(self):
+        super().setUp()
+        self.ns = netns.Netns()
+        self.addCleanup(self.ns.close)
+        self.ns.run("ip", "link", "add", "x0", "address", self.MACS[0], "type", "veth", "peer",
+                    "name", "x1", "address", self.MACS[1])
+        for name in ("x0", "x1"):
+            self.ns.run("ip", "link", "set", name, "up")
+
+    def agent(self, macs):
+        config = self.path("config.json")
+        with open(config, "w") as f:
+            json.dump({"nics": [{"mac": m} for m in macs]}, f)
+        master, slave = os.openpty()
+        self.addCleanup(os.close, master)
+        self.start(["ip", "netns", "exec", self.ns.name, INIT, "--agent", os.ttyname(slave), config],
+                   "agent")
+        wait_until(lambda: "-echo " in subprocess.run(
+            ["stty", "-a"], stdin=slave, stdout=subprocess.PIPE, text=True).stdout, 20,
+            "the agent to take its terminal")
+        os.close(slave)
+        return agent.Tty(master)
+
+    def test_from_nic_to_nic(self):
+        tty = self.agent(self.MACS)
+        self.assertEqual(["x0", "x1"], [n["name"] for n in tty.call("hello")["nics"]])
+        tty.call("traffic_start", reset=True, flows=[
+            {"id": 1, "role": "receive", "nic": 1, "peer_mac": self.MACS[0]}])
+        tty.call("traffic_start", flows=[
+            {"id": 1, "role": "send", "nic": 0, "peer_mac": self.MACS[1], "size": 512,
+             "rate_mfps": 2_000_000, "frames": 1000}])
+
+        def flows():
+            return {f["role"]: f for f in tty.call("traffic_status")["flows"]}
+
+        # Commands run beside it.
+        self.assertEqual(0, agent.run(tty, ["true"]).status)
+        wait_until(lambda: flows()["receive"]["frames"] == 1000, 20, "the frames")
+        got = flows()
+        self.assertTrue(got["send"]["done"])
+        self.assertEqual((0, 0, 0), tuple(got["receive"][k] for k in ("lost", "corrupt", "stale")))
+        self.assertEqual(1000, got["receive"]["latency"]["count"])
+        nics = tty.call("traffic_status")["nics"]
+        self.assertEqual((1000, 1000), (nics[0]["tx_frames"], nics[1]["rx_frames"]))
+        # Its errors are the probe's.
+        with self.assertRaises(RpcError) as caught:
+            tty.call("traffic_start", flows=[{"id": 1, "role": "send", "nic": 2}])
+        self.assertEqual(2, caught.exception.cls)
+        self.assertEqual(2, len(tty.call("traffic_stop")["flows"]))
+        # With nothing to do it sleeps.
+        pid = next(iter(harness.processes_with(f"--agent {os.path.realpath(self.run_dir)}") or
+                        harness.processes_with("config.json")))
+        with open(f"/proc/{pid}/stat") as f:
+            before = sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13]))
+        time.sleep(1)
+        with open(f"/proc/{pid}/stat") as f:
+            after = sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13]))
+        self.assertLess(after - before, 20)
+
+    def test_nic_that_is_not_there(self):
+        tty = self.agent((self.MACS[0], "02:00:00:00:aa:03"))
+        with self.assertRaises(RpcError) as caught:
+            tty.call("traffic_status")
+        self.assertIn("traffic needs all of the guest's NICs: 1 of 2 are there",
+                      str(caught.exception))
+        self.ns.run("ip", "link", "set", "x0", "down")
+        tty = self.agent(self.MACS[:1])
+        with self.assertRaises(RpcError) as caught:
+            tty.call("traffic_status")
+        self.assertIn("interface x0 is down: ip link set x0 up", str(caught.exception))
 
 
 class StaticAgent(Agent):

@@ -44,6 +44,7 @@ MEANING = re.compile("|".join((
     "only raw disks", "does not get to this port", "of which VLAN is this", "two files go", "is the node's first disk", "no place for \"files\"",
     "interface's name has", "carry VLAN|isn't carried|does not carry|is no VLAN of",
     "a virtual device is written", "at most 3[0-9] characters; .* has",
+    "is a bridge of the host's kernel",
 )))
 
 

@@ -319,7 +319,7 @@ static const struct bad {
 	{ 7, T("\"from\": \"a.0\", \"to\": \"a.0\""),
 		"t.json:7:52: traffic \"n\": \"from\" and \"to\" are the same NIC" },
 	{ 7, T("\"from\": \"a.1\", \"to\": \"b.0\""),
-		"t.json:7:52: traffic \"n\": a.1 is on network \"quiet\" and b.0 on \"lan\": no frame gets "
+		"t.json:7:52: traffic \"n\": a.1 is on network \"quiet\" and b.0 on network \"lan\": no frame gets "
 		"across" },
 	{ 7, T("\"all_pairs\": [ \"a.0\" ]"),
 		"t.json:7:44: traffic \"n\": \"all_pairs\" must be a list of two ends or more, such as "

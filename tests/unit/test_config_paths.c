@@ -67,7 +67,7 @@ static const struct bad {
 	/* What is wrong between a path's ends is said of the path, where it is used. */
 	{ "  \"paths\": { \"one\": { \"from\": \"a.0\", \"to\": \"b.1\" } },\n" N
 	  "\"paths\": \"all\" } ] }",
-		"t.json:6:44: traffic \"n\", path \"one\": a.0 is on network \"lan\" and b.1 on \"wan\": no "
+		"t.json:6:44: traffic \"n\", path \"one\": a.0 is on network \"lan\" and b.1 on network \"wan\": no "
 		"frame gets across" },
 	{ TWO N "\"paths\": \"all\" }, { \"name\": \"n, two\", \"from\": \"a.0\", \"to\": \"b.0\" } ] }",
 		"t.json:8:49: traffic \"n, two\": two traffic entries are named \"n, two\" (the first in line "
