@@ -370,6 +370,24 @@ static void test_round(void **state)
 	free_case(c);
 }
 
+/* The switch sees no frame of a bridge's: that is no miscount of its. */
+static void test_round_bridge(void **state)
+{
+	struct trial_case *c = new_case(
+		"{ \"version\": 1, \"lab\": \"t\", \"networks\": { \"lan\": { \"kind\": \"bridge\" } }, "
+		"\"nodes\": { \"a\": { \"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\" } ] },"
+		"\"b\": { \"kind\": \"vm\", \"nics\": [ { \"network\": \"lan\" } ] } }, "
+		"\"traffic\": [" FLAT TAIL,
+		sender(1, 10, 100000), receiver(1, 10, 0, 0), stats(0, 0, 0, 0),
+		stats(0, 0, 0, 0));
+	struct bench_round r;
+
+	assert_int_equal(bench_round_make(c->t, &c->p.trials[0], &c->raw, &r, NULL), 0);
+	assert_false(has_warning(&r, "the switch counted"));
+	bench_round_free(&r);
+	free_case(c);
+}
+
 /* A paced trial that may lose nothing, whose sender was slow and late, and a leak. */
 static void test_round_warns(void **state)
 {
@@ -860,6 +878,7 @@ int main(void)
 		cmocka_unit_test(test_request_of_a_search),
 		cmocka_unit_test(test_request_fits),
 		cmocka_unit_test(test_round),
+		cmocka_unit_test(test_round_bridge),
 		cmocka_unit_test(test_round_warns),
 		cmocka_unit_test(test_round_cpus),
 		cmocka_unit_test(test_round_empty),
