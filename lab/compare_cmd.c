@@ -106,7 +106,7 @@ static const struct argp argp = {
 	       "rates, latencies, CPU cycles per frame, each with its interval, and what was lost "
 	       "where. A lab that is not up is brought up, and taken down afterwards. Exit status 4: a "
 	       "search found no rate, or more was lost than the topology allows.\v"
-	       "Example: sudo lanyard compare topologies/compare.json --html compare.html --json compare.results.json",
+	       "Example: sudo lanyard compare topologies/compare.json --html compare.html",
 };
 
 /* ---- doing ---- */
