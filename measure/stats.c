@@ -11,7 +11,7 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Moves those that are numbers to the front, sorted; returns how many. */
+/* Moves those that are numbers to the front, sorted, and the others behind; returns how many. */
 static size_t sort_known(double *v, size_t n)
 {
 	size_t known = 0;
@@ -19,6 +19,8 @@ static size_t sort_known(double *v, size_t n)
 	for (size_t i = 0; i < n; i++)
 		if (!isnan(v[i]))
 			v[known++] = v[i];
+	for (size_t i = known; i < n; i++)
+		v[i] = NAN;
 	qsort(v, known, sizeof(*v), by_value);
 	return known;
 }

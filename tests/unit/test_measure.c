@@ -333,6 +333,12 @@ static void test_interval(void **state)
 	assert_true(x.low == 1 && x.high == 1 && x.confidence == 0);
 	x = stats_median_interval(v, 0, 0.95);
 	assert_true(isnan(x.low) && isnan(x.high));
+
+	/* What one call has sorted the next may be asked about, with those that are no numbers. */
+	double some[] = { NAN, NAN, 9, 1, 8 };
+	assert_true(stats_median(some, 5) == 8);
+	x = stats_median_interval(some, 5, 0.95);
+	assert_true(x.low == 1 && x.high == 9 && fabs(x.confidence - 0.75) < 1e-12);
 }
 
 /* It holds what it says: how often intervals of 9 normal values enclose their median. */
