@@ -35,7 +35,7 @@ from harness import kvm_works  # noqa: E402
 HUGEPAGES = "/proc/sys/vm/nr_hugepages"
 HUGEPAGES_WANTED = 640  # 2 MiB each: testpmd twice, and a few guests
 FILE_TIMEOUT_S = 1200
-REPEATS_MAX = 6
+REPEATS_MAX = 8
 # Sanitizers in an emulated machine take their time: the VMM's tests that cover most of it in least.
 # What labs and the switch add is run on the host, without guests.
 ASAN_IN_RIG = ("test_vmm_blk", "test_vmm_life", "test_vmm_sandbox", "test_vmm_vhost")
