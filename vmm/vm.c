@@ -24,7 +24,9 @@
 #include "vmm/vfio.h"
 #include "vmm/vufs.h"
 
-#define FIRST_CONNECT_MS 50 /* how long the guest's start waits for a back end's features */
+/* How long the guest's start waits for back ends that are there to say what they offer; at most, for
+ * an answer takes well below a millisecond, unless the host has other work. */
+#define FIRST_CONNECT_MS 500
 
 static uint64_t host_bridge_read(void *arg, int bar, uint64_t off, unsigned len)
 {
@@ -203,9 +205,14 @@ static int vm_start_devices(struct vm *vm, struct err *e)
 	for (unsigned i = 0; i < vm->n_devices && !err; i++)
 		if (vm->devices[i]->ops->start)
 			err = vm->devices[i]->ops->start(vm->devices[i], e);
-	for (unsigned i = 0; i < vm->n_devices && !err; i++)
-		if (vm->devices[i]->ops->wait_first)
-			vm->devices[i]->ops->wait_first(vm->devices[i], FIRST_CONNECT_MS);
+	uint64_t until = clock_now_ns() + FIRST_CONNECT_MS * NS_PER_MS;
+	for (unsigned i = 0; i < vm->n_devices && !err; i++) {
+		uint64_t now = clock_now_ns();
+
+		if (vm->devices[i]->ops->wait_first && now < until)
+			vm->devices[i]->ops->wait_first(
+				vm->devices[i], (int)((until - now) / NS_PER_MS));
+	}
 	return err;
 }
 

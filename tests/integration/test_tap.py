@@ -130,10 +130,11 @@ class Lab(LinuxLab):
             r = trial["rounds"][0]
             self.assertEqual(2, len(r["flows"]))
             for flow in r["flows"]:
-                self.assertGreaterEqual(flow["sent"], 350)
+                # A machine this slow may be late with some of the 400, and lose a few; where is
+                # known, or said not to be.
+                self.assertGreaterEqual(flow["sent"], 200)
                 self.assertEqual(0, flow["corrupt"])
-                # A machine this slow may lose a few; where is known, or said not to be.
-                self.assertLess(flow["sent"] - flow["received"], 40)
+                self.assertLess(flow["sent"] - flow["received"], flow["sent"] / 4)
                 self.assertGreater(flow["latency_us"]["p50"], 0)
             self.assertEqual(r["lost"], r["unexplained"] + sum(r["places"].values()))
             self.assertGreater(r["cost"]["vhost_s"], 0)
