@@ -7,7 +7,6 @@
  */
 #include "lab/bench.h"
 
-#include <argp.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "lab/args.h"
 #include "lab/bench_clock.h"
 #include "lab/bench_cmd.h"
 #include "lab/lab.h"
@@ -38,18 +38,6 @@ static const struct argp_option option_rows[] = {
 	{ 0 },
 };
 
-static double parse_number(
-	struct argp_state *state, const char *name, const char *arg, double min, double max)
-{
-	char *end;
-	double v = strtod(arg, &end);
-
-	if (*end || end == arg || !(v >= min && v <= max))
-		argp_error(state, "--%s takes a number from %g to %g, not \"%s\"", name, min, max,
-			arg);
-	return v;
-}
-
 static error_t parse_one(int key, char *arg, struct argp_state *state)
 {
 	struct bench_cmd *b = state->input;
@@ -59,13 +47,13 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 		b->json = arg;
 		return 0;
 	case 'r':
-		b->opts.rounds = (unsigned)parse_number(state, "rounds", arg, 1, BENCH_ROUNDS_MAX);
+		b->opts.rounds = (unsigned)args_number(state, "rounds", arg, 1, BENCH_ROUNDS_MAX);
 		return 0;
 	case 'o':
 		b->opts.only = arg;
 		return 0;
 	case 's':
-		b->opts.seconds = parse_number(state, "seconds", arg, 0.1, TOPO_SECONDS_MAX);
+		b->opts.seconds = args_number(state, "seconds", arg, 0.1, TOPO_SECONDS_MAX);
 		return 0;
 	case OPT_FLOWS:
 		b->all_flows = true;
@@ -76,17 +64,8 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 	case 'q':
 		b->quiet = true;
 		return 0;
-	case ARGP_KEY_ARG:
-		if (b->arg)
-			argp_error(state, "\"%s\" is one argument too many", arg);
-		b->arg = arg;
-		return 0;
-	case ARGP_KEY_END:
-		if (!b->arg)
-			argp_error(state, "TOPOLOGY or LAB is missing");
-		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return args_one(key, arg, state, &b->arg, "TOPOLOGY or LAB");
 	}
 }
 

@@ -3,7 +3,6 @@
  * capture: the frames of a port, live: options, the socket, and what is said in the end. The
  * socket's file is in the run folder for as long as the switch takes to connect.
  */
-#include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -17,6 +16,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/rpc.h"
+#include "lab/args.h"
 #include "lab/capture.h"
 #include "lab/cmd.h"
 #include "lab/lab.h"
@@ -38,22 +38,10 @@ static const struct argp_option option_rows[] = {
 	{ 0 },
 };
 
-static double parse_number(
-	struct argp_state *state, const char *name, const char *arg, double min, double max)
-{
-	char *end;
-	double v = strtod(arg, &end);
-
-	if (*end || end == arg || !(v >= min && v <= max))
-		argp_error(state, "--%s takes a number from %.12g to %.12g, not \"%s\"", name, min,
-			max, arg);
-	return v;
-}
-
 static uint64_t parse_whole(
 	struct argp_state *state, const char *name, const char *arg, double min, double max)
 {
-	double v = parse_number(state, name, arg, min, max);
+	double v = args_number(state, name, arg, min, max);
 
 	if (v != (double)(uint64_t)v)
 		argp_error(state, "--%s takes a whole number, not \"%s\"", name, arg);
@@ -80,19 +68,10 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 		c->count = parse_whole(state, "count", arg, 1, 1e15);
 		return 0;
 	case OPT_SECONDS:
-		c->seconds = parse_number(state, "seconds", arg, 0.001, 1e7);
-		return 0;
-	case ARGP_KEY_ARG:
-		if (c->what)
-			argp_error(state, "\"%s\" is one argument too many", arg);
-		c->what = arg;
-		return 0;
-	case ARGP_KEY_END:
-		if (!c->what)
-			argp_error(state, "LAB/PORT is missing");
+		c->seconds = args_number(state, "seconds", arg, 0.001, 1e7);
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return args_one(key, arg, state, &c->what, "LAB/PORT");
 	}
 }
 

@@ -4,7 +4,6 @@
  * by: on a terminal, or as tables or JSON for others. The switch alone is asked: guests and their
  * agents are left to whoever measures. A lab that goes away is waited for on a terminal.
  */
-#include <argp.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/rpc.h"
+#include "lab/args.h"
 #include "lab/cmd.h"
 #include "lab/lab.h"
 #include "lab/table.h"
@@ -60,17 +60,8 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--interval takes seconds from %g to %d, not \"%s\"",
 				INTERVAL_MIN, INTERVAL_MAX, arg);
 		return 0;
-	case ARGP_KEY_ARG:
-		if (t->lab)
-			argp_error(state, "\"%s\" is one argument too many", arg);
-		t->lab = arg;
-		return 0;
-	case ARGP_KEY_END:
-		if (!t->lab)
-			argp_error(state, "LAB is missing");
-		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return args_one(key, arg, state, &t->lab, "LAB");
 	}
 }
 
@@ -171,7 +162,8 @@ static int run_screen(struct top *t)
 			e = (struct err){ 0 };
 			v.trouble = NULL;
 			if (look(t, &e)) {
-				snprintf(trouble, sizeof trouble, "waiting for lab %s: %s", t->lab, e.text);
+				snprintf(trouble, sizeof trouble, "waiting for lab %s: %s", t->lab,
+					e.text);
 				v.trouble = trouble;
 			}
 			next_ns = clock_now_ns() + (uint64_t)(v.interval_s * 1e9);

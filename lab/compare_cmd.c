@@ -4,7 +4,6 @@
  * takes the lab down again if it brought it up; writes the document and the page of all of them. A
  * signal ends the trial at work: the comparisons that were complete by then are still reported.
  */
-#include <argp.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "lab/args.h"
 #include "lab/bench.h"
 #include "lab/bench_clock.h"
 #include "lab/bench_cmd.h"
@@ -48,18 +48,6 @@ static const struct argp_option option_rows[] = {
 	{ 0 },
 };
 
-static double parse_number(
-	struct argp_state *state, const char *name, const char *arg, double min, double max)
-{
-	char *end;
-	double v = strtod(arg, &end);
-
-	if (*end || end == arg || !(v >= min && v <= max))
-		argp_error(state, "--%s takes a number from %g to %g, not \"%s\"", name, min, max,
-			arg);
-	return v;
-}
-
 static error_t parse_one(int key, char *arg, struct argp_state *state)
 {
 	struct compare_cmd *c = state->input;
@@ -72,29 +60,19 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 		c->html = arg;
 		return 0;
 	case 'r':
-		c->b.opts.rounds =
-			(unsigned)parse_number(state, "rounds", arg, 1, BENCH_ROUNDS_MAX);
+		c->b.opts.rounds = (unsigned)args_number(state, "rounds", arg, 1, BENCH_ROUNDS_MAX);
 		return 0;
 	case 'o':
 		c->b.opts.only = arg;
 		return 0;
 	case 's':
-		c->b.opts.seconds = parse_number(state, "seconds", arg, 0.1, TOPO_SECONDS_MAX);
+		c->b.opts.seconds = args_number(state, "seconds", arg, 0.1, TOPO_SECONDS_MAX);
 		return 0;
 	case 'q':
 		c->b.quiet = true;
 		return 0;
-	case ARGP_KEY_ARG:
-		if (c->b.arg)
-			argp_error(state, "\"%s\" is one argument too many", arg);
-		c->b.arg = arg;
-		return 0;
-	case ARGP_KEY_END:
-		if (!c->b.arg)
-			argp_error(state, "TOPOLOGY is missing");
-		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return args_one(key, arg, state, &c->b.arg, "TOPOLOGY");
 	}
 }
 

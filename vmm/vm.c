@@ -24,7 +24,7 @@
 #include "vmm/vfio.h"
 #include "vmm/vufs.h"
 
-/* How long the guest's start waits for back ends that are there to say what they offer; at most, for
+/* How long the guest's start waits, at most, for back ends that are there to say what they offer:
  * an answer takes well below a millisecond, unless the host has other work. */
 #define FIRST_CONNECT_MS 500
 
