@@ -208,10 +208,11 @@ static int vm_start_devices(struct vm *vm, struct err *e)
 	uint64_t until = clock_now_ns() + FIRST_CONNECT_MS * NS_PER_MS;
 	for (unsigned i = 0; i < vm->n_devices && !err; i++) {
 		uint64_t now = clock_now_ns();
+		int left_ms = now < until ? (int)((until - now) / NS_PER_MS) : 0;
 
-		if (vm->devices[i]->ops->wait_first && now < until)
-			vm->devices[i]->ops->wait_first(
-				vm->devices[i], (int)((until - now) / NS_PER_MS));
+		/* Disks and shares wait for longer, and say so: each is asked. */
+		if (vm->devices[i]->ops->wait_first)
+			vm->devices[i]->ops->wait_first(vm->devices[i], left_ms);
 	}
 	return err;
 }
