@@ -71,6 +71,9 @@ void rpc_server_notify(struct rpc_server *s, const char *method, json_t *params)
  * notification. Pure but for the handler: what tests and fuzzers call. */
 char *rpc_serve_text(const struct rpc_method *methods, void *ctx, const char *text, size_t len);
 
+/* An error's reply text, malloc'd; id NULL: null. NULL: no memory. */
+char *rpc_error_text(const json_t *id, int code, const struct err *e);
+
 /* The client: blocking calls with a deadline. Ids start at a random number and replies with other
  * ids are passed over, so that a late reply to an earlier, dead caller is never taken for ours
  * (the agent channel is one byte stream for all callers, one after the other). */

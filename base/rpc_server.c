@@ -55,7 +55,7 @@ static char *reply_text(json_t *reply)
 	return text;
 }
 
-static char *reply_error(const json_t *id, int code, const struct err *e)
+char *rpc_error_text(const json_t *id, int code, const struct err *e)
 {
 	json_t *error = json_pack("{s:i, s:s, s:{s:i, s:i}}", "code", code, "message", e->text,
 		"data", "class", (int)e->class, "errno", -e->code);
@@ -151,10 +151,10 @@ static char *serve_call(
 
 	if (params_check(m, params ? params : empty, e)) {
 		if (id)
-			reply = reply_error(id, RPC_INVALID_PARAMS, e);
+			reply = rpc_error_text(id, RPC_INVALID_PARAMS, e);
 	} else if (m->fn(ctx, params ? params : empty, &result, e)) {
 		if (id)
-			reply = reply_error(id, RPC_FAILED, e);
+			reply = rpc_error_text(id, RPC_FAILED, e);
 	} else if (id) {
 		reply = reply_text(json_pack("{s:s, s:O, s:o?}", "jsonrpc", "2.0", "id", id,
 			"result", result ? json_incref(result) : json_null()));
@@ -174,7 +174,7 @@ char *rpc_serve_text(const struct rpc_method *methods, void *ctx, const char *te
 	if (!req) {
 		err_request(&e, -EINVAL, "request is no JSON object: %s (column %d)", je.text,
 			je.column);
-		return reply_error(NULL, RPC_PARSE_ERROR, &e);
+		return rpc_error_text(NULL, RPC_PARSE_ERROR, &e);
 	}
 	const json_t *id = json_object_get(req, "id");
 	const char *method = json_string_value(json_object_get(req, "method"));
@@ -187,7 +187,7 @@ char *rpc_serve_text(const struct rpc_method *methods, void *ctx, const char *te
 		err_request(&e, -EINVAL,
 			"not a JSON-RPC 2.0 request: expected {\"jsonrpc\": \"2.0\", \"id\": ..., "
 			"\"method\": \"...\", \"params\": {...}}");
-		reply = reply_error(NULL, RPC_INVALID_REQUEST, &e);
+		reply = rpc_error_text(NULL, RPC_INVALID_REQUEST, &e);
 		goto out;
 	}
 	while (methods->name && strcmp(methods->name, method))
@@ -196,7 +196,7 @@ char *rpc_serve_text(const struct rpc_method *methods, void *ctx, const char *te
 		reply = serve_call(methods, ctx, id, params, &e);
 	} else if (id) {
 		err_request(&e, -ENOSYS, "unknown method \"%.100s\"", method);
-		reply = reply_error(id, RPC_METHOD_NOT_FOUND, &e);
+		reply = rpc_error_text(id, RPC_METHOD_NOT_FOUND, &e);
 	}
 out:
 	json_decref(req);
@@ -301,7 +301,7 @@ static int conn_read(struct conn *c)
 				RPC_LINE_MAX);
 			c->closing = true;
 			c->in_len = c->in_scanned = 0;
-			char *reply = reply_error(NULL, RPC_INVALID_REQUEST, &e);
+			char *reply = rpc_error_text(NULL, RPC_INVALID_REQUEST, &e);
 			return !reply || conn_queue(c, reply) ? -ENOMEM : conn_flush(c);
 		}
 		in = realloc(c->in, room);

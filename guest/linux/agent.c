@@ -82,14 +82,10 @@ static int reply(struct agent *a, char *text)
 
 static char *too_long(void)
 {
-	json_t *v = json_pack("{s:s, s:n, s:{s:i, s:s, s:{s:i, s:i}}}", "jsonrpc", "2.0", "id",
-		"error", "code", RPC_INVALID_REQUEST, "message",
-		"the request's line is longer than 65536 bytes", "data", "class", ERR_REQUEST,
-		"errno", EMSGSIZE);
-	char *text = json_dumps(v, JSON_COMPACT);
+	struct err e = { 0 };
 
-	json_decref(v);
-	return text;
+	err_request(&e, -EMSGSIZE, "the request's line is longer than %d bytes", AGENT_LINE_MAX);
+	return rpc_error_text(NULL, RPC_INVALID_REQUEST, &e);
 }
 
 /* The engine's requests are its own agent's to read and to answer. */
@@ -97,16 +93,8 @@ static char *serve_traffic(struct agent *a, const json_t *request, const char *l
 {
 	struct err e = { 0 };
 	char *text = traffic_serve(&a->traffic, a->config, line, len, &e);
-	json_t *id = json_object_get(request, "id"), *v;
 
-	if (text)
-		return text;
-	v = json_pack("{s:s, s:O, s:{s:i, s:s, s:{s:i, s:i}}}", "jsonrpc", "2.0", "id",
-		id ? id : json_null(), "error", "code", RPC_FAILED, "message", e.text, "data",
-		"class", (int)e.class, "errno", -e.code);
-	text = json_dumps(v, JSON_COMPACT);
-	json_decref(v);
-	return text;
+	return text ? text : rpc_error_text(json_object_get(request, "id"), RPC_FAILED, &e);
 }
 
 static int serve_line(struct agent *a, const char *line, size_t len)
