@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lab/bench_cpu.h"
+
 #define VHOST      "vhost-" /* the name of such a thread: that, and its owner's number */
 #define VHOST_LEN  (sizeof(VHOST) - 1)
 #define PATH_LEN   640
@@ -33,20 +35,9 @@ static void read_comm(const char *dir, const char *id, char *out)
 /* Adds a thread's time on a CPU to *ns. */
 static bool add_run(const char *dir, const char *id, uint64_t *ns)
 {
-	char path[PATH_LEN];
-	uint64_t run;
-	bool ok;
-	FILE *f;
+	uint64_t waited = 0;
 
-	snprintf(path, sizeof(path), "%.500s/%.32s/schedstat", dir, id);
-	f = fopen(path, "re");
-	if (!f)
-		return false;
-	ok = fscanf(f, "%" SCNu64, &run) == 1;
-	fclose(f);
-	if (ok)
-		*ns += run;
-	return ok;
+	return bench_cpu_add_thread(dir, id, ns, &waited);
 }
 
 /* A process's threads; those of vhost, which are the owner's threads since Linux 6.4, apart. */

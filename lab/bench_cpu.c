@@ -6,34 +6,39 @@
 #include <stdio.h>
 #include <string.h>
 
+bool bench_cpu_add_thread(const char *dir, const char *id, uint64_t *run_ns, uint64_t *waited_ns)
+{
+	uint64_t run, waited;
+	char path[640];
+	bool ok;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%.500s/%.32s/schedstat", dir, id);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	ok = fscanf(f, "%" SCNu64 " %" SCNu64, &run, &waited) == 2;
+	fclose(f);
+	if (ok) {
+		*run_ns += run;
+		*waited_ns += waited;
+	}
+	return ok;
+}
+
 struct bench_cpu_sample bench_cpu_read(const char *proc, pid_t pid)
 {
 	struct bench_cpu_sample s = { 0 };
-	char path[640];
+	char path[320];
 	struct dirent *d;
 
 	snprintf(path, sizeof(path), "%.256s/%d/task", proc, (int)pid);
 	DIR *dir = opendir(path);
 	if (!dir)
 		return s;
-	while ((d = readdir(dir))) {
-		uint64_t run, waited;
-		FILE *f;
-
-		if (d->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "%.256s/%d/task/%.32s/schedstat", proc, (int)pid,
-			d->d_name);
-		f = fopen(path, "re");
-		if (!f)
-			continue; /* a thread that ended just now */
-		if (fscanf(f, "%" SCNu64 " %" SCNu64, &run, &waited) == 2) {
-			s.known = true;
-			s.run_ns += run;
-			s.waited_ns += waited;
-		}
-		fclose(f);
-	}
+	while ((d = readdir(dir)))
+		if (d->d_name[0] != '.')
+			s.known |= bench_cpu_add_thread(path, d->d_name, &s.run_ns, &s.waited_ns);
 	closedir(dir);
 	return s;
 }

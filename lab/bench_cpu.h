@@ -19,6 +19,9 @@ struct bench_cpu_sample {
 	uint64_t run_ns, waited_ns; /* of all threads that there are */
 };
 
+/* Adds a thread's times; dir/id is its folder. False: it is gone, or the kernel does not count. */
+bool bench_cpu_add_thread(const char *dir, const char *id, uint64_t *run_ns, uint64_t *waited_ns);
+
 /* proc: "/proc", or a test's folder. A process that is gone is not known. */
 struct bench_cpu_sample bench_cpu_read(const char *proc, pid_t pid);
 
