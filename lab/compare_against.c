@@ -13,19 +13,12 @@
  */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "lab/compare.h"
+#include "lab/compare_text.h"
 #include "lab/report.h"
 
 #define SURE_ENOUGH 0.9 /* five rounds make 0.9375 */
-
-static double number(const json_t *o, const char *key)
-{
-	const json_t *v = json_object_get(o, key);
-
-	return json_is_number(v) ? json_number_value(v) : NAN;
-}
 
 static double ratio(double a, double b)
 {
@@ -55,18 +48,20 @@ static json_t *ratio_paired(const json_t *a, const json_t *b)
 static json_t *ratio_apart(const json_t *a, const json_t *b)
 {
 	return json_pack("{s:o, s:o, s:o, s:f, s:[]}", "median",
-		report_number(ratio(number(a, "median"), number(b, "median"))), "low",
-		report_number(ratio(number(a, "low"), number(b, "high"))), "high",
-		report_number(ratio(number(a, "high"), number(b, "low"))), "confidence",
-		fmin(number(a, "confidence"), number(b, "confidence")), "values");
+		report_number(ratio(compare_number(a, "median"), compare_number(b, "median"))),
+		"low", report_number(ratio(compare_number(a, "low"), compare_number(b, "high"))),
+		"high", report_number(ratio(compare_number(a, "high"), compare_number(b, "low"))),
+		"confidence",
+		fmin(compare_number(a, "confidence"), compare_number(b, "confidence")), "values");
 }
 
 /* true, false; null: too few rounds to tell. */
 static json_t *differs(const json_t *r, double resolution)
 {
-	double median = number(r, "median"), low = number(r, "low"), high = number(r, "high");
+	double median = compare_number(r, "median"), low = compare_number(r, "low"),
+	       high = compare_number(r, "high");
 
-	if (isnan(median) || !(number(r, "confidence") >= SURE_ENOUGH))
+	if (isnan(median) || !(compare_number(r, "confidence") >= SURE_ENOUGH))
 		return json_null();
 	return json_boolean((low > 1 || high < 1) && fabs(median - 1) > resolution);
 }
@@ -87,20 +82,6 @@ static void add_ratio(json_t *list, const char *load, const char *figure, bool m
 			more_is_better ? "more" : "less", "ratio", r, "differs", verdict));
 }
 
-static const json_t *find_named(const json_t *list, const char *name)
-{
-	const json_t *one;
-	size_t i;
-
-	json_array_foreach (list, i, one) {
-		const char *s = json_string_value(json_object_get(one, "name"));
-
-		if (s && strcmp(s, name) == 0)
-			return one;
-	}
-	return NULL;
-}
-
 static void compare_rates(
 	json_t *list, const json_t *a, const json_t *b, bool paired, double resolution)
 {
@@ -108,8 +89,8 @@ static void compare_rates(
 	size_t i;
 
 	json_array_foreach (json_object_get(a, "rates"), i, rate) {
-		const char *name = json_string_value(json_object_get(rate, "name"));
-		const json_t *other = find_named(json_object_get(b, "rates"), name);
+		const char *name = compare_string(rate, "name");
+		const json_t *other = compare_named(json_object_get(b, "rates"), name);
 
 		if (other)
 			add_ratio(list, name, "fps", true, json_object_get(rate, "fps"),
@@ -136,8 +117,8 @@ static void compare_loads(json_t *list, const json_t *a, const json_t *b, bool p
 	size_t i;
 
 	json_array_foreach (json_object_get(a, "loads"), i, load) {
-		const char *name = json_string_value(json_object_get(load, "name"));
-		const json_t *other = find_named(json_object_get(b, "loads"), name);
+		const char *name = compare_string(load, "name");
+		const json_t *other = compare_named(json_object_get(b, "loads"), name);
 
 		for (size_t k = 0; other && k < sizeof(judged) / sizeof(judged[0]); k++) {
 			const char *key = judged[k].key;
@@ -156,7 +137,7 @@ json_t *compare_pair(const json_t *c, size_t base, size_t path, bool paired)
 {
 	const json_t *paths = json_object_get(c, "paths");
 	const json_t *b = json_array_get(paths, base), *a = json_array_get(paths, path);
-	double resolution = number(json_object_get(c, "method"), "resolution");
+	double resolution = compare_number(json_object_get(c, "method"), "resolution");
 	json_t *list = json_array();
 
 	compare_rates(list, a, b, paired, isnan(resolution) ? 0 : resolution);

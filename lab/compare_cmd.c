@@ -4,8 +4,6 @@
  * takes the lab down again if it brought it up; writes the document and the page of all of them. A
  * signal ends the trial at work: the comparisons that were complete by then are still reported.
  */
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -75,8 +75,9 @@ static void print_row(const struct printer *p, const char *what, const char *pat
 }
 
 /* Rows of one kind stand together: so are the paths compared. */
-static void print_rates(const struct printer *p, const char *name)
+static void print_rates(void *ctx, const char *name)
 {
+	const struct printer *p = ctx;
 	const json_t *path, *paths = json_object_get(p->c, "paths");
 	bool first = true;
 	size_t i;
@@ -92,8 +93,9 @@ static void print_rates(const struct printer *p, const char *name)
 	}
 }
 
-static void print_loads(const struct printer *p, const char *name)
+static void print_loads(void *ctx, const char *name)
 {
+	const struct printer *p = ctx;
 	const json_t *path, *paths = json_object_get(p->c, "paths");
 	bool first = true;
 	size_t i;
@@ -202,28 +204,6 @@ static void print_against(const struct printer *p, const json_t *a)
 		say(p, "          ", "no difference that these rounds can show");
 }
 
-/* Each name of rates or loads once, in the order of the first path that has it. */
-static void each_name(const struct printer *p, const char *key,
-	void (*print)(const struct printer *p, const char *name))
-{
-	const json_t *path, *one, *paths = json_object_get(p->c, "paths");
-	size_t i, k;
-
-	json_array_foreach (paths, i, path) {
-		json_array_foreach (json_object_get(path, key), k, one) {
-			const char *name = compare_string(one, "name");
-			bool told = false;
-
-			for (size_t before = 0; before < i; before++)
-				told |= compare_named(
-						json_object_get(json_array_get(paths, before), key),
-						name) != NULL;
-			if (!told)
-				print(p, name);
-		}
-	}
-}
-
 void compare_print_comparison(const json_t *c, FILE *out, unsigned width)
 {
 	struct printer p = { out, width, path_width(c), c };
@@ -239,8 +219,8 @@ void compare_print_comparison(const json_t *c, FILE *out, unsigned width)
 	fprintf(out, "  %-11s %-*s %8s  %-19s %6s %7s %6s %6s %8s %6s %7s\n", "what", p.path_w,
 		"path", "frames/s", "interval", "Gbit/s", "lost", "p50/us", "p99/us", "p99.9/us",
 		"cyc/sw", "cyc/all");
-	each_name(&p, "rates", print_rates);
-	each_name(&p, "loads", print_loads);
+	compare_each_name(c, "rates", print_rates, &p);
+	compare_each_name(c, "loads", print_loads, &p);
 	json_array_foreach (json_object_get(c, "against"), i, a)
 		print_against(&p, a);
 	json_array_foreach (json_object_get(c, "paths"), i, path)

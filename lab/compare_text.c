@@ -32,6 +32,27 @@ const json_t *compare_named(const json_t *list, const char *name)
 	return NULL;
 }
 
+void compare_each_name(const json_t *comparison, const char *key,
+	void (*fn)(void *ctx, const char *name), void *ctx)
+{
+	const json_t *path, *one, *paths = json_object_get(comparison, "paths");
+	size_t i, k;
+
+	json_array_foreach (paths, i, path) {
+		json_array_foreach (json_object_get(path, key), k, one) {
+			const char *name = compare_string(one, "name");
+			bool told = false;
+
+			for (size_t before = 0; before < i; before++)
+				told |= compare_named(
+						json_object_get(json_array_get(paths, before), key),
+						name) != NULL;
+			if (!told)
+				fn(ctx, name);
+		}
+	}
+}
+
 char *compare_si(double v, char *out)
 {
 	if (isnan(v))

@@ -13,6 +13,11 @@ double compare_number(const json_t *o, const char *key);      /* NaN: null, or n
 const char *compare_string(const json_t *o, const char *key); /* "": not there */
 const json_t *compare_named(const json_t *list, const char *name);
 
+/* Calls fn with each name of a comparison's rates or loads (key: "rates", "loads"), once, in the
+ * order of the first path that has it. */
+void compare_each_name(const json_t *comparison, const char *key,
+	void (*fn)(void *ctx, const char *name), void *ctx);
+
 /* All to out[COMPARE_CELL], returned; "-": not known. */
 char *compare_si(double v, char *out);        /* "2.10 M" */
 char *compare_us(double us, char *out);       /* "8.1", "147" */

@@ -5,6 +5,12 @@
 
 #include "lab/page_own.h"
 
+/* The table that rows are put into. */
+struct figures {
+	struct page *p;
+	const json_t *c; /* the comparison */
+};
+
 static void put_cell(struct page *p, const json_t *figure, char *(*format)(double, char *))
 {
 	char text[COMPARE_CELL];
@@ -47,18 +53,20 @@ static void begin_row(struct page *p, bool first, const char *what, const json_t
 	fputs("</td>", p->out);
 }
 
-static void put_rates(struct page *p, const json_t *c, const char *name)
+static void put_rates(void *ctx, const char *name)
 {
+	const struct figures *t = ctx;
+	struct page *p = t->p;
 	const json_t *path;
 	size_t k;
 
-	json_array_foreach (json_object_get(c, "paths"), k, path) {
+	json_array_foreach (json_object_get(t->c, "paths"), k, path) {
 		const json_t *rate = compare_named(json_object_get(path, "rates"), name);
 		bool generators = json_is_true(json_object_get(rate, "generator_limited"));
 
 		begin_row(p, k == 0, name, path, k);
 		put_cell(p, json_object_get(rate, "fps"), compare_si);
-		put_gbps(p, c, json_object_get(rate, "fps"));
+		put_gbps(p, t->c, json_object_get(rate, "fps"));
 		fputs("<td colspan=\"7\">", p->out);
 		if (generators)
 			page_putf(p,
@@ -73,7 +81,7 @@ static void put_rates(struct page *p, const json_t *c, const char *name)
 	}
 }
 
-static void put_loads(struct page *p, const json_t *c, const char *name)
+static void put_loads(void *ctx, const char *name)
 {
 	static const struct {
 		const char *key;
@@ -87,41 +95,21 @@ static void put_loads(struct page *p, const json_t *c, const char *name)
 		{ "cycles_switch_busy", compare_plain },
 		{ "cycles_total", compare_plain },
 	};
+	const struct figures *t = ctx;
+	struct page *p = t->p;
 	const json_t *path;
 	size_t k;
 
-	json_array_foreach (json_object_get(c, "paths"), k, path) {
+	json_array_foreach (json_object_get(t->c, "paths"), k, path) {
 		const json_t *load = compare_named(json_object_get(path, "loads"), name);
 		const json_t *f = json_object_get(load, "figures");
 
 		begin_row(p, k == 0, name, path, k);
 		put_cell(p, json_object_get(f, "received_fps"), compare_si);
-		put_gbps(p, c, json_object_get(f, "received_fps"));
+		put_gbps(p, t->c, json_object_get(f, "received_fps"));
 		for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++)
 			put_cell(p, json_object_get(f, cells[i].key), cells[i].format);
 		fputs("</tr>\n", p->out);
-	}
-}
-
-/* Names in the order of the first path that has them. */
-static void each_name(struct page *p, const json_t *c, const char *key,
-	void (*put)(struct page *p, const json_t *c, const char *name))
-{
-	const json_t *path, *one, *paths = json_object_get(c, "paths");
-	size_t i, k;
-
-	json_array_foreach (paths, i, path) {
-		json_array_foreach (json_object_get(path, key), k, one) {
-			const char *name = compare_string(one, "name");
-			bool told = false;
-
-			for (size_t b = 0; b < i; b++)
-				told |= compare_named(
-						json_object_get(json_array_get(paths, b), key),
-						name) != NULL;
-			if (!told)
-				put(p, c, name);
-		}
 	}
 }
 
@@ -145,6 +133,7 @@ static void put_extras(struct page *p, const json_t *c)
 
 void page_figures(struct page *p, const json_t *c)
 {
+	struct figures t = { p, c };
 	char frame[COMPARE_CELL];
 
 	fputs("<h3>", p->out);
@@ -157,8 +146,8 @@ void page_figures(struct page *p, const json_t *c)
 	      "<th class=\"n\">switch, at work <span>cycles/frame</span></th>"
 	      "<th class=\"n\">all CPU time <span>cycles/frame</span></th></tr></thead><tbody>\n",
 		p->out);
-	each_name(p, c, "rates", put_rates);
-	each_name(p, c, "loads", put_loads);
+	compare_each_name(c, "rates", put_rates, &t);
+	compare_each_name(c, "loads", put_loads, &t);
 	fputs("</tbody></table></div>\n<p class=\"note\">", p->out);
 	put_extras(p, c);
 	fputs("</p>\n", p->out);
