@@ -442,7 +442,6 @@ static void test_bad(void **state)
 	assert_int_equal(wrong, 0);
 }
 
-/* The key that was wrong is told to programs as well. */
 /* On a bridge a NIC has what the kernel's bridge can do, and no more. */
 static void test_bridge(void **state)
 {
@@ -477,6 +476,7 @@ static void test_bridge(void **state)
 	topology_free(t);
 }
 
+/* The key that was wrong is told to programs as well. */
 static void test_field(void **state)
 {
 	struct topology *t;
