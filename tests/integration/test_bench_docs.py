@@ -49,7 +49,7 @@ class Docs(harness.Case):
 
     def test_bad_topologies(self):
         """Each with its sentence, its place and status 2, from each command that takes a topology.
-        (All sentences there are: tests/unit/test_config.c.)"""
+        (All sentences there are: tests/unit/test_config_bad.c.)"""
         a = '"a": { "kind": "vm", "nics": [ { "network": "lan" } ] }'
         flow = '"name": "n", "from": "a.0", "to": "b.0"'
 

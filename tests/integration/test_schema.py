@@ -102,7 +102,8 @@ class Files(SchemaCase):
     def test_unit_tests_cases(self):
         """Every text, good and bad, that the decoder's unit tests have."""
         dump = self.path("dump")
-        for name in ("config", "config_guest", "config_paths", "config_policy", "config_vf"):
+        for name in ("config", "config_bad", "config_guest", "config_paths", "config_policy",
+                     "config_vf"):
             subprocess.run([os.path.join(BUILD, "tests", "unit", f"test_{name}")], check=True,
                            env={**self.env, "LANYARD_DUMP": dump}, stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
