@@ -17,11 +17,13 @@ is a failure. Ends with "N passed, N failed, N skipped"; exit status 0 only if n
 """
 import argparse
 import concurrent.futures
+import contextlib
 import glob
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -104,6 +106,11 @@ def run(argv, timeout_s, env=None):
             os.killpg(proc.pid, 9)
             out, _ = proc.communicate()
         return None, out + f"\nended after {timeout_s} s"
+    except BaseException:  # we are told to end: so is it
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(proc.pid, 15)
+            proc.communicate(timeout=20)
+        raise
 
 
 def keep_log(build, name, text):
@@ -203,8 +210,11 @@ def run_file(dir_, path, log, word, quick):
         env["LANYARD_TEST_QUICK"] = "1"
     if not kvm_works():
         env["LANYARD_TEST_KVM"] = "without"
-    status, out = run([sys.executable, path], FILE_TIMEOUT_S, env)
-    out += end_leftovers(f"/tmp/lyt{os.getpid()}-")
+    try:
+        status, out = run([sys.executable, path], FILE_TIMEOUT_S, env)
+    finally:
+        left = end_leftovers(f"/tmp/lyt{os.getpid()}-")
+    out += left
     keep_log(dir_, log, out)
     return status, out, read_rows(result)
 
@@ -345,6 +355,8 @@ def main():
     parser.add_argument("--build", help="unit and integration tests of this build only")
     parser.add_argument("--fuzz-seconds", type=int, default=FUZZ_SECONDS)
     args = parser.parse_args()
+    # Who is ended puts the host back too (Hugepages): as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda signo, frame: sys.exit(128 + signo))
     quick = args.mode == "quick"
     tally = Tally()
     start = time.monotonic()

@@ -48,6 +48,7 @@ class Search(harness.Case):
         frame = search["flows"][0]["frame_bytes"] - 4
         return 0.85 * BYTES_S / frame, 1.05 * (BYTES_S + BURST / search["trial_s"]) / frame
 
+    @harness.slow
     def test_limited_path(self):
         """NDR and PDR of a policed port are what it is policed to; latencies in a foreign form."""
         path = self.topology({"rate": f"{BYTES_S * 8}bps", "burst": f"{BURST}B"},

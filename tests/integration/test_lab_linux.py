@@ -12,7 +12,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import fakekernel  # noqa: E402
-from harness import LANYARD, main, processes_with  # noqa: E402
+from harness import LANYARD, main, processes_with, slow  # noqa: E402
 from test_lab import LabCase  # noqa: E402
 
 
@@ -427,6 +427,7 @@ class Exec(LinuxCase):
                              "echo $WHO; pwd")
         self.assertEqual(b"me=you\n/tmp\n", done.stdout)
 
+    @slow
     def test_much(self):
         """More than any buffer on the way, both ways, and every byte as it was."""
         sent = os.urandom(700_000)

@@ -77,9 +77,10 @@ class Frames(Guests):
                                   f"ip addr add fd00:9::{host}/64 dev v10 nodad")
             self.ping(9)
             before = self.sw.port("b0")["tx"]["bytes"]
-            for options in ([], ["-R"]):
-                self.iperf(self.address("b", 9), *options)
-            self.assertGreater(self.sw.port("b0")["tx"]["bytes"] - before, 6_000_000)
+            arrived = self.iperf(self.address("b", 9))
+            # Of what iperf3 leaves in its socket at its end, the rest never comes.
+            self.assertGreater(self.sw.port("b0")["tx"]["bytes"] - before, arrived * 5_000_000)
+            self.iperf(self.address("b", 9), "-R")
         self.check_clean()
 
     def test_without_offloads(self):
