@@ -178,6 +178,22 @@ static uint32_t mtu_of(const struct topology *t, const struct topo_nic *nic)
 	return mtu ? mtu : 1500;
 }
 
+/* Whether a NIC of the host's, or a VF, is a port of the network: it may share a VF's wire. */
+static bool has_uplink(const struct topology *t, size_t network)
+{
+	for (size_t i = 0; i < t->n_ports; i++)
+		if (t->ports[i].network == network && t->ports[i].kind != TOPO_PORT_TAP &&
+			t->ports[i].kind != TOPO_PORT_VDEV)
+			return true;
+	return false;
+}
+
+static bool gets_across(const struct topology *t, size_t a, size_t b)
+{
+	return a == b || (a == TOPO_NO_NETWORK && has_uplink(t, b)) ||
+		(b == TOPO_NO_NETWORK && has_uplink(t, a));
+}
+
 static int add_flow(struct dec *d, struct topo_traffic *t, const struct topo_end *from,
 	const struct topo_end *to, struct topo_place at)
 {
@@ -185,7 +201,7 @@ static int add_flow(struct dec *d, struct topo_traffic *t, const struct topo_end
 	size_t a = topo->nodes[from->node].nics[from->nic].network;
 	size_t b = topo->nodes[to->node].nics[to->nic].network;
 
-	if (a != b)
+	if (!gets_across(topo, a, b))
 		return dec_error(d, at,
 			"%s.%zu is on %s%s%s and %s.%zu on %s%s%s: no frame gets across",
 			topo->nodes[from->node].name, from->nic, WHERE(topo, a),

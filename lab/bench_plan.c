@@ -260,6 +260,12 @@ bool bench_nic_takes_part(const struct bench_trial *x, size_t node, size_t nic)
 	return bench_peer(x, node, nic) != NULL;
 }
 
+/* To traffic_status: what the guest's NICs count, too. */
+json_t *bench_params_counters(const struct topology *t, const struct bench_trial *x, size_t node)
+{
+	return json_pack("{s:b}", "counters", 1);
+}
+
 /* Ids behind those of the trial, so that no receiver takes a late one for its own. */
 json_t *bench_params_learn(const struct topology *t, const struct bench_trial *x, size_t node)
 {

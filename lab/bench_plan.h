@@ -84,6 +84,7 @@ bool bench_nic_takes_part(const struct bench_trial *trial, size_t node, size_t n
  */
 json_t *bench_params_receive(const struct topology *t, const struct bench_trial *x, size_t node);
 json_t *bench_params_send(const struct topology *t, const struct bench_trial *x, size_t node);
+json_t *bench_params_counters(const struct topology *t, const struct bench_trial *x, size_t node);
 json_t *bench_params_learn(const struct topology *t, const struct bench_trial *x, size_t node);
 
 #endif

@@ -244,8 +244,11 @@ static void explain_apart(
 /* Takes what was lost at a place off what is unexplained, and off the place what was not. */
 static void explain_places(struct bench_round *r)
 {
-	uint64_t *const place[] = { &r->places.sender_ring, &r->places.receiver_ring,
-		&r->places.nic, &r->places.of_no_flow };
+	uint64_t *const place[] = {
+#define X(key, in_table, name) &r->places.key,
+		BENCH_PLACES(X)
+#undef X
+	};
 
 	for (size_t i = 0; i < sizeof(place) / sizeof(place[0]); i++) {
 		if (r->unexplained <= 0)

@@ -76,12 +76,31 @@ struct bench_load {
 	double fps;      /* frames sent and received a second, had all its rounds been full */
 };
 
-/* Frames that were lost outside the switch, by place. */
+/*
+ * Places outside the switch where frames are lost: key in JSON, after "N" in a table, as a name.
+ * First those that somebody counts as lost, then those between two who count what passes.
+ *
+ * nic_tx_dropped, nic_rx_missed: by the node's own NIC, as its guest's kernel counts, or by its VF,
+ * as the host's PF does. nic: by a host port's NIC, or a tap that had no room. socket: by the
+ * kernel of a guest whose engine took frames too slowly. sender_ring: the engine gave them to its
+ * NIC, which counts none sent, or the switch none received; receiver_ring: the other way round.
+ * between: VFs and taps counted them as sent, and none as received or missed: on a wire, in a NIC's
+ * switch, in the kernel's bridge. of_no_flow: came, but nobody can say whose they are.
+ */
+#define BENCH_PLACES(X)                                                             \
+	X(nic_tx_dropped, "dropped by the sender's NIC", "sender's NIC")            \
+	X(nic, "by a NIC", "NIC")                                                   \
+	X(nic_rx_missed, "missed by the receiver's NIC", "receiver's NIC")          \
+	X(socket, "by the receiver's kernel, its socket full", "receiver's socket") \
+	X(sender_ring, "in the sender's ring", "sender's ring")                     \
+	X(receiver_ring, "in the receiver's ring", "receiver's ring")               \
+	X(between, "between the NICs", "between the NICs")                          \
+	X(of_no_flow, "of no flow", "of no flow")
+
 struct bench_places {
-	uint64_t sender_ring;   /* the sender's driver has put them there; the switch took none */
-	uint64_t receiver_ring; /* the switch has put them there; the receiver took none */
-	uint64_t nic;           /* a host port's NIC counted them as missed or in error */
-	uint64_t of_no_flow;    /* came to a receiver that couldn't say whose they are */
+#define X(key, in_table, name) uint64_t key;
+	BENCH_PLACES(X)
+#undef X
 };
 
 /* What can be wrong with a round. The first ones are of flows. */
@@ -133,9 +152,10 @@ struct bench_round {
 	struct bench_warning *warnings;
 };
 
-/* What one run of a trial left behind. status: by node, NULL for those that take no part. */
+/* What one run of a trial left behind. status: by node, NULL for those that take no part; so is
+ * counted_before, what their NICs had counted until then, or NULL: not known of any. */
 struct bench_raw {
-	json_t **status;
+	json_t **status, **counted_before;
 	json_t *stats_before, *stats_after;
 	const struct bench_cpu_sample *cpu_before, *cpu_after; /* n_nodes + 1; NULL: not known */
 	const struct bench_cost_sample *cost;                  /* before and after, or NULL */

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/proc.h"
 #include "lab/bench_taps.h"
+#include "lab/bench_vfs.h"
 
 #define LEARN_TIMEOUT_NS   (15 * NS_PER_S)
 #define LEARN_AGAIN_NS     (300 * NS_PER_MS)
@@ -352,13 +353,15 @@ static int add_histograms(
 	return 0;
 }
 
-/* What is counted on the host: by the switch, and by the kernel of taps. */
+/* What is counted on the host: by the switch, by the kernel of taps, by PFs of their VFs. */
 static json_t *take_stats(struct bench_env *env, struct err *e)
 {
 	json_t *stats = bench_call_switch(env, "stats", NULL, e);
 
-	if (stats)
+	if (stats) {
 		bench_taps_add("/sys", env->t, stats);
+		bench_vfs_add(env->t, stats);
+	}
 	return stats;
 }
 
@@ -432,6 +435,9 @@ static int measure(struct bench_env *env, const struct bench_trial *x, const cha
 	if (!rc)
 		rc = bench_call_nodes(env, x, bench_node_takes_part, "traffic_start",
 			bench_params_receive, NULL, e);
+	if (!rc)
+		rc = bench_call_nodes(env, x, bench_node_takes_part, "traffic_status",
+			bench_params_counters, raw->counted_before, e);
 	if (!rc && !(raw->stats_before = take_stats(env, e)))
 		rc = -EIO;
 	if (!rc) {
@@ -462,8 +468,8 @@ static int measure(struct bench_env *env, const struct bench_trial *x, const cha
 		bench_cpu_sample(
 			"/proc", env->t, env->info, raw->stats_after, cpu + env->t->n_nodes + 1);
 	if (!rc)
-		rc = bench_call_nodes(
-			env, x, bench_node_takes_part, "traffic_status", NULL, raw->status, e);
+		rc = bench_call_nodes(env, x, bench_node_takes_part, "traffic_status",
+			bench_params_counters, raw->status, e);
 	if (!rc && env->histogram)
 		rc = add_histograms(env, x, raw->status, e);
 	return rc;
@@ -477,12 +483,13 @@ int bench_run_trial(struct bench_env *env, const struct bench_trial *x, const ch
 	bool in_time = true;
 	int rc = -ENOMEM;
 
-	raw.status = calloc(env->t->n_nodes, sizeof(*raw.status));
+	raw.status = calloc(2 * env->t->n_nodes, sizeof(*raw.status));
 	struct bench_cpu_sample *cpu = calloc(2 * (env->t->n_nodes + 1), sizeof(*cpu));
 	if (!raw.status || !cpu) {
 		err_set(e, rc, "out of memory");
 		goto out;
 	}
+	raw.counted_before = raw.status + env->t->n_nodes;
 	raw.cpu_before = cpu;
 	raw.cpu_after = cpu + env->t->n_nodes + 1;
 	rc = measure(env, x, label, &raw, cpu, cost, &in_time, e);
@@ -493,7 +500,7 @@ int bench_run_trial(struct bench_env *env, const struct bench_trial *x, const ch
 			"a sender was still at it %llu s after its time, and was stopped",
 			FINISH_TIMEOUT_NS / NS_PER_S);
 out:
-	for (size_t i = 0; raw.status && i < env->t->n_nodes; i++)
+	for (size_t i = 0; raw.status && i < 2 * env->t->n_nodes; i++)
 		json_decref(raw.status[i]);
 	free(raw.status);
 	free(cpu);

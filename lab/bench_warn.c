@@ -211,7 +211,7 @@ static void warn_ports(const json_t *stats, struct bench_round *r)
 }
 
 /* Frames that were sent from ports of the switch; SIZE_MAX: no flow is from one. A VF's or a tap's
- * it never sees, or as those of another port. */
+ * it never sees, or as those of an uplink: then nothing can be said either. */
 static uint64_t sent_to_switch(
 	const struct topology *t, const struct bench_trial *x, const struct bench_round *r)
 {
@@ -222,6 +222,9 @@ static uint64_t sent_to_switch(
 		const struct topo_end *end = &x->flows[i].from;
 		const struct topo_nic *nic = &t->nodes[end->node].nics[end->nic];
 
+		end = &x->flows[i].to;
+		if (nic->network != t->nodes[end->node].nics[end->nic].network)
+			return SIZE_MAX;
 		if (nic->network == TOPO_NO_NETWORK || topology_nic_is_tap(t, nic))
 			continue;
 		any = true;

@@ -136,10 +136,9 @@ static void lost_add(struct lost *l, const struct bench_round *r)
 	}
 	for (size_t i = 0; i < r->n_flows; i++)
 		lost_at(l, "arrived corrupt", r->flow[i].corrupt);
-	lost_at(l, "sender's ring", r->places.sender_ring);
-	lost_at(l, "receiver's ring", r->places.receiver_ring);
-	lost_at(l, "NIC", r->places.nic);
-	lost_at(l, "of no flow", r->places.of_no_flow);
+#define X(key, in_table, name) lost_at(l, name, r->places.key);
+	BENCH_PLACES(X)
+#undef X
 	lost_at(l, "kept apart by policy", r->apart > 0 ? (uint64_t)r->apart : 0);
 }
 

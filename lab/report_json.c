@@ -111,9 +111,12 @@ static json_t *switch_json(const struct bench_switch_result *s)
 
 json_t *report_places_json(const struct bench_places *p)
 {
-	return json_pack("{s:o, s:o, s:o, s:o}", "sender_ring", count(p->sender_ring),
-		"receiver_ring", count(p->receiver_ring), "nic", count(p->nic), "of_no_flow",
-		count(p->of_no_flow));
+	json_t *j = json_object();
+
+#define X(key, in_table, name) json_object_set_new(j, #key, count(p->key));
+	BENCH_PLACES(X)
+#undef X
+	return j;
 }
 
 static json_t *net_json(const struct topology *t, size_t i, const struct bench_net *n)

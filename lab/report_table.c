@@ -275,17 +275,16 @@ static void print_section(struct report_table *r, const struct bench_trial *x, s
 	print_header(r);
 }
 
-/* What was lost in rings, as a list; returns its length. */
+/* What was lost outside the switch, as a list; returns its length. */
 static size_t places_text(const struct bench_places *p, char *out, size_t size, bool after)
 {
 	const struct {
 		uint64_t n;
 		const char *where;
 	} place[] = {
-		{ p->sender_ring, "in the sender's ring" },
-		{ p->receiver_ring, "in the receiver's ring" },
-		{ p->nic, "by a NIC" },
-		{ p->of_no_flow, "of no flow" },
+#define X(key, in_table, name) { p->key, in_table },
+		BENCH_PLACES(X)
+#undef X
 	};
 	size_t len = 0;
 

@@ -99,6 +99,14 @@ int observe_vfs(const struct sriov_world *w, struct sriov_pf *pf, bool attribute
 	return 0;
 }
 
+int sriov_count(
+	const struct sriov_world *w, const char *addr, struct sriov_pf *pf, struct err *e)
+{
+	*pf = (struct sriov_pf){ 0 };
+	facts_function(w, addr, &pf->fn);
+	return observe_vfs(w, pf, true, e);
+}
+
 static int observe_pf(const struct sriov_world *w, struct sriov_pf *pf, struct err *e)
 {
 	int r;

@@ -196,7 +196,26 @@ static void put_flow(struct json_out *o, const struct traffic_flow *f, bool hist
 	json_close(o, '}');
 }
 
-static const struct failure *put_status(struct call *c, bool histogram, uint64_t only)
+/* What a caller wants of traffic_status. */
+struct wish {
+	bool histogram, counters;
+	uint64_t only; /* a flow's id; 0: all */
+};
+
+static void put_counters(struct json_out *o, const struct agent *a, uint32_t i)
+{
+	struct nic_counters n = { 0 };
+
+	a->ops->counters(a->ctx, i, &n);
+	json_key(o, "counters");
+	json_open(o, '{');
+#define X(name) json_member_u64(o, #name, n.name);
+	NIC_COUNTERS(X)
+#undef X
+	json_close(o, '}');
+}
+
+static const struct failure *put_status(struct call *c, const struct wish *w)
 {
 	struct agent *a = c->a;
 	struct json_out *o = &c->out;
@@ -206,8 +225,8 @@ static const struct failure *put_status(struct call *c, bool histogram, uint64_t
 	json_key(o, "flows");
 	json_open(o, '[');
 	for (uint32_t i = 0; i < a->engine->n_flows; i++)
-		if (!only || a->engine->flow[i].spec.id == only)
-			put_flow(o, &a->engine->flow[i], histogram);
+		if (!w->only || a->engine->flow[i].spec.id == w->only)
+			put_flow(o, &a->engine->flow[i], w->histogram);
 	json_close(o, ']');
 	json_key(o, "nics");
 	json_open(o, '[');
@@ -223,6 +242,8 @@ static const struct failure *put_status(struct call *c, bool histogram, uint64_t
 		json_member_bool(o, "link", n.link);
 		json_member_u64(o, "notifications_sent", n.notifications_sent);
 		json_member_u64(o, "interrupts", n.interrupts);
+		if (w->counters && a->ops->counters)
+			put_counters(o, a, i);
 		json_close(o, '}');
 	}
 	json_close(o, ']');
@@ -236,25 +257,36 @@ static const struct failure *put_status(struct call *c, bool histogram, uint64_t
 	return o->overflow ? &reply_too_long : NULL;
 }
 
-static const struct failure *status_params(struct call *c, bool *histogram, uint64_t *only)
+static const struct failure *status_flag(struct call *c, const char *key, bool *v)
 {
-	static const char *const known[] = { "histogram", "flow", NULL };
 	static struct failure f;
+	int i = json_find(&c->doc, c->params, key);
+
+	if (i < 0 || json_bool(&c->doc, i, v))
+		return NULL;
+	agent_set_field(c->a, key);
+	return agent_invalid(&f, "expected true or false");
+}
+
+static const struct failure *status_params(struct call *c, struct wish *w)
+{
+	static const char *const known[] = { "histogram", "counters", "flow", NULL };
+	static struct failure f;
+	const struct failure *bad;
 	int i;
 
-	*histogram = false;
-	*only = 0;
+	*w = (struct wish){ 0 };
 	if (c->params < 0)
 		return NULL;
 	if (!agent_keys_known(c, c->params, known))
 		return &agent_unknown_key;
-	i = json_find(&c->doc, c->params, "histogram");
-	if (i >= 0 && !json_bool(&c->doc, i, histogram)) {
-		agent_set_field(c->a, "histogram");
-		return agent_invalid(&f, "expected true or false");
-	}
+	bad = status_flag(c, "histogram", &w->histogram);
+	if (!bad)
+		bad = status_flag(c, "counters", &w->counters);
+	if (bad)
+		return bad;
 	i = json_find(&c->doc, c->params, "flow");
-	if (i >= 0 && (!json_u64(&c->doc, i, 65535, only) || !*only)) {
+	if (i >= 0 && (!json_u64(&c->doc, i, 65535, &w->only) || !w->only)) {
 		agent_set_field(c->a, "flow");
 		return agent_invalid(&f, "expected a flow's id, 1 to 65535");
 	}
@@ -263,23 +295,21 @@ static const struct failure *status_params(struct call *c, bool *histogram, uint
 
 static const struct failure *method_status(struct call *c)
 {
-	bool histogram;
-	uint64_t only;
-	const struct failure *f = status_params(c, &histogram, &only);
+	struct wish w;
+	const struct failure *f = status_params(c, &w);
 
-	return f ? f : put_status(c, histogram, only);
+	return f ? f : put_status(c, &w);
 }
 
 static const struct failure *method_stop(struct call *c)
 {
-	bool histogram;
-	uint64_t only;
-	const struct failure *f = status_params(c, &histogram, &only);
+	struct wish w;
+	const struct failure *f = status_params(c, &w);
 
 	if (f)
 		return f;
 	traffic_engine_stop(c->a->engine);
-	return put_status(c, histogram, only);
+	return put_status(c, &w);
 }
 
 static const struct failure *method_shutdown(struct call *c)

@@ -12,8 +12,9 @@
 #include <stdint.h>
 
 #include "base/ether.h"
-#include "traffic/json.h"
+#include "traffic/counters.h"
 #include "traffic/engine.h"
+#include "traffic/json.h"
 
 #define AGENT_LINE_MAX  8192  /* to the guest, without the newline */
 #define AGENT_REPLY_MAX 65536 /* from it, with the newline */
@@ -31,6 +32,8 @@ struct agent_ops {
 	uint32_t (*n_nics)(void *ctx);
 	void (*nic)(void *ctx, uint32_t i, struct agent_nic *out);
 	uint64_t (*halts)(void *ctx);
+	/* NULL: there is no system beneath. Takes its time: called only for who asks for it. */
+	void (*counters)(void *ctx, uint32_t i, struct nic_counters *out);
 };
 
 struct agent {

@@ -233,6 +233,28 @@ static json_t *describe(size_t index, const char *name)
 		queues, "features", bits);
 }
 
+void nics_count(const char *name, struct nic_counters *out)
+{
+	const struct {
+		const char *file;
+		uint64_t *n;
+	} rows[] = {
+		{ "statistics/rx_packets", &out->rx_packets },
+		{ "statistics/tx_packets", &out->tx_packets },
+		{ "statistics/rx_dropped", &out->rx_dropped },
+		{ "statistics/rx_errors", &out->rx_errors },
+		{ "statistics/rx_missed_errors", &out->rx_missed_errors },
+		{ "statistics/tx_dropped", &out->tx_dropped },
+		{ "statistics/tx_errors", &out->tx_errors },
+	};
+	char text[32];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		read_attribute(name, rows[i].file, text, sizeof(text));
+		*rows[i].n = strtoull(text, NULL, 10);
+	}
+}
+
 json_t *nics_describe(const json_t *config)
 {
 	const json_t *list = json_object_get(config, "nics"), *nic;

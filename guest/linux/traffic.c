@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -28,6 +29,7 @@
 struct traffic {
 	struct packet_port port[TRAFFIC_PORTS_MAX]; /* poller, once it runs */
 	uint32_t mtu[TRAFFIC_PORTS_MAX];
+	char name[TRAFFIC_PORTS_MAX][IF_NAMESIZE];
 	uint32_t n_ports;
 	struct traffic_engine engine; /* poller */
 	struct agent agent;           /* poller */
@@ -76,7 +78,15 @@ static uint64_t halts(void *ctx)
 	return 0;
 }
 
-static const struct agent_ops agent_ops = { n_nics, nic, halts };
+static void counters(void *ctx, uint32_t i, struct nic_counters *out)
+{
+	struct traffic *t = ctx;
+
+	nics_count(t->name[i], out);
+	out->socket_dropped = packet_port_dropped(&t->port[i]);
+}
+
+static const struct agent_ops agent_ops = { n_nics, nic, halts, counters };
 
 /* ---- the poller ---- */
 
@@ -179,8 +189,9 @@ static int ports_open(struct traffic *t, const json_t *config, struct err *e)
 			break;
 		t->n_ports++;
 		t->mtu[i] = (uint32_t)json_integer_value(json_object_get(n, "mtu"));
-		rc = packet_port_open(
-			&t->port[i], json_string_value(json_object_get(n, "name")), e);
+		snprintf(t->name[i], sizeof(t->name[i]), "%s",
+			json_string_value(json_object_get(n, "name")));
+		rc = packet_port_open(&t->port[i], t->name[i], e);
 		if (!rc)
 			traffic_engine_add_port(&t->engine, &t->port[i].port);
 	}

@@ -265,11 +265,16 @@ class Traffic(harness.Case):
         os.close(slave)
         return agent.Tty(master)
 
+    @staticmethod
+    def counters(tty):
+        return [n["counters"] for n in tty.call("traffic_status", counters=True)["nics"]]
+
     def test_from_nic_to_nic(self):
         tty = self.agent(self.MACS)
         self.assertEqual(["x0", "x1"], [n["name"] for n in tty.call("hello")["nics"]])
         tty.call("traffic_start", reset=True, flows=[
             {"id": 1, "role": "receive", "nic": 1, "peer_mac": self.MACS[0]}])
+        before = self.counters(tty)
         tty.call("traffic_start", flows=[
             {"id": 1, "role": "send", "nic": 0, "peer_mac": self.MACS[1], "size": 512,
              "rate_mfps": 2_000_000, "frames": 1000}])
@@ -286,6 +291,12 @@ class Traffic(harness.Case):
         self.assertEqual(1000, got["receive"]["latency"]["count"])
         nics = tty.call("traffic_status")["nics"]
         self.assertEqual((1000, 1000), (nics[0]["tx_frames"], nics[1]["rx_frames"]))
+        self.assertNotIn("counters", nics[0])
+        # What the kernel counts; its own frames (IPv6) are among them.
+        sent, received = ({k: n[k] - b[k] for k in n} for n, b in zip(self.counters(tty), before))
+        for grown, other in ((sent["tx_packets"], sent), (received["rx_packets"], received)):
+            self.assertIn(grown, range(1000, 1050))
+            self.assertEqual({0}, {v for k, v in other.items() if not k.endswith("_packets")}, other)
         # Its errors are the probe's.
         with self.assertRaises(RpcError) as caught:
             tty.call("traffic_start", flows=[{"id": 1, "role": "send", "nic": 2}])

@@ -50,7 +50,13 @@ static uint64_t halts(void *ctx)
 	return 17;
 }
 
+static void counters(void *ctx, uint32_t i, struct nic_counters *out)
+{
+	*out = (struct nic_counters){ .rx_packets = 100 + i, .socket_dropped = 5 };
+}
+
 static const struct agent_ops ops = { n_nics, nic, halts };
+static const struct agent_ops ops_counted = { n_nics, nic, halts, counters };
 
 static int setup(void **state)
 {
@@ -240,6 +246,35 @@ static void test_status(void **state)
 	expect_error(CALL("traffic_status", "{\"hist\": true}"), -32602, "hist");
 }
 
+static json_t *counters_of(const char *line)
+{
+	json_t *r = ask(line);
+	const json_t *nics = json_object_get(json_object_get(r, "result"), "nics");
+	json_t *c = json_incref(json_object_get(json_array_get(nics, 1), "counters"));
+
+	json_decref(r);
+	return c;
+}
+
+/* What the system beneath counts: only for who asks, and only where there is one. */
+static void test_status_counters(void **state)
+{
+	static const char line[] = CALL("traffic_status", "{\"counters\": true}");
+	json_t *c;
+
+	assert_null(counters_of(line));
+	agent.ops = &ops_counted;
+	assert_null(counters_of(CALL("traffic_status", "{}")));
+	assert_null(counters_of(CALL("traffic_status", "{\"counters\": false}")));
+	c = counters_of(line);
+	assert_int_equal(json_object_size(c), 8);
+	assert_int_equal(json_integer_value(json_object_get(c, "rx_packets")), 101);
+	assert_int_equal(json_integer_value(json_object_get(c, "socket_dropped")), 5);
+	assert_int_equal(json_integer_value(json_object_get(c, "tx_errors")), 0);
+	json_decref(c);
+	expect_error(CALL("traffic_status", "{\"counters\": 1}"), -32602, "counters");
+}
+
 /* Histograms that don't fit say so, and what to do; one by one they do fit. */
 static void test_status_too_long(void **state)
 {
@@ -295,6 +330,7 @@ int main(void)
 		cmocka_unit_test_setup(test_start, setup),
 		cmocka_unit_test_setup(test_start_refused, setup),
 		cmocka_unit_test_setup(test_status, setup),
+		cmocka_unit_test_setup(test_status_counters, setup),
 		cmocka_unit_test_setup(test_status_too_long, setup),
 		cmocka_unit_test_setup(test_small_buffers, setup),
 	};

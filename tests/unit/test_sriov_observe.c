@@ -153,6 +153,7 @@ static void test_without_statistics(void **state)
 {
 	struct fake k;
 	struct sriov_state s;
+	struct sriov_pf pf;
 	struct err e = { 0 };
 
 	fake_open(&k, 1, FAKE_VFS);
@@ -168,6 +169,13 @@ static void test_without_statistics(void **state)
 		if (i == 0)
 			assert_int_equal(
 				63000 + IFLA_VF_STATS_TX_BYTES, s.pfs[0].vfs[63].stats.tx_bytes);
+		/* The short way says the same. */
+		assert_int_equal(0, sriov_count(&k.w, s.pfs[0].fn.addr, &pf, &e));
+		assert_int_equal(FAKE_VFS, pf.n_vfs);
+		assert_int_equal(s.pfs[0].vfs[63].has_stats, pf.vfs[63].has_stats);
+		assert_memory_equal(&s.pfs[0].vfs[63].stats, &pf.vfs[63].stats,
+			sizeof(struct sriov_stats));
+		free(pf.vfs);
 		sriov_state_free(&s);
 	}
 	fake_close(&k);
