@@ -158,17 +158,20 @@ static int settle(struct bench_env *env, const struct bench_trial *x, struct err
 	json_t **status = calloc(env->t->n_nodes, sizeof(json_t *));
 	uint64_t deadline = clock_now_ns() + LEARN_TIMEOUT_NS, before = UINT64_MAX, now;
 	unsigned quiet = 0;
+	bool done = false; /* once it is so, nobody need be asked again: that takes their time */
 	int rc = status ? 0 : err_set(e, -ENOMEM, "out of memory");
 
 	while (!rc && quiet < SETTLE_QUIET_POLLS && clock_now_ns() < deadline) {
-		rc = bench_call_nodes(
-			env, x, bench_node_takes_part, "traffic_status", NULL, status, e);
+		if (!done)
+			rc = bench_call_nodes(
+				env, x, bench_node_takes_part, "traffic_status", NULL, status, e);
+		done = !rc && senders_done(status, env->t->n_nodes);
 		now = rc ? UINT64_MAX : switch_received(env, e);
 		if (!rc && now == UINT64_MAX)
 			rc = -EIO;
 		if (rc)
 			break;
-		quiet = senders_done(status, env->t->n_nodes) && now == before ? quiet + 1 : 0;
+		quiet = done && now == before ? quiet + 1 : 0;
 		before = now;
 		rc = bench_sleep(env, 10 * NS_PER_MS, e);
 	}
