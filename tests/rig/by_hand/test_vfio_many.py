@@ -49,13 +49,13 @@ class Many(test_vfio.Vfs):
         self.reboots_and_kills(10, 0)
 
     def test_part_3_kills(self):
-        self.reboots_and_kills(0, 6)
+        self.reboots_and_kills(0, 7)
 
     def test_part_4_kills(self):
-        self.reboots_and_kills(0, 6)
+        self.reboots_and_kills(0, 7)
 
     def test_part_5_kills(self):
-        self.reboots_and_kills(0, 6)
+        self.reboots_and_kills(0, 7)
 
     def test_both_sides_of_4g(self):
         """Linux takes its memory from the top: the driver's rings and buffers are above 4 GiB."""
