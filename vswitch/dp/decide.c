@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * See decide.h. A frame like the one before goes the same way at once: that is the fast path. For
- * the others, the FDB's cache lines are asked for some frames ahead, so that a million addresses
- * cost little more than ten.
+ * the others, the FDB's cache lines are asked for before they are needed, so that a million
+ * addresses cost little more than ten.
  */
 #include "vswitch/dp/decide.h"
 
@@ -11,7 +11,7 @@
 #include "base/ether.h"
 
 #define VLAN_TAG_LEN 4
-#define LOOK_AHEAD   16 /* frames */
+#define LOOK_AHEAD   16 /* frames: for one that differs from the one before */
 
 static inline uint64_t load_u64(const uint8_t *p)
 {
@@ -183,13 +183,19 @@ static inline void memory_check(const struct dp_view *v, struct dp_inq *q, uint3
 	}
 }
 
-/* Has the FDB's lines for frame i and some behind it fetched, unless they are on their way. What is
- * no frame is looked up all the same: nobody asks for the result. */
+/*
+ * Has the FDB's lines for frame i and those behind it fetched, unless they are on their way. One
+ * that differs may be alone: a few are asked for. Where the next one differs as well, all of the
+ * burst's are, as memory answers many at once in little more time than one. What is no frame is
+ * looked up all the same: nobody asks for the result.
+ */
 static inline void look_ahead(struct dp_forwarder *f, const struct dp_view *v,
 	const struct dp_policy *pol, const struct dp_view_net *net, uint32_t i)
 {
-	uint32_t to = i + LOOK_AHEAD < f->burst.n ? i + LOOK_AHEAD : f->burst.n;
+	uint32_t to = i + (f->ahead > i ? DP_BURST : LOOK_AHEAD);
 
+	if (to > f->burst.n)
+		to = f->burst.n;
 	if (f->ahead < i)
 		f->ahead = i;
 	for (; f->ahead < to; f->ahead++) {
