@@ -293,6 +293,8 @@ static int finish_senders(struct bench_env *env, const struct bench_trial *x, js
 	if (rc)
 		return rc;
 	*in_time = senders_done(status, env->t->n_nodes);
+	if (*in_time) /* there is nothing to stop */
+		return 0;
 	return bench_call_nodes(env, x, bench_node_sends, "traffic_stop", NULL, status, e);
 }
 

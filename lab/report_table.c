@@ -288,7 +288,7 @@ static size_t places_text(const struct bench_places *p, char *out, size_t size, 
 	};
 	size_t len = 0;
 
-	for (size_t i = 0; i < sizeof(place) / sizeof(place[0]) && len + 60 < size; i++) {
+	for (size_t i = 0; i < sizeof(place) / sizeof(place[0]) && len + 80 < size; i++) {
 		if (!place[i].n)
 			continue;
 		len += (size_t)snprintf(out + len, size - len, "%s%llu %s", after ? ", " : "",
@@ -302,14 +302,14 @@ static void print_losses(
 	const struct report_table *r, const struct bench_round *round, const char *which)
 {
 	uint64_t corrupt = 0;
-	char text[512] = "";
+	char text[1024] = "";
 	size_t len = 0;
 
 	if (round->lost <= 0)
 		return;
 	for (size_t i = 0; i < round->n_flows; i++)
 		corrupt += round->flow[i].corrupt;
-	for (size_t i = 0; i < round->sw.n_drops && len < sizeof(text) - 120; i++)
+	for (size_t i = 0; i < round->sw.n_drops && len < sizeof(text) / 2; i++)
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%llu %s",
 			len ? ", " : "", (unsigned long long)round->sw.drop[i].n,
 			round->sw.drop[i].reason);

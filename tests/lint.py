@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks that only read the tree. Each returns a list of problems, with their places."""
+import ast
 import glob
 import os
 import re
@@ -118,5 +119,29 @@ def links(root):
     return problems
 
 
+def measured_by(root):
+    """{topology: its tests}, by their marks (tests/lib/harness.py, measures), of what ./check runs."""
+    found = {}
+    for path in tracked(root, "tests/integration/test_*.py", "tests/rig/test_*.py"):
+        if os.path.dirname(path) not in ("tests/integration", "tests/rig"):
+            continue  # by_hand
+        for node in ast.walk(ast.parse("\n".join(lines_of(root, path)))):
+            for mark in getattr(node, "decorator_list", ()):
+                if isinstance(mark, ast.Call) and ast.unparse(mark.func).split(".")[-1] == "measures":
+                    found.setdefault(mark.args[0].value, []).append(f"{path}: {node.name}")
+    return found
+
+
+def topologies(root):
+    """Every topology is brought up, measured and taken down."""
+    found = measured_by(root)
+    there = {os.path.basename(p)[:-5] for p in tracked(root, "topologies/*.json")}
+    return ([f"topologies/{name}.json: no test of ./check brings it up, measures it and takes it down: "
+             "one that does is marked @measures(\"" + name + "\") (tests/lib/harness.py)"
+             for name in sorted(there - set(found))] +
+            [f"{test} is said to measure topologies/{name}.json, which is not there"
+             for name in sorted(set(found) - there) for test in found[name]])
+
+
 CHECKS = [("include rule", includes), ("SPDX lines", spdx), ("layout", layout),
-          ("links in docs", links)]
+          ("links in docs", links), ("topologies are measured", topologies)]

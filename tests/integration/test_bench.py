@@ -106,6 +106,7 @@ class Bench(harness.Case):
         self.assertGreater(us["min"], 0, where)
         self.assertTrue(us["min"] <= us["mean"] <= us["max"], where)
 
+    @harness.measures("loop")
     def test_loop(self):
         doc, table = self.bench(topology("loop"), "--seconds", str(SECONDS))
         self.check_document(doc)
@@ -126,6 +127,7 @@ class Bench(harness.Case):
               f"{flat['best']['cycles_per_frame']:.0f} busy cycles a frame", file=sys.stderr)
         self.assertEqual([], self.labs_left())
 
+    @harness.measures("pair")
     def test_pair(self):
         doc, _ = self.bench(topology("pair"), "--seconds", str(SECONDS), "--rounds", "2")
         self.check_document(doc)
@@ -142,6 +144,7 @@ class Bench(harness.Case):
                       [r["flows"][1]["received_fps"] for r in paced["rounds"]])
         self.assertEqual([], self.labs_left())
 
+    @harness.measures("star")
     def test_star_and_the_network_beside_it(self):
         # Up beforehand: bench leaves it up, so that the switch can be asked about all of its life.
         self.lanyard("up", topology("star"))

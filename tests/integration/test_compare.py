@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import TOPOLOGIES, Case, main, slow  # noqa: E402
+from harness import TOPOLOGIES, Case, main, measures, slow  # noqa: E402
 from test_bench_docs import doc as read_doc, keys_of  # noqa: E402
 from test_report import check_page, check_schema  # noqa: E402
 
@@ -109,6 +109,7 @@ class Compared(CompareCase):
             self.assertTrue(all(flow["latency_hdr_ns"] for flow in r["flows"]))
 
     @slow
+    @measures("compare")
     def test_compare(self):
         doc, table, page = self.compare(self.write(self.small))
         check_schema(doc)

@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import needs_kvm, TOPOLOGIES, huge_free, main, slow, wait_until  # noqa: E402
+from harness import needs_kvm, TOPOLOGIES, huge_free, main, measures, slow, wait_until  # noqa: E402
 from test_lab_real import RealCase  # noqa: E402
 
 VM = {"kind": "vm", "guest": "probe", "memory": "32M", "nics": [{"network": "lan"}]}
@@ -177,6 +177,7 @@ class Moving(RealCase):
 
 @needs_kvm
 class Apart(RealCase):
+    @measures("vlans")
     def test_vlans(self):
         """topologies/vlans.json: what is of one VLAN arrives, tag or not; what is kept apart doesn't,
         and that is neither a fault nor left unexplained."""

@@ -10,7 +10,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import needs_kvm, BUILD, Rpc, RpcError, TOPOLOGIES, Case, main, slow, wait_until  # noqa: E402
+from harness import (needs_kvm, BUILD, Rpc, RpcError, TOPOLOGIES, Case, main, measures, slow,  # noqa: E402
+                     wait_until)
 from test_lab_real import RealCase  # noqa: E402
 
 TRAFFIC = os.path.join(BUILD, "traffic", "lanyard-traffic")
@@ -39,6 +40,7 @@ class Lab(RealCase):
             return json.load(f)
 
     @needs_kvm
+    @measures("process-pair")
     def test_bench_against_a_vm(self):
         """Paced both ways, at two sizes, with none lost; up, status, bench, down as ever."""
         self.lanyard("up", self.write())
@@ -55,6 +57,7 @@ class Lab(RealCase):
         down = self.lanyard("down", self.lab)
         self.assertNotIn("did not end when asked", down.stderr)
 
+    @measures("processes")
     def test_two_of_them(self):
         """topologies/processes.json, which ./demo shows where no VM can run."""
         self.lab = "processes"

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from harness import (needs_kvm, slow, Case, LANYARD, PATIENCE, Rpc, TOPOLOGIES, VMM, huge_free, main,  # noqa: E402
+from harness import (needs_kvm, slow, Case, LANYARD, PATIENCE, Rpc, TOPOLOGIES, VMM, huge_free, main, measures,  # noqa: E402
                      processes_with, rpc_once, wait_until)
 from ringclient import RingClient  # noqa: E402
 
@@ -109,6 +109,7 @@ class Topologies(RealCase):
         self.assertIn("nothing to do", self.lanyard("down", name).stdout)
 
     @slow
+    @measures("office")
     def test_office(self):
         """VLANs, a policed port, one that is mirrored to nobody yet: what is asked for is done,
         nothing else is lost, and who is silent is not in trouble."""

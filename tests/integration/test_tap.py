@@ -131,14 +131,15 @@ class Lab(LinuxLab):
             self.assertEqual(2, len(r["flows"]))
             for flow in r["flows"]:
                 # A machine this slow may be late with some of the 400, and lose a few; where is
-                # known, or said not to be.
+                # known.
                 self.assertGreaterEqual(flow["sent"], 200)
                 self.assertEqual(0, flow["corrupt"])
                 self.assertLess(flow["sent"] - flow["received"], flow["sent"] / 4)
                 self.assertGreater(flow["latency_us"]["p50"], 0)
-            self.assertEqual(r["lost"], r["unexplained"] + sum(r["places"].values()))
+            self.assertEqual((r["lost"], 0), (sum(r["places"].values()), r["unexplained"]))
             self.assertGreater(r["cost"]["vhost_s"], 0)
 
+    @harness.measures("tap-pair")
     def test_pair(self):
         def change(topology):
             topology["traffic"] = [{"name": "paced", "from": "a.0", "to": "b.0", "both_ways": True,

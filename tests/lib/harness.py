@@ -10,6 +10,7 @@ Tests may print lines that begin with "figure:": ./check shows them. Programs co
 sanitizers a finding is written to run_dir/asan.* and fails the test that made it.
 """
 import ctypes
+import functools
 import glob
 import json
 import os
@@ -346,6 +347,7 @@ class Case(unittest.TestCase):
         self.huge_before = huge_free()
         self.interfaces_before = interfaces()
         self.daemons = []
+        self.measured = set()  # labs that something was measured in: see measures()
         self.addCleanup(self._clean_up)
 
     def path(self, name):
@@ -379,6 +381,8 @@ class Case(unittest.TestCase):
         if status is not None and done.returncode != status:
             self.fail(f"lanyard {' '.join(args)}: exit status {done.returncode}, expected "
                       f"{status}\nstdout:\n{done.stdout}\nstderr:\n{done.stderr}")
+        if args[0] in ("bench", "compare") and done.returncode in (0, 4):
+            self.measured.update(filter(None, map(_lab_of, args[1:])))
         return done
 
     def _log(self, name):
@@ -421,6 +425,37 @@ class Case(unittest.TestCase):
         except AssertionError:
             self.fail(f"hugepages (free, total) {huge_free()}, before the test "
                       f"{self.huge_before}")
+
+
+def _lab_of(arg):
+    """The lab that an argument of `lanyard bench` means; a file's only if it has all that the topology
+    of that name has: a copy that is quicker, not another lab."""
+    if not arg.endswith(".json"):
+        return arg
+    try:
+        with open(arg) as f:
+            here = json.load(f)
+        with open(os.path.join(TOPOLOGIES, f"{here['lab']}.json")) as f:
+            there = json.load(f)
+        same = all(here.get(k, {}).keys() == there.get(k, {}).keys()
+                   for k in ("nodes", "networks", "paths", "pfs", "ports"))
+    except (OSError, ValueError, KeyError, AttributeError):  # none, or what was written of it
+        return None
+    return here["lab"] if same else None
+
+
+def measures(name):
+    """Marks a test that brings topologies/NAME.json up, measures what it is for and takes it down; and sees
+    to it that it does: a bench or compare of it went well, or the test has added a figure of its own to
+    self.measured, and nothing of the lab is left. tests/lint.py wants such a test of every topology."""
+    def mark(fn):
+        @functools.wraps(fn)
+        def test(self):
+            fn(self)
+            self.assertIn(name, self.measured, f"topologies/{name}.json was not measured")
+            self.assertEqual({}, processes_with(self.run_dir), f"{name} was not taken down")
+        return test
+    return mark
 
 
 def slow(fn):

@@ -2,6 +2,7 @@
 """Labs of Linux guests as users have them: the topologies that come with Lanyard, brought up, used by
 `lanyard exec`, changed, broken and taken down."""
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ TAKES_S = 500
 
 
 class Labs(LinuxLab):
+    @harness.measures("linux-pair")
     def test_pair(self):
         share = self.path("share")
         os.mkdir(share)
@@ -78,6 +80,7 @@ class Labs(LinuxLab):
         crash.kill()
         self.down()
 
+    @harness.measures("linux-routers")
     def test_routers(self):
         """A chain: what goes from one end to the other is forwarded by each."""
         self.up(self.topology("linux-routers"))
@@ -85,8 +88,10 @@ class Labs(LinuxLab):
         ttl = self.exec("r1", "ping", "-c", "1", "10.3.0.3")
         self.assertIn("ttl=63", ttl)
         self.assertIn("via 10.2.0.2", self.exec("r1", "ip", "route", "get", "10.4.0.3"))
+        self.assertGreater(self.iperf("r1", "r3", "10.4.0.3"), 1e5)
         self.down()
 
+    @harness.measures("disk")
     def test_disk(self):
         """Disks keep what was written, over a `down`, in both formats."""
         with open(self.path("scratch.img"), "wb") as f:
@@ -106,7 +111,17 @@ class Labs(LinuxLab):
             self.assertEqual(f"{disk}\n", self.exec(
                 "a", "sh", "-c", f"mkdir /run/{disk} && mount /dev/{disk} /run/{disk} && "
                 f"cat /run/{disk}/name"))
+            self.read_rate(disk)
         self.down()
+
+    def read_rate(self, disk):
+        """A lab of one guest, whose measure are its disks: 8 MiB as they come from the back end."""
+        said = self.exec("a", "sh", "-c", f"LC_ALL=C dd if=/dev/{disk} of=/dev/null bs=256K count=32 "
+                         "iflag=direct 2>&1")
+        bytes_, seconds = re.search(r"(\d+) bytes .* copied, ([0-9.e-]+) s", said).groups()
+        self.assertEqual(8 << 20, int(bytes_))
+        print(f"figure: rig: {disk}: {int(bytes_) / float(seconds) / 1e6:.1f} MB/s read")
+        self.measured.add(self.lab)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from linuxlab import LinuxLab
 from vmmguest import kernel_of
 
 RIG = {"nics": ["igb", "igb"]}
-TAKES_S = 200
+TAKES_S = 240
 PF = "0000:01:00.0"
 FILES = ("sriov_numvfs", "sriov_drivers_autoprobe", "driver_override")
 
@@ -93,6 +93,7 @@ class VfLab(LinuxLab):
 
 
 class Pair(VfLab):
+    @harness.measures("vf-pair")
     def test_pair(self):
         def change(topology):
             topology["nodes"]["b"]["nics"][0]["trust"] = True
@@ -213,6 +214,27 @@ class Uplink(VfLab):
         print(f"figure: rig: frames that a VF got back from itself: {port['drops']['rx_reflected']}")
         self.assertGreater(port["drops"]["rx_reflected"], 0)
         self.assertEqual(0, port["drops"]["rx_same_port"])
+        self.down()
+
+
+    @harness.measures("vnic-and-vf")
+    def test_by_a_pf(self):
+        """As the topology has it: the uplink is all of the PF at the wire's other end. What goes from
+        the guest on the switch to the one with a VF, and back, is measured as any path is."""
+        def change(topology):
+            topology["traffic"] = [{"name": "paced", "from": "vnic.0", "to": "vf.0", "both_ways": True,
+                                    "rate": "200pps", "seconds": 1}]
+        path = self.topology("vnic-and-vf", change)
+        self.up(path)
+        self.pings("vf", "10.9.0.1")
+        self.lanyard("bench", path, "--json", self.path("bench.json"))
+        with open(self.path("bench.json")) as f:
+            [r] = json.load(f)["trials"][0]["rounds"]
+        print(f"figure: rig: vNIC and VF by a wire: {r['received']} of {r['sent']} received, lost at "
+              f"{r['places']}, {r['switch']['drops']}")
+        for flow in r["flows"]:
+            self.assertGreater(flow["received"], 0)
+        self.assertEqual(0, r["unexplained"], r)
         self.down()
 
 

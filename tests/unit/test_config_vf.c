@@ -122,6 +122,12 @@ static const struct bad {
 		"",
 		"t.json:4:29: node \"a\", NIC 1: address 10.0.0.1/24 is a.0's already at PF "
 		"\"pf0\" (line 3)" },
+	/* traffic to a network whose ports lead to no wire; with a VF as one test_bench_places.c has it */
+	{ PF0, NICS("{'vf': 'pf0'}, {'network': 'lan'}"),
+		PORT("'tap': 't0'") "}, 'traffic': [{'name': 'n', 'from': 'a.0', 'to': 'a.1'}], "
+				    "'paths': {",
+		"t.json:4:99: traffic \"n\": a.0 is on a PF's wire and a.1 on network \"lan\": no "
+		"frame gets across" },
 	/* ports */
 	{ PF0, NONE, PORT("'vf': 'pf9'"),
 		"t.json:4:43: port \"up0\": unknown PF \"pf9\"; did you mean \"pf0\"? (known: "
