@@ -122,7 +122,7 @@ static const struct bad {
 		"",
 		"t.json:4:29: node \"a\", NIC 1: address 10.0.0.1/24 is a.0's already at PF "
 		"\"pf0\" (line 3)" },
-	/* traffic to a network whose ports lead to no wire (by a VF it does: test_bench_places.c) */
+	/* traffic to a network whose ports lead to no wire (by a VF: test_bench_places.c) */
 	{ PF0, NICS("{'vf': 'pf0'}, {'network': 'lan'}"),
 		PORT("'tap': 't0'") "}, 'traffic': [{'name': 'n', 'from': 'a.0', 'to': 'a.1'}], "
 				    "'paths': {",
