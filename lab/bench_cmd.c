@@ -203,7 +203,7 @@ static int run_all(struct bench_cmd *b, struct err *e)
 		.width = bench_width(b->out),
 		.all_flows = b->all_flows,
 	};
-	b->doctor = bench_doctor(b->lab->cpus, b->lab->n_cpus);
+	b->doctor = bench_doctor(b->t, b->lab->cpus, b->lab->n_cpus);
 	bench_print_head(b);
 	for (size_t i = 0; i < b->plan.n_trials && !rc; i++)
 		rc = b->plan.trials[i].method ? run_search(b, i, e) : run_trial(b, i, e);

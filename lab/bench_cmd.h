@@ -67,7 +67,7 @@ json_t *bench_document(const struct bench_cmd *b, const struct err *failed);
 
 /* What doctor holds against figures of a lab with these threads on this host, a list; a new
  * reference. */
-json_t *bench_doctor(const struct lab_cpu *cpus, size_t n);
+json_t *bench_doctor(const struct topology *t, const struct lab_cpu *cpus, size_t n);
 
 /* A string of a reply, or "unknown". */
 const char *bench_text(const json_t *j, const char *key);

@@ -2,6 +2,7 @@
 /* The JSON document of a bench. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -58,7 +59,15 @@ static json_t *machine_json(const struct bench_cmd *b)
 	return m;
 }
 
-json_t *bench_doctor(const struct lab_cpu *cpus, size_t n_cpus)
+static bool has_bridge(const struct topology *t)
+{
+	for (size_t i = 0; i < t->n_networks; i++)
+		if (t->networks[i].kind == TOPO_NET_BRIDGE)
+			return true;
+	return false;
+}
+
+json_t *bench_doctor(const struct topology *t, const struct lab_cpu *cpus, size_t n_cpus)
 {
 	struct doctor_finding f[DOCTOR_MAX + 1];
 	struct vitals *v = malloc(sizeof(*v));
@@ -73,7 +82,8 @@ json_t *bench_doctor(const struct lab_cpu *cpus, size_t n_cpus)
 		n += doctor_siblings(h, cpus, n_cpus, &f[n]);
 	}
 	for (size_t i = 0; i < n; i++)
-		if (f[i].field == DOCTOR_FIGURES && f[i].verdict != DOCTOR_GOOD)
+		if (f[i].field == DOCTOR_FIGURES && f[i].verdict != DOCTOR_GOOD &&
+			(strcmp(f[i].name, DOCTOR_BRIDGE_FILTER) != 0 || has_bridge(t)))
 			json_array_append_new(list, doctor_json(&f[i]));
 	free(v);
 	free(h);

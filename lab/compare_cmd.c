@@ -144,7 +144,7 @@ static int run_all(struct compare_cmd *c, struct err *e)
 	if (rc)
 		return rc;
 	clock = bench_clock_now();
-	c->b.doctor = bench_doctor(c->b.lab->cpus, c->b.lab->n_cpus);
+	c->b.doctor = bench_doctor(c->b.t, c->b.lab->cpus, c->b.lab->n_cpus);
 	c->b.table.width = width;
 	bench_print_head(&c->b);
 	for (size_t i = 0; i < c->n && !rc; i++) {

@@ -101,7 +101,45 @@ static void modules(const struct host *h, const struct vitals *v, struct doctor_
 		POORER(f, "sudo modprobe tun", "tun is not there: no ports of kind tap");
 }
 
+/* The device file alone will do: the kernel loads the module when it is opened, if it has it. */
+static void vhost_net(const struct host *h, const struct vitals *v, struct doctor_finding *f)
+{
+	unsigned major = 0, minor = 0;
+	char mend[128];
+
+	sscanf(v->vhost_net_dev, "%u:%u", &major, &minor);
+	snprintf(mend, sizeof mend, "sudo mknod /dev/vhost-net c %u %u", major, minor);
+	if (v->vhost_net && v->vhost_net_file)
+		GOOD(f, "vhost_net is loaded");
+	else if (v->vhost_net_file)
+		GOOD(f, "/dev/vhost-net is there, and loads it when it is opened");
+	else if (v->vhost_net)
+		POORER(f, mend, "vhost_net is loaded, its device file /dev/vhost-net is not there");
+	else
+		POORER(f, "sudo modprobe vhost_net",
+			"vhost_net is not loaded, and there is no /dev/vhost-net: no networks of kind "
+			"bridge");
+}
+
 /* ---- what figures depend on ---- */
+
+static void bridge_filter(const struct host *h, const struct vitals *v, struct doctor_finding *f)
+{
+	char mend[256] = "sudo sysctl";
+
+	if (!v->bridge_filter[0]) {
+		GOOD(f, "bridged frames pass by no firewall");
+		return;
+	}
+	for (const char *word = v->bridge_filter; *word;) {
+		size_t n = strcspn(word, ","), len = strlen(mend);
+
+		snprintf(mend + len, sizeof mend - len, " net.bridge.bridge-nf-call-%.*s=0", (int)n,
+			word);
+		word += n + strspn(word + n, ", ");
+	}
+	POORER(f, mend, "br_netfilter hands bridged frames to %s", v->bridge_filter);
+}
 
 static void governor(const struct host *h, const struct vitals *v, struct doctor_finding *f)
 {
@@ -195,8 +233,8 @@ static void iommu(const struct host *h, const struct vitals *v, struct doctor_fi
 	snprintf(mend, sizeof mend, GRUB "  (VT-d or AMD-Vi must be on in the firmware)",
 		"\"intel_iommu=on iommu=pt\"");
 	if (v->n_groups)
-		GOOD(f, "%d group%s%s%s", v->n_groups, v->n_groups == 1 ? "" : "s", v->iommu_types[0] ? ", " : "",
-			v->iommu_types);
+		GOOD(f, "%d group%s%s%s", v->n_groups, v->n_groups == 1 ? "" : "s",
+			v->iommu_types[0] ? ", " : "", v->iommu_types);
 	else
 		POORER(f, mend, "none at work");
 }
@@ -254,6 +292,12 @@ static const struct row {
 	{ "memory", DOCTOR_LABS, "guests are made of it", memory },
 	{ "hugepages", DOCTOR_FIGURES, "without them the TLB misses at every frame", hugepages },
 	{ "modules", DOCTOR_LABS, "ports of the host's kernel need it", modules },
+	{ "vhost-net", DOCTOR_LABS, "it serves guests' NICs on networks of kind bridge (taps)",
+		vhost_net },
+	{ DOCTOR_BRIDGE_FILTER, DOCTOR_FIGURES,
+		"each frame of a network of kind bridge goes through the host's rules: slower, and "
+		"dropped where they say so",
+		bridge_filter },
 	{ "governor", DOCTOR_FIGURES, "another one lowers the frequency when a CPU sleeps",
 		governor },
 	{ "turbo", DOCTOR_FIGURES, "the frequency depends on heat and on what other cores do",

@@ -33,6 +33,9 @@ struct doctor_finding {
 void doctor_say(struct doctor_finding *f, enum doctor_verdict v, const char *mend, const char *fmt,
 	...) __attribute__((format(printf, 4, 5)));
 
+/* Bears on figures of networks that are bridges, and no others. */
+#define DOCTOR_BRIDGE_FILTER "bridge firewall"
+
 #define DOCTOR_MAX 24 /* findings of doctor_examine */
 /* Returns how many findings there are, good ones too. */
 size_t doctor_examine(const struct host *h, const struct vitals *v, struct doctor_finding *out);

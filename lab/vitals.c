@@ -323,6 +323,19 @@ static void read_nic(struct place *p, const char *name, struct vitals *v)
 		read_firmware(nic);
 }
 
+static void read_taps(struct place *p, struct vitals *v)
+{
+	static const char *const filters[] = { "iptables", "ip6tables", "arptables" };
+
+	v->tun = there(at(p, "/dev/net/tun")) || there(at(p, "/sys/class/misc/tun"));
+	v->vhost_net = line_of(
+		at(p, "/sys/class/misc/vhost-net/dev"), v->vhost_net_dev, sizeof v->vhost_net_dev);
+	v->vhost_net_file = there(at(p, "/dev/vhost-net"));
+	for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++)
+		if (number_of(at(p, "/proc/sys/net/bridge/bridge-nf-call-%s", filters[i]), 0) > 0)
+			add_word(v->bridge_filter, sizeof v->bridge_filter, filters[i]);
+}
+
 static void read_virtualization(struct place *p, struct vitals *v)
 {
 	char text[8];
@@ -333,7 +346,6 @@ static void read_virtualization(struct place *p, struct vitals *v)
 	v->vfio = there(at(p, "/sys/bus/pci/drivers/vfio-pci"));
 	line_of(at(p, "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"), text, sizeof text);
 	v->vfio_noiommu = text[0] == 'Y';
-	v->tun = there(at(p, "/dev/net/tun")) || there(at(p, "/sys/class/misc/tun"));
 	each_name(p, "/sys/kernel/iommu_groups", v, read_group);
 }
 
@@ -348,6 +360,7 @@ void vitals_read(const char *root, struct vitals *v)
 	read_memory(&p, v);
 	read_cpus(&p, v);
 	read_virtualization(&p, v);
+	read_taps(&p, v);
 	each_name(&p, "/sys/devices/system/cpu/vulnerabilities", v, read_flaw);
 	each_name(&p, "/sys/class/net", v, read_nic);
 	v->memlock = UINT64_MAX;

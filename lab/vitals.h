@@ -38,7 +38,12 @@ struct vitals {
 	char iommu_types[64];               /* of the groups, each once: "DMA-FQ, identity" */
 	bool vfio, vfio_noiommu;            /* vfio-pci is there; without an IOMMU */
 	bool tun, kvm_module;
-	char kvm_dev[16]; /* "10:232" if KVM is there, its device file or not */
+	/* vhost-net's module is at work; its device file is there, by which the kernel loads it; "10:238"
+	 * of the former. */
+	bool vhost_net, vhost_net_file;
+	char vhost_net_dev[16];
+	char bridge_filter[64]; /* whose rules hold for bridged frames: "iptables, ip6tables" */
+	char kvm_dev[16];       /* "10:232" if KVM is there, its device file or not */
 	/* Groups with a NIC in them and other functions: "7: 0000:03:00.0, 0000:03:00.1". */
 	size_t n_shared;
 	char shared[VITALS_SHARED_MAX][128];

@@ -165,6 +165,29 @@ static void test_nothing(void **state)
 	expect("VFIO", DOCTOR_POORER, "not loaded", "modprobe vfio-pci");
 	expect("ACS", DOCTOR_GOOD, "no IOMMU", "");
 	expect("modules", DOCTOR_POORER, "tun", "modprobe tun");
+	expect("vhost-net", DOCTOR_POORER, "no /dev/vhost-net", "modprobe vhost_net");
+	expect("bridge firewall", DOCTOR_GOOD, "no firewall", "");
+}
+
+/* What taps need, and what distorts them. */
+static void test_taps(void **state)
+{
+	put("/dev/vhost-net", "");
+	put("/proc/sys/net/bridge/bridge-nf-call-iptables", "0\n");
+	put("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1\n");
+	examine();
+	expect("vhost-net", DOCTOR_GOOD, "loads it when it is opened", "");
+	expect("bridge firewall", DOCTOR_POORER, "to ip6tables",
+		"sudo sysctl net.bridge.bridge-nf-call-ip6tables=0");
+	put("/sys/class/misc/vhost-net/dev", "10:238\n");
+	put("/proc/sys/net/bridge/bridge-nf-call-iptables", "1\n");
+	examine();
+	expect("vhost-net", DOCTOR_GOOD, "vhost_net is loaded", "");
+	expect("bridge firewall", DOCTOR_POORER, "to iptables, ip6tables",
+		"net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0");
+	v.vhost_net_file = false;
+	doctor_examine(&h, &v, found);
+	expect("vhost-net", DOCTOR_POORER, "device file", "sudo mknod /dev/vhost-net c 10 238");
 }
 
 static void test_server(void **state)
@@ -210,6 +233,7 @@ static void test_tuned(void **state)
 	put("/sys/devices/system/cpu/smt/active", "0\n");
 	put("/dev/kvm", "");
 	put("/dev/net/tun", "");
+	put("/dev/vhost-net", "");
 	put("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "300\n");
 	put("/sys/bus/pci/drivers/vfio-pci/bind", "");
 	examine();
@@ -305,7 +329,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, make_root, drop_root)
 	const struct CMUnitTest tests[] = { T(test_nothing), T(test_server), T(test_tuned),
-		T(test_troubles), T(test_siblings), T(test_fingerprint) };
+		T(test_troubles), T(test_taps), T(test_siblings), T(test_fingerprint) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
