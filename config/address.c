@@ -240,6 +240,11 @@ int address_routes(struct dec *d, const struct jtree *v, const struct dec_field 
 
 /* ---- all nodes ---- */
 
+bool address_is_near(const struct topo_address *a, const struct topo_address *other)
+{
+	return a->family == other->family && same_bits(a->addr, other->addr, a->prefix);
+}
+
 static bool same_address(const struct topo_address *a, const struct topo_address *b)
 {
 	return a->family == b->family && memcmp(a->addr, b->addr, size_of(a->family)) == 0;
@@ -296,8 +301,7 @@ static bool is_neighbour(const struct topo_node *n, const struct topo_address *v
 			const struct topo_address *a = &n->nics[j].addresses[x];
 
 			*own |= same_address(a, via);
-			found |= a->family == via->family &&
-				same_bits(a->addr, via->addr, a->prefix);
+			found |= address_is_near(a, via);
 		}
 	return found;
 }

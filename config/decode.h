@@ -112,6 +112,8 @@ void storage_free(struct topo_node *n);
 int address_list(struct dec *, const struct jtree *, const struct dec_field *, void *); /* nic */
 int address_routes(struct dec *, const struct jtree *, const struct dec_field *, void *);
 int address_settle(struct dec *d); /* unique in a network; gateways are neighbours */
+/* Whether `other` is in the network of a NIC that has the address. */
+bool address_is_near(const struct topo_address *a, const struct topo_address *other);
 void address_free(struct topo_node *n);
 
 /* Policy of a port (policy.c); *out is a struct topo_policy. */
@@ -192,6 +194,11 @@ int traffic_decode(
 	struct dec *d, const struct jtree *v, const struct dec_field *f, void *out); /* topology */
 int method_decode(
 	struct dec *, const struct jtree *, const struct dec_field *, void *); /* topo_method * */
+/* TCP (tcp.c): *out is a struct topo_tcp; v of the checks: the method, the entry. */
+int tcp_decode(struct dec *, const struct jtree *, const struct dec_field *, void *);
+int tcp_check_method(struct dec *d, const struct jtree *v);
+int tcp_check_keys(struct dec *d, const struct jtree *v);
+int tcp_check_flow(struct dec *d, const struct topo_traffic *x);
 int macs_settle(struct dec *d);
 int policies_settle(struct dec *d);
 int ports_decode(

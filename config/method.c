@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * "method" of a traffic entry: that its rate is searched for, how, and what is measured at the rate
- * found. Decoded here; what goes together with it is checked in traffic.c.
+ * found; or that TCP is measured instead (tcp.c). Decoded here; what goes together with it is checked in traffic.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -88,6 +88,7 @@ static const struct dec_field method_keys[] = {
 	{ "latency_at", decode_latency_at, 0 },
 	{ "back_to_back", dec_bool, offsetof(struct topo_method, back_to_back), .def = "false" },
 	{ "recovery", dec_bool, offsetof(struct topo_method, recovery), .def = "false" },
+	{ "tcp", tcp_decode, offsetof(struct topo_method, tcp) },
 	{ 0 },
 };
 
@@ -127,6 +128,8 @@ int method_decode(struct dec *d, const struct jtree *v, const struct dec_field *
 	*(struct topo_method **)out = m;
 	m->place = v->place;
 	rc = dec_object(d, v, method_keys, 0, m);
+	if (!rc)
+		rc = tcp_check_method(d, v);
 	return rc ? rc : check_limits(d, v, m);
 }
 

@@ -10,8 +10,8 @@
 
 /* Each file that decodes has its list. */
 static const struct dec_shape *const lists[] = { values_shapes, topology_shapes, guest_shapes,
-	storage_shapes, address_shapes, policy_shapes, ports_shapes, ends_shapes,
-	path_shapes, traffic_shapes, method_shapes, pfs_shapes, vf_shapes, vf_user_shapes };
+	storage_shapes, address_shapes, policy_shapes, ports_shapes, ends_shapes, path_shapes,
+	traffic_shapes, method_shapes, tcp_shapes, pfs_shapes, vf_shapes, vf_user_shapes };
 
 /* In the order of enum dec_kind: they are part of definitions' names. */
 static const char *const kind_names[] = { [DEC_PROBE] = "probe",

@@ -64,7 +64,8 @@ static_assert(PFS_DRIVER_LEN == 32, "SHAPE_DRIVER");
 
 extern const struct dec_shape values_shapes[], topology_shapes[], guest_shapes[], storage_shapes[],
 	address_shapes[], policy_shapes[], ports_shapes[], ends_shapes[], path_shapes[],
-	traffic_shapes[], method_shapes[], pfs_shapes[], vf_shapes[], vf_user_shapes[];
+	traffic_shapes[], method_shapes[], tcp_shapes[], pfs_shapes[], vf_shapes[],
+	vf_user_shapes[];
 extern const struct dec_field topology_keys[], vf_nic_keys[];
 
 /* What docs/topology.md says of a key: generated. object NULL ends the list. */

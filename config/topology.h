@@ -35,6 +35,7 @@
 #define TOPO_L4_FLOWS_MAX   16384
 #define TOPO_LOSSES_MAX     4 /* of a search */
 #define TOPO_LATENCY_AT_MAX 8
+#define TOPO_STREAMS_MAX    128 /* iperf3's */
 #define TOPO_SECONDS_MAX    3600
 #define TOPO_NODE_FLOWS_MAX 32 /* of one trial, sent and received, that a guest's agent takes */
 #define TOPO_ENDS_MAX       64 /* of a traffic entry or path, each way */
@@ -305,6 +306,12 @@ struct topo_path {
 
 #define TOPO_NO_PATH SIZE_MAX
 
+/* TCP by iperf3 in Linux guests. */
+struct topo_tcp {
+	uint32_t streams; /* connections at once; 0: not TCP */
+	struct topo_place place;
+};
+
 /* How a rate is searched for, and what is measured at the rate found. A rate whose value is 0 is
  * not given. */
 enum topo_search { TOPO_SEARCH_VERIFIED, TOPO_SEARCH_BINARY };
@@ -319,6 +326,7 @@ struct topo_method {
 	size_t n_latency_at;
 	double latency_at[TOPO_LATENCY_AT_MAX]; /* percent of the rate found, ascending */
 	bool back_to_back, recovery;
+	struct topo_tcp tcp; /* instead of all that */
 	struct topo_place place;
 };
 
@@ -382,6 +390,11 @@ const char *topology_apart(
  * nobody. */
 const struct topo_vf *topology_vf_user(
 	const struct topology *t, size_t pf, uint32_t index, char *out);
+
+/* Addresses by which the flow's ends, NICs of Linux guests, are neighbours: the first in the order
+ * of the file. */
+bool topology_neighbours(const struct topology *t, const struct topo_flow *f,
+	const struct topo_address **from, const struct topo_address **to);
 
 /* The name of a NIC's port: "NODE.INDEX", to out[TOPO_NAME_MAX + 12]; returns out. */
 char *topology_port_name(const struct topology *t, size_t node, size_t nic, char *out);

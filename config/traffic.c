@@ -275,11 +275,13 @@ static int check_frames(struct dec *d, const struct entry *e)
 }
 
 /* What a search does by itself can't be asked for beside it. */
-static int check_method(struct dec *d, const struct entry *e)
+static int check_method(struct dec *d, const struct jtree *v, const struct entry *e)
 {
 	d->field = NULL;
 	if (!e->method)
 		return 0;
+	if (e->method->tcp.streams)
+		return tcp_check_keys(d, v);
 	if (e->rate_place.line)
 		return dec_error(
 			d, e->rate_place, "\"method\" searches for the rate: leave out \"rate\"");
@@ -306,10 +308,12 @@ static int check_apart(struct dec *d, const struct entry *e)
 			    &topo->nodes[b->node].nics[b->nic].policy, why, sizeof(why)))
 			continue;
 		return dec_error(d, e->to.n ? e->to.place : e->all_pairs.place,
-			"nothing of this gets from %s to %s: %s; if it is meant so, say "
-			"\"max_loss\": 1",
+			"nothing of this gets from %s to %s: %s%s",
 			topology_port_name(topo, a->node, a->nic, from),
-			topology_port_name(topo, b->node, b->nic, to), why);
+			topology_port_name(topo, b->node, b->nic, to), why,
+			e->method && e->method->tcp.streams
+				? ""
+				: "; if it is meant so, say \"max_loss\": 1");
 	}
 	return 0;
 }
@@ -339,10 +343,11 @@ static int take_path(struct dec *d, struct entry *e, size_t k)
 
 static int check_entry(struct dec *d, struct entry *e)
 {
+	bool tcp = e->method && e->method->tcp.streams;
 	int rc = make_flows(d, e);
 
 	if (!rc)
-		rc = check_frames(d, e);
+		rc = tcp ? tcp_check_flow(d, e->t) : check_frames(d, e);
 	return rc ? rc : check_apart(d, e);
 }
 
@@ -365,7 +370,7 @@ static int decode_entry(
 	t->group = e->group;
 	t->method = e->method;
 	if (!rc)
-		rc = check_method(d, e);
+		rc = check_method(d, v, e);
 	if (!rc)
 		rc = check_ends(d, v, e);
 	if (!rc)

@@ -21,6 +21,7 @@
 #include "lab/lab.h"
 #include "lab/report.h"
 #include "lab/report_search.h"
+#include "lab/report_tcp.h"
 
 /* ---- options ---- */
 
@@ -100,13 +101,20 @@ static void print_idle_networks(const struct bench_cmd *b)
 
 static void print_end(const struct bench_cmd *b)
 {
+	size_t n_frames = json_array_size(b->trials) + json_array_size(b->searches);
+	size_t n = json_array_size(b->trials) + json_array_size(b->tcp);
+
 	fputc('\n', b->out);
 	print_idle_networks(b);
-	report_wrap(b->out, b->table.width, 2, "",
-		"frame: bytes with FCS. Gbit/s: received, layer 2. Latency: sender's time stamp to "
-		"receiver's, of several flows the worst. cyc/frame: busy cycles of the switch per frame.");
-	fprintf(b->out, "%zu trial%s, %zu missed, %.0f s\n", json_array_size(b->trials),
-		json_array_size(b->trials) == 1 ? "" : "s", b->n_missed,
+	if (n_frames)
+		report_wrap(b->out, b->table.width, 2, "",
+			"frame: bytes with FCS. Gbit/s: received, layer 2. Latency: sender's time stamp to "
+			"receiver's, of several flows the worst. cyc/frame: busy cycles of the switch per frame.");
+	if (json_array_size(b->tcp))
+		report_wrap(b->out, b->table.width, 2, "",
+			"Of TCP, bits/s: payload received; resent: segments; cyc/byte: cycles of all CPU "
+			"time, polling included, per byte of payload, then whose they are.");
+	fprintf(b->out, "%zu trial%s, %zu missed, %.0f s\n", n, n == 1 ? "" : "s", b->n_missed,
 		(double)(clock_now_ns() - b->began_ns) / 1e9);
 	fflush(b->out);
 }
@@ -127,12 +135,13 @@ static int write_json(struct bench_cmd *b, const struct err *failed, struct err 
 static void trial_label(const struct bench_cmd *b, size_t i, unsigned round, char *out, size_t size)
 {
 	const struct bench_trial *x = &b->plan.trials[i];
-	char of[32] = "";
+	char of[32] = "", what[16];
 
 	if (b->opts.rounds > 1)
 		snprintf(of, sizeof(of), ", round %u of %u", round + 1, b->opts.rounds);
-	snprintf(out, size, "trial %zu of %zu: %s, %u B%s", i + 1, b->plan.n_trials, x->title,
-		x->flows[0].size, of);
+	snprintf(what, sizeof(what), bench_is_tcp(x) ? "TCP" : "%u B", x->flows[0].size);
+	snprintf(out, size, "trial %zu of %zu: %s, %s%s", i + 1, b->plan.n_trials, x->title, what,
+		of);
 }
 
 /* All rounds of a trial; those that were run before one failed are reported too. */
@@ -188,6 +197,43 @@ static int run_search(struct bench_cmd *b, size_t i, struct err *e)
 	return rc;
 }
 
+/* All rounds of TCP; those that were run before one failed are reported too. */
+static int run_tcp(struct bench_cmd *b, size_t i, struct err *e)
+{
+	const struct bench_trial *x = &b->plan.trials[i];
+	struct bench_tcp_round *rounds = calloc(b->opts.rounds, sizeof(*rounds));
+	unsigned n = 0;
+	int rc = 0;
+
+	if (!rounds)
+		return err_set(e, -ENOMEM, "out of memory");
+	while (n < b->opts.rounds && !rc) {
+		char label[160];
+
+		trial_label(b, i, n, label, sizeof(label));
+		rc = bench_tcp_run(&b->env, x, label, &rounds[n], e);
+		n += !rc;
+	}
+	bench_clear_progress(b);
+	if (n) {
+		json_t *j = report_tcp_trial_json(b->t, x, rounds, n, b->env.tsc_hz);
+
+		report_tcp(&b->table, x, j, rounds, n);
+		json_array_append_new(b->tcp, j);
+	}
+	for (unsigned k = 0; k < n; k++)
+		bench_tcp_round_free(&rounds[k]);
+	free(rounds);
+	return rc;
+}
+
+static int run_one(struct bench_cmd *b, size_t i, struct err *e)
+{
+	if (bench_is_tcp(&b->plan.trials[i]))
+		return run_tcp(b, i, e);
+	return b->plan.trials[i].method ? run_search(b, i, e) : run_trial(b, i, e);
+}
+
 static int run_all(struct bench_cmd *b, struct err *e)
 {
 	struct bench_clock clock, end;
@@ -206,7 +252,7 @@ static int run_all(struct bench_cmd *b, struct err *e)
 	b->doctor = bench_doctor(b->t, b->lab->cpus, b->lab->n_cpus);
 	bench_print_head(b);
 	for (size_t i = 0; i < b->plan.n_trials && !rc; i++)
-		rc = b->plan.trials[i].method ? run_search(b, i, e) : run_trial(b, i, e);
+		rc = run_one(b, i, e);
 	report_notes(&b->table);
 	end = bench_clock_now();
 	if (!rc)
@@ -264,6 +310,7 @@ int lab_cmd_bench(int argc, char **argv)
 	b.began = time(NULL);
 	b.trials = json_array();
 	b.searches = json_array();
+	b.tcp = json_array();
 	bench_catch_signals();
 	rc = bench(&b, &e);
 	if (write_json(&b, rc ? &e : NULL, &json_err))
@@ -279,6 +326,7 @@ int lab_cmd_bench(int argc, char **argv)
 	topology_free(b.own_topology);
 	json_decref(b.trials);
 	json_decref(b.searches);
+	json_decref(b.tcp);
 	json_decref(b.networks);
 	json_decref(b.doctor);
 	fd_close(&b.json_fd);

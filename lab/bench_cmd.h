@@ -31,7 +31,7 @@ struct bench_cmd {
 	uint64_t began_ns;
 	time_t began;
 	/* found */
-	json_t *trials, *searches, *networks;
+	json_t *trials, *searches, *tcp, *networks;
 	json_t *doctor; /* what is held against the host: bench_doctor's */
 	size_t n_missed;
 };

@@ -129,6 +129,7 @@ json_t *bench_document(const struct bench_cmd *b, const struct err *e)
 	json_object_set_new(j, "missed", json_integer((json_int_t)b->n_missed));
 	json_object_set(j, "trials", b->trials);
 	json_object_set(j, "searches", b->searches);
+	json_object_set(j, "tcp", b->tcp);
 	json_object_set_new(j, "networks", b->networks ? json_incref(b->networks) : json_null());
 	return j;
 }

@@ -33,4 +33,8 @@ void bench_places_find(const struct topology *t, const struct bench_trial *x,
 void bench_round_judge(const struct topology *t, const struct bench_trial *x,
 	const struct bench_raw *raw, struct bench_round *r);
 
+/* Who had no CPU when it wanted one: to r->cpu, and what is to be said of it. */
+void bench_cpus_diff(const struct bench_raw *raw, struct bench_round *r);
+void bench_cpus_judge(const struct topology *t, struct bench_round *r);
+
 #endif

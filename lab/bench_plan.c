@@ -2,6 +2,7 @@
 #include "lab/bench_plan.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,6 +116,8 @@ static int add_section(
 			.seconds = o->seconds > 0 ? o->seconds : x->seconds,
 			.method = x->method,
 		};
+		if (bench_is_tcp(trial)) /* iperf3 knows whole ones */
+			trial->seconds = ceil(trial->seconds);
 		rc = add_entry(t, entry, k, trial);
 		for (size_t i = entry + 1; whole_group && i < t->n_traffic && !rc; i++)
 			if (t->traffic[i].group_id == x->group_id)
@@ -162,6 +165,11 @@ void bench_plan_free(struct bench_plan *p)
 		free(p->trials[i].flows);
 	free(p->trials);
 	*p = (struct bench_plan){ 0 };
+}
+
+bool bench_is_tcp(const struct bench_trial *x)
+{
+	return x->method && x->method->tcp.streams;
 }
 
 bool bench_node_sends(const struct bench_trial *x, size_t node)

@@ -69,6 +69,9 @@ void bench_plan_free(struct bench_plan *p);
 /* The rate of a flow in frames per 1000 s: at least 1 unless it is flat out (0). */
 uint64_t bench_rate_mfps(const struct rate *r, uint32_t size);
 
+/* Whether it is no traffic of the engine's, but TCP of Linux guests. */
+bool bench_is_tcp(const struct bench_trial *trial);
+
 /* Whether the node sends or receives in the trial. */
 bool bench_node_sends(const struct bench_trial *trial, size_t node);
 bool bench_node_receives(const struct bench_trial *trial, size_t node);

@@ -205,7 +205,7 @@ static void read_loads(const struct topology *t, const struct bench_raw *raw, st
 	}
 }
 
-static void diff_cpus(const struct bench_raw *raw, struct bench_round *r)
+void bench_cpus_diff(const struct bench_raw *raw, struct bench_round *r)
 {
 	const struct bench_cpu_sample *b = raw->cpu_before, *a = raw->cpu_after;
 
@@ -300,7 +300,7 @@ int bench_round_make(const struct topology *t, const struct bench_trial *x,
 	bench_places_find(t, x, raw, &r->places);
 	explain_places(r);
 	read_loads(t, raw, r);
-	diff_cpus(raw, r);
+	bench_cpus_diff(raw, r);
 	r->cost = raw->cost ? bench_cost_diff(&raw->cost[0], &raw->cost[1])
 			    : (struct bench_cost){ NAN, NAN, NAN, NAN, NAN };
 	bench_round_judge(t, x, raw, r);

@@ -237,7 +237,7 @@ static int watch_check(const struct bench_env *env, const struct proc_id *ids, s
 	return 0;
 }
 
-static int run_time(struct bench_env *env, const struct bench_trial *x, const char *label,
+int bench_run_time(struct bench_env *env, const struct bench_trial *x, const char *label,
 	const json_t *stats, struct err *e)
 {
 	uint64_t start = clock_now_ns(), total = (uint64_t)(x->seconds * 1e9), done = 0;
@@ -358,8 +358,7 @@ static int add_histograms(
 	return 0;
 }
 
-/* What is counted on the host: by the switch, by the kernel of taps, by PFs of their VFs. */
-static json_t *take_stats(struct bench_env *env, struct err *e)
+json_t *bench_run_stats(struct bench_env *env, struct err *e)
 {
 	json_t *stats = bench_call_switch(env, "stats", NULL, e);
 
@@ -408,7 +407,7 @@ static bool uses_switch(const struct topology *t, const struct bench_trial *x)
 	return false;
 }
 
-static struct bench_cost_sample sample_cost(struct bench_env *env, const struct bench_trial *x)
+struct bench_cost_sample bench_run_cost(struct bench_env *env, const struct bench_trial *x)
 {
 	struct bench_cost_sample s = { 0 };
 	pid_t *pids = calloc(env->t->n_nodes, sizeof(*pids));
@@ -443,20 +442,20 @@ static int measure(struct bench_env *env, const struct bench_trial *x, const cha
 	if (!rc)
 		rc = bench_call_nodes(env, x, bench_node_takes_part, "traffic_status",
 			bench_params_counters, raw->counted_before, e);
-	if (!rc && !(raw->stats_before = take_stats(env, e)))
+	if (!rc && !(raw->stats_before = bench_run_stats(env, e)))
 		rc = -EIO;
 	if (!rc) {
 		bench_cpu_sample("/proc", env->t, env->info, raw->stats_before, cpu);
-		cost[0] = sample_cost(env, x);
+		cost[0] = bench_run_cost(env, x);
 		started = true;
 		rc = bench_call_nodes(
 			env, x, bench_node_sends, "traffic_start", bench_params_send, NULL, e);
 	}
 	if (!rc)
-		rc = run_time(env, x, label, raw->stats_before, e);
+		rc = bench_run_time(env, x, label, raw->stats_before, e);
 	if (!rc) {
 		/* Now: who polls goes on while the last frames are waited for. */
-		cost[1] = sample_cost(env, x);
+		cost[1] = bench_run_cost(env, x);
 		bench_tell(env, "%s: collecting", label);
 		rc = finish_senders(env, x, raw->status, in_time, e);
 	}
@@ -467,7 +466,7 @@ static int measure(struct bench_env *env, const struct bench_trial *x, const cha
 		return rc;
 	}
 	rc = drain(env, x, raw->status, e);
-	if (!rc && !(raw->stats_after = take_stats(env, e)))
+	if (!rc && !(raw->stats_after = bench_run_stats(env, e)))
 		rc = -EIO;
 	if (!rc)
 		bench_cpu_sample(

@@ -21,4 +21,14 @@
 int bench_run_trial(struct bench_env *env, const struct bench_trial *x, const char *label,
 	struct bench_round *r, struct err *e);
 
+/* Parts of it that other ways to measure share. */
+/* Sleeps for the trial's time, as long as switch and VMMs live; stats: of before. */
+int bench_run_time(struct bench_env *env, const struct bench_trial *x, const char *label,
+	const json_t *stats, struct err *e);
+/* What is counted on the host, by the switch, by the kernel of taps, by PFs of their VFs: a new
+ * reference. */
+json_t *bench_run_stats(struct bench_env *env, struct err *e);
+/* CPU time and exits of all that has to do with the trial, so far. */
+struct bench_cost_sample bench_run_cost(struct bench_env *env, const struct bench_trial *x);
+
 #endif

@@ -172,7 +172,7 @@ static double waited_share(const struct bench_cpu *c)
 }
 
 /* Noise of others on the machine: without this nobody could tell it from a slow switch. */
-static void warn_cpus(const struct topology *t, struct bench_round *r)
+void bench_cpus_judge(const struct topology *t, struct bench_round *r)
 {
 	size_t worst = 0, n = 0;
 
@@ -261,6 +261,6 @@ void bench_round_judge(const struct topology *t, const struct bench_trial *x,
 				"them",
 				t->networks[i].name, (unsigned long long)r->net[i].rx_frames,
 				(unsigned long long)r->net[i].tx_frames);
-	warn_cpus(t, r);
+	bench_cpus_judge(t, r);
 	warn_ports(raw->stats_after, r);
 }

@@ -18,6 +18,7 @@
 #include <jansson.h>
 
 #include "lab/bench_search.h"
+#include "lab/bench_tcp.h"
 
 #define COMPARE_VERSION    1
 #define COMPARE_ROUNDS     6  /* unless asked for: the least that makes an interval of 95 % */
@@ -39,6 +40,8 @@ struct compare_path {
 	struct bench_search s; /* if searched */
 	size_t n_loads;
 	struct compare_load load[TOPO_LATENCY_AT_MAX + 1];
+	size_t n_tcp; /* rounds, where TCP is measured instead */
+	struct bench_tcp_round *tcp;
 };
 
 struct comparison {
@@ -65,6 +68,8 @@ json_t *compare_paths_json(const struct topology *t);
 /* n values with their median and its interval (NaN: null): {"median", "low", "high", "confidence",
  * "values"}. */
 json_t *compare_figure(const double *v, size_t n);
+/* The warnings of a round that are not in the list yet. */
+void compare_add_warnings(json_t *list, const struct bench_round *r);
 /* Fills in "against": each path after the first, against the first. */
 void compare_against(json_t *comparison);
 /* An element of it; paired: values of one index were measured in one round. */
@@ -73,6 +78,9 @@ json_t *compare_pair(const json_t *comparison, size_t base, size_t path, bool pa
 /* ---- the table ---- */
 
 void compare_print_comparison(const json_t *comparison, FILE *out, unsigned width);
+/* compare_tcp.c: the part of it where TCP was measured; what is to be said of a path. */
+void compare_tcp_rows(const json_t *comparison, FILE *out, int path_width);
+void compare_tcp_remarks(const json_t *path, FILE *out, unsigned width);
 /* After the last: what the columns mean. */
 void compare_print_end(FILE *out, unsigned width);
 

@@ -133,6 +133,17 @@ static void compare_loads(json_t *list, const json_t *a, const json_t *b, bool p
 	}
 }
 
+static void compare_tcp(json_t *list, const json_t *a, const json_t *b, bool paired)
+{
+	static const char *const keys[] = { "goodput_bps", "rtt_us", "cycles_per_byte_total" };
+	const json_t *fa = json_object_get(json_object_get(a, "tcp"), "figures");
+	const json_t *fb = json_object_get(json_object_get(b, "tcp"), "figures");
+
+	for (size_t k = 0; fa && fb && k < sizeof(keys) / sizeof(keys[0]); k++)
+		add_ratio(list, "TCP", keys[k], k == 0, json_object_get(fa, keys[k]),
+			json_object_get(fb, keys[k]), paired, 0);
+}
+
 json_t *compare_pair(const json_t *c, size_t base, size_t path, bool paired)
 {
 	const json_t *paths = json_object_get(c, "paths");
@@ -142,6 +153,7 @@ json_t *compare_pair(const json_t *c, size_t base, size_t path, bool paired)
 
 	compare_rates(list, a, b, paired, isnan(resolution) ? 0 : resolution);
 	compare_loads(list, a, b, paired);
+	compare_tcp(list, a, b, paired);
 	return json_pack("{s:O, s:O, s:b, s:o}", "path", json_object_get(a, "path"), "base",
 		json_object_get(b, "path"), "paired", paired, "ratios", list);
 }

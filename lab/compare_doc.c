@@ -7,6 +7,7 @@
 #include "lab/compare.h"
 #include "lab/report.h"
 #include "lab/report_search.h"
+#include "lab/report_tcp.h"
 #include "measure/stats.h"
 
 json_t *compare_figure(const double *v, size_t n)
@@ -178,24 +179,27 @@ static json_t *searches_json(const struct bench_search *s)
 
 /* ---- a path ---- */
 
-/* Each different sentence once. */
+void compare_add_warnings(json_t *list, const struct bench_round *r)
+{
+	for (size_t i = 0; i < r->n_warnings; i++) {
+		json_t *new = json_string(r->warnings[i].text), *old;
+		bool known = false;
+		size_t k;
+
+		json_array_foreach (list, k, old)
+			known |= json_equal(old, new);
+		if (!known)
+			json_array_append(list, new);
+		json_decref(new);
+	}
+}
+
 static json_t *warnings_json(const struct compare_load *l)
 {
 	json_t *list = json_array();
 
-	for (size_t r = 0; r < l->n; r++) {
-		for (size_t i = 0; i < l->round[r].n_warnings; i++) {
-			json_t *new = json_string(l->round[r].warnings[i].text), *old;
-			bool known = false;
-			size_t k;
-
-			json_array_foreach (list, k, old)
-				known |= json_equal(old, new);
-			if (!known)
-				json_array_append(list, new);
-			json_decref(new);
-		}
-	}
+	for (size_t r = 0; r < l->n; r++)
+		compare_add_warnings(list, &l->round[r]);
 	return list;
 }
 
@@ -271,6 +275,8 @@ static json_t *path_json(const struct topology *t, const struct compare_path *p,
 			json_array_append_new(loads, load_json(t, &p->load[i], tsc_hz));
 	json_object_set_new(j, "path", json_string(t->paths[entry->path].name));
 	json_object_set_new(j, "rates", rates);
+	json_object_set_new(
+		j, "tcp", p->n_tcp ? report_tcp_json(t, p->tcp, p->n_tcp, tsc_hz) : json_null());
 	json_object_set_new(j, "loads", loads);
 	json_object_set_new(j, "flat_out",
 		p->searched && p->s.flat.flow ? lost_of_rounds(&p->s.flat, 1) : json_null());
@@ -290,6 +296,8 @@ static json_t *method_json(const struct bench_trial *x)
 
 	if (!m)
 		return json_null();
+	if (bench_is_tcp(x))
+		return json_pack("{s:{s:i}}", "tcp", "streams", (int)m->tcp.streams);
 	return json_pack("{s:s, s:s, s:i, s:f}", "search", verified ? "verified" : "binary",
 		"standard", verified ? "ETSI GS NFV-TST 009" : "RFC 2544", "verify",
 		verified ? (int)m->verify : 0, "resolution", m->resolution);
@@ -301,15 +309,20 @@ json_t *compare_json(const struct topology *t, const struct comparison *c, doubl
 	json_t *j = json_object(), *paths = json_array();
 	char frame[16];
 
-	snprintf(frame, sizeof(frame), x->flows[0].imix ? "imix" : "%u", x->flows[0].size);
+	if (bench_is_tcp(x))
+		strcpy(frame, "tcp");
+	else
+		snprintf(frame, sizeof(frame), x->flows[0].imix ? "imix" : "%u", x->flows[0].size);
 	for (size_t i = 0; i < c->n; i++)
 		json_array_append_new(paths, path_json(t, &c->path[i], tsc_hz));
 	json_object_set_new(j, "name", json_string(c->name));
 	json_object_set_new(j, "frame", json_string(frame));
-	json_object_set_new(j, "frame_bytes", json_integer(x->flows[0].size));
+	json_object_set_new(
+		j, "frame_bytes", bench_is_tcp(x) ? json_null() : json_integer(x->flows[0].size));
 	json_object_set_new(j, "seconds", report_number(x->seconds));
 	json_object_set_new(j, "flows", json_integer((json_int_t)x->n_flows));
-	json_object_set_new(j, "l4_flows", json_integer(x->flows[0].l4_flows));
+	json_object_set_new(j, "l4_flows",
+		json_integer(bench_is_tcp(x) ? x->method->tcp.streams : x->flows[0].l4_flows));
 	json_object_set_new(j, "flow_rate_fps",
 		report_number(x->method || x->flat_out ? (double)NAN
 						       : (double)x->flows[0].rate_mfps / 1000));

@@ -206,10 +206,35 @@ static int run_searches(struct comparison *c, struct bench_env *env, unsigned ro
 	return rc;
 }
 
+/* All rounds are made room for before: a path has as many as were run. */
+static int run_tcp(struct comparison *c, struct bench_env *env, unsigned rounds, struct err *e)
+{
+	char label[192], what[48];
+	int rc = 0;
+
+	for (size_t i = 0; i < c->n; i++) {
+		c->path[i].tcp = calloc(rounds, sizeof(*c->path[i].tcp));
+		if (!c->path[i].tcp)
+			return err_set(e, -ENOMEM, "out of memory");
+	}
+	for (unsigned r = 0; r < rounds && !rc; r++)
+		for (size_t i = 0; i < c->n && !rc; i++) {
+			struct compare_path *p = &c->path[i];
+
+			snprintf(what, sizeof(what), "round %u of %u", r + 1, rounds);
+			snprintf(label, sizeof(label), "%s, TCP: %s", p->x->title, what);
+			rc = bench_tcp_run(env, p->x, label, &p->tcp[p->n_tcp], e);
+			p->n_tcp += !rc;
+		}
+	return rc;
+}
+
 int compare_run(struct comparison *c, struct bench_env *env, unsigned rounds, struct err *e)
 {
 	int rc = 0;
 
+	if (bench_is_tcp(c->path[0].x))
+		return run_tcp(c, env, rounds, e);
 	if (c->path[0].x->method)
 		return run_searches(c, env, rounds, e);
 	for (unsigned r = 0; r < rounds && !rc; r++)
@@ -232,6 +257,9 @@ void compare_free(struct comparison *c)
 		}
 		if (p->searched)
 			bench_search_free(&p->s);
+		for (size_t r = 0; r < p->n_tcp; r++)
+			bench_tcp_round_free(&p->tcp[r]);
+		free(p->tcp);
 		*p = (struct compare_path){ .x = p->x };
 	}
 }

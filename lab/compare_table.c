@@ -204,6 +204,15 @@ static void print_against(const struct printer *p, const json_t *a)
 		say(p, "          ", "no difference that these rounds can show");
 }
 
+static void print_rows(struct printer *p)
+{
+	fprintf(p->out, "  %-11s %-*s %8s  %-19s %6s %7s %6s %6s %8s %6s %7s\n", "what", p->path_w,
+		"path", "frames/s", "interval", "Gbit/s", "lost", "p50/us", "p99/us", "p99.9/us",
+		"cyc/sw", "cyc/all");
+	compare_each_name(p->c, "rates", print_rates, p);
+	compare_each_name(p->c, "loads", print_loads, p);
+}
+
 void compare_print_comparison(const json_t *c, FILE *out, unsigned width)
 {
 	struct printer p = { out, width, path_width(c), c };
@@ -216,17 +225,18 @@ void compare_print_comparison(const json_t *c, FILE *out, unsigned width)
 		compare_frame(c, frame), manner);
 	fputc('\n', out);
 	report_wrap(out, width, 2, "", line);
-	fprintf(out, "  %-11s %-*s %8s  %-19s %6s %7s %6s %6s %8s %6s %7s\n", "what", p.path_w,
-		"path", "frames/s", "interval", "Gbit/s", "lost", "p50/us", "p99/us", "p99.9/us",
-		"cyc/sw", "cyc/all");
-	compare_each_name(c, "rates", print_rates, &p);
-	compare_each_name(c, "loads", print_loads, &p);
+	if (compare_is_tcp(c))
+		compare_tcp_rows(c, out, p.path_w);
+	else
+		print_rows(&p);
 	json_array_foreach (json_object_get(c, "against"), i, a)
 		print_against(&p, a);
 	json_array_foreach (json_object_get(c, "paths"), i, path)
 		print_losses(&p, path);
-	json_array_foreach (json_object_get(c, "paths"), i, path)
+	json_array_foreach (json_object_get(c, "paths"), i, path) {
 		print_remarks(&p, path);
+		compare_tcp_remarks(path, out, width);
+	}
 	fflush(out);
 }
 
@@ -237,7 +247,8 @@ void compare_print_end(FILE *out, unsigned width)
 		"Figures are medians of the rounds; interval: of that median, by order statistics. Gbit/s: "
 		"layer 2. Latency: sender's time stamp to receiver's, of several flows the worst. cyc/sw: "
 		"busy cycles of the switch per frame; cyc/all: cycles of all CPU time, polling included, of "
-		"switch, guests, vhost threads and the host's interrupts, per frame received. + better, "
+		"switch, guests, vhost threads and the host's interrupts, per frame received. Of TCP, bits/s: payload received; resent: segments; cyc/B: per byte of "
+		"payload. + better, "
 		"- worse: differences whose interval leaves out no difference at all.");
 	fflush(out);
 }

@@ -107,11 +107,20 @@ char *compare_interval(const json_t *figure, char *(*format)(double, char *), ch
 	return out;
 }
 
+bool compare_is_tcp(const json_t *comparison)
+{
+	return strcmp(compare_string(comparison, "frame"), "tcp") == 0;
+}
+
 char *compare_frame(const json_t *comparison, char *out)
 {
 	const char *frame = compare_string(comparison, "frame");
 
-	snprintf(out, COMPARE_CELL, "%.60s%s", frame, strcmp(frame, "imix") == 0 ? "" : " B");
+	if (compare_is_tcp(comparison))
+		strcpy(out, "TCP");
+	else
+		snprintf(out, COMPARE_CELL, "%.60s%s", frame,
+			strcmp(frame, "imix") == 0 ? "" : " B");
 	return out;
 }
 
@@ -122,19 +131,26 @@ void compare_manner(const json_t *comparison, char *out, size_t size)
 	double seconds = compare_number(comparison, "seconds");
 	char text[COMPARE_CELL];
 
-	if (json_is_object(m))
+	if (json_is_object(json_object_get(m, "tcp"))) {
+		double n = compare_number(json_object_get(m, "tcp"), "streams");
+
+		snprintf(out, size,
+			"TCP between the guests' kernels, by iperf3: %.0f stream%s, %g s", n,
+			n > 1 ? "s" : "", seconds);
+	} else if (json_is_object(m)) {
 		snprintf(out, size, "%s (%s), to %g%%, trials of %g s",
 			strcmp(compare_string(m, "search"), "verified") == 0
 				? "binary search with loss verification"
 				: "throughput by binary search",
 			compare_string(m, "standard"), compare_number(m, "resolution") * 100,
 			seconds);
-	else if (isnan(rate))
+	} else if (isnan(rate)) {
 		snprintf(
 			out, size, "as fast as it goes, %g s; latency is under full load", seconds);
-	else
+	} else {
 		snprintf(out, size, "%s frames/s%s, %g s", compare_si(rate, text),
 			compare_number(comparison, "flows") > 1 ? " of each flow" : "", seconds);
+	}
 }
 
 /* ---- verdicts ---- */
@@ -144,6 +160,12 @@ static const struct {
 } names[] = {
 	{ "fps", "frames/s", "more frames/s", "fewer frames/s" },
 	{ "received_fps", "frames/s", "more frames/s", "fewer frames/s" },
+	{ "goodput_bps", "TCP's goodput", "more goodput of TCP", "less goodput of TCP" },
+	{ "rtt_us", "TCP's round-trip time", "longer round-trip time of TCP",
+		"shorter round-trip time of TCP" },
+	{ "cycles_per_byte_total", "CPU cycles a byte of TCP",
+		"more CPU cycles a byte of TCP, all cores charged",
+		"fewer CPU cycles a byte of TCP, all cores charged" },
 	{ "p50_us", "median latency", "longer median latency", "shorter median latency" },
 	{ "p99_us", "p99 latency", "longer p99 latency", "shorter p99 latency" },
 	{ "p999_us", "p99.9 latency", "longer p99.9 latency", "shorter p99.9 latency" },
@@ -232,4 +254,18 @@ void compare_lost(const json_t *lost, char *out, size_t size)
 	if (unexplained > 0 && len + 40 < size)
 		snprintf(out + len, size - len, "%s %lld UNEXPLAINED", first ? "" : ",",
 			(long long)unexplained);
+}
+
+bool compare_drops(const json_t *drops, char *out, size_t size)
+{
+	const char *reason;
+	json_t *count;
+	size_t len = 0;
+
+	out[0] = '\0';
+	json_object_foreach ((json_t *)drops, reason, count)
+		if (len + 80 < size)
+			len += (size_t)snprintf(out + len, size - len, "%s%lld %.50s",
+				len ? ", " : "", (long long)json_integer_value(count), reason);
+	return len > 0;
 }

@@ -26,7 +26,10 @@ char *compare_share(double ratio, char *out); /* "0", "<0.001%", "14.2%" */
 /* A figure's interval, "2.01 M to 2.15 M"; "" if there is one value only. */
 char *compare_interval(const json_t *figure, char *(*format)(double, char *), char *out);
 
-/* "64 B", "imix". */
+/* Whether TCP was measured, and not frames. */
+bool compare_is_tcp(const json_t *comparison);
+
+/* "64 B", "imix", "TCP". */
 char *compare_frame(const json_t *comparison, char *out);
 
 /* "binary search with loss verification (ETSI GS NFV-TST 009), to 2%", "as fast as it goes", ... */
@@ -41,5 +44,8 @@ const char *compare_figure_name(const char *key);
 /* "1234 of 5678 frames lost: 1200 switch: tx_ring_full, 34 UNEXPLAINED", or "none of 5678 frames
  * lost". */
 void compare_lost(const json_t *lost, char *out, size_t size);
+
+/* "12 tx_ring_full, 3 rx_vlan" of an object of counts; false: there are none. */
+bool compare_drops(const json_t *drops, char *out, size_t size);
 
 #endif

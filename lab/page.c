@@ -172,10 +172,11 @@ static void put_verdict(struct page *p, const json_t *r)
 static void put_summary_row(struct page *p, const json_t *c, const json_t *against)
 {
 	const json_t *fps = find_ratio(against, "fps", "");
+	bool tcp = compare_is_tcp(c);
 	char frame[COMPARE_CELL];
 
 	if (!fps)
-		fps = find_ratio(against, "received_fps", "");
+		fps = find_ratio(against, tcp ? "goodput_bps" : "received_fps", "");
 	fputs("<tr><th>", p->out);
 	page_putf(p, "%s, %s", compare_string(c, "name"), compare_frame(c, frame));
 	fputs("</th><td>", p->out);
@@ -183,9 +184,10 @@ static void put_summary_row(struct page *p, const json_t *c, const json_t *again
 		compare_string(against, "base"));
 	fputs("</td>", p->out);
 	put_verdict(p, fps);
-	put_verdict(p, find_ratio(against, "p50_us", "same rate"));
+	put_verdict(p, find_ratio(against, tcp ? "rtt_us" : "p50_us", "same rate"));
 	put_verdict(p, find_ratio(against, "p999_us", "same rate"));
-	put_verdict(p, find_ratio(against, "cycles_total", "same rate"));
+	put_verdict(p,
+		find_ratio(against, tcp ? "cycles_per_byte_total" : "cycles_total", "same rate"));
 	fputs("</tr>\n", p->out);
 }
 
@@ -195,8 +197,8 @@ static void put_summary(struct page *p)
 	size_t i, k;
 
 	fputs("<section><h2>In short</h2>\n<div class=\"wide\"><table class=\"summary\"><thead><tr>"
-	      "<th>Traffic</th><th>Paths</th><th>Frames a second</th><th>Median latency</th>"
-	      "<th>99.9 % latency</th><th>CPU cycles a frame, all cores charged</th></tr></thead><tbody>\n",
+	      "<th>Traffic</th><th>Paths</th><th>Frames (TCP: bits) a second</th><th>Median latency (TCP: round trip)</th>"
+	      "<th>99.9 % latency</th><th>CPU cycles a frame (TCP: a byte), all cores charged</th></tr></thead><tbody>\n",
 		p->out);
 	json_array_foreach (json_object_get(p->doc, "comparisons"), i, c)
 		json_array_foreach (json_object_get(c, "against"), k, a)

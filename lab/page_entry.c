@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What one traffic entry showed: charts over its frame sizes, latencies, then the figures. */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@ static const json_t *comparison(const struct page *p, size_t i)
 	return json_array_get(json_object_get(p->doc, "comparisons"), i);
 }
 
-static struct chart_value value_of(const json_t *figure)
+struct chart_value page_value_of(const json_t *figure)
 {
 	struct chart_value v = { compare_number(figure, "median"), NAN, NAN };
 
@@ -22,7 +23,7 @@ static struct chart_value value_of(const json_t *figure)
 	return v;
 }
 
-static struct chart *chart_new(
+struct chart *page_chart_new(
 	enum chart_kind kind, unsigned width, unsigned height, const char *y_title, double scale)
 {
 	struct chart *c = calloc(1, sizeof(*c));
@@ -70,7 +71,7 @@ static void put_rates(struct page *p, size_t from, size_t n)
 {
 	double most = greatest_rate(p, from, n);
 	bool mega = most >= 1e6;
-	struct chart *c = chart_new(CHART_BARS, 540, 300,
+	struct chart *c = page_chart_new(CHART_BARS, 540, 300,
 		mega ? "million frames a second" : "thousand frames a second", mega ? 1e6 : 1e3);
 	const json_t *path,
 		*rate = json_array_get(
@@ -91,7 +92,7 @@ static void put_rates(struct page *p, size_t from, size_t n)
 				break;
 			c->n_series = k + 1 > c->n_series ? k + 1 : c->n_series;
 			c->colour[k] = page_colour(k);
-			c->v[k][i] = value_of(rate_of(one, path));
+			c->v[k][i] = page_value_of(rate_of(one, path));
 		}
 	}
 	snprintf(caption, sizeof(caption), "Throughput by frame size (%s)",
@@ -106,13 +107,13 @@ static void put_rates(struct page *p, size_t from, size_t n)
 static const struct {
 	const char *key, *name, *colour;
 } parts[] = {
-	{ "cycles_switch_busy", "switch, at work", "#003f5c" },
-	{ "cycles_switch_polling", "switch, polling", "#8fb8d8" },
-	{ "cycles_nodes", "guests and generators", "#bc5090" },
-	{ "cycles_vhost", "vhost threads", "#ef5675" },
-	{ "cycles_interrupts", "interrupts of the host", "#ffa600" },
+	{ "switch_busy", "switch, at work", "#003f5c" },
+	{ "switch_polling", "switch, polling", "#8fb8d8" },
+	{ "nodes", "guests and generators", "#bc5090" },
+	{ "vhost", "vhost threads", "#ef5675" },
+	{ "interrupts", "interrupts of the host", "#ffa600" },
 };
-#define N_PARTS (sizeof(parts) / sizeof(parts[0]))
+static_assert(sizeof(parts) / sizeof(parts[0]) == PAGE_PARTS, "page_own.h");
 
 /* The load at which costs are compared: one that all carry, or the highest. */
 static const json_t *cost_load(const json_t *path)
@@ -123,22 +124,29 @@ static const json_t *cost_load(const json_t *path)
 	return same ? same : json_array_get(loads, json_array_size(loads) - 1);
 }
 
-static double part_of(const json_t *f, size_t part)
+double page_part(const json_t *f, const char *prefix, size_t part)
 {
-	double busy = compare_number(json_object_get(f, "cycles_switch_busy"), "median");
-	double all = compare_number(json_object_get(f, "cycles_switch"), "median");
+	static const char *const of_switch[] = { "switch_busy", "switch" };
+	double v[2];
+	char key[64];
 
-	if (part == 1)
-		return fmax(0, all - busy);
-	if (part == 0)
-		return fmin(busy, all);
-	return compare_number(json_object_get(f, parts[part].key), "median");
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(key, sizeof(key), "%s%s", prefix,
+			part > 1 ? parts[part].key : of_switch[i]);
+		v[i] = compare_number(json_object_get(f, key), "median");
+	}
+	return part == 0 ? fmin(v[0], v[1]) : part == 1 ? fmax(0, v[1] - v[0]) : v[0];
 }
 
-static void put_cost_key(struct page *p)
+const char *page_part_colour(size_t part)
+{
+	return parts[part].colour;
+}
+
+void page_part_key(struct page *p)
 {
 	fputs("<p class=\"key\">", p->out);
-	for (size_t k = 0; k < N_PARTS; k++)
+	for (size_t k = 0; k < PAGE_PARTS; k++)
 		fprintf(p->out, "<span><i style=\"background:%s\"></i>%s</span>", parts[k].colour,
 			parts[k].name);
 	fputs("</p>\n", p->out);
@@ -146,7 +154,7 @@ static void put_cost_key(struct page *p)
 
 static void put_costs(struct page *p, size_t from, size_t n)
 {
-	struct chart *c = chart_new(CHART_STACKS, 540, 300, "thousand cycles a frame", 1e3);
+	struct chart *c = page_chart_new(CHART_STACKS, 540, 300, "thousand cycles a frame", 1e3);
 	char caption[160], frame[COMPARE_CELL];
 	const json_t *path, *load = NULL;
 	size_t k;
@@ -167,17 +175,17 @@ static void put_costs(struct page *p, size_t from, size_t n)
 				compare_string(path, "path"));
 			snprintf(c->group[at], sizeof(c->group[at]), "%.40s",
 				compare_frame(one, frame));
-			for (size_t part = 0; part < N_PARTS; part++) {
-				c->v[part][at].y = part_of(f, part);
+			for (size_t part = 0; part < PAGE_PARTS; part++) {
+				c->v[part][at].y = page_part(f, "cycles_", part);
 				c->colour[part] = parts[part].colour;
 			}
-			c->sum[at] = value_of(json_object_get(f, "cycles_total"));
+			c->sum[at] = page_value_of(json_object_get(f, "cycles_total"));
 		}
 	}
 	snprintf(caption, sizeof(caption), "CPU cycles a frame, all cores charged (%s)",
 		load ? compare_string(load, "name") : "");
 	if (c) {
-		c->n_series = N_PARTS;
+		c->n_series = PAGE_PARTS;
 		page_chart(p, c, caption);
 	}
 	free(c);
@@ -199,7 +207,7 @@ static const struct {
 
 static void put_latency(struct page *p, const json_t *one, const char *load_name)
 {
-	struct chart *c = chart_new(CHART_LINES, 400, 270, "microseconds", 1);
+	struct chart *c = page_chart_new(CHART_LINES, 400, 270, "microseconds", 1);
 	char caption[160], frame[COMPARE_CELL];
 	const json_t *path;
 	size_t k;
@@ -217,7 +225,7 @@ static void put_latency(struct page *p, const json_t *one, const char *load_name
 		c->n_series = k + 1;
 		c->colour[k] = page_colour(k);
 		for (size_t i = 0; i < N_PERCENTILES; i++)
-			c->v[k][i] = value_of(json_object_get(f, percentiles[i].key));
+			c->v[k][i] = page_value_of(json_object_get(f, percentiles[i].key));
 	}
 	snprintf(caption, sizeof(caption), "%s, %s", compare_frame(one, frame), load_name);
 	if (c)
@@ -245,7 +253,7 @@ static void put_latencies(struct page *p, size_t from, size_t n)
 
 /* ---- the section ---- */
 
-static void put_path_key(struct page *p, const json_t *one)
+void page_path_key(struct page *p, const json_t *one)
 {
 	const json_t *path;
 	size_t k;
@@ -271,6 +279,10 @@ size_t page_entry(struct page *p, size_t from)
 	size_t n = 1, total = json_array_size(json_object_get(p->doc, "comparisons"));
 	char manner[256];
 
+	if (compare_is_tcp(first)) {
+		page_tcp(p, first);
+		return 1;
+	}
 	while (from + n < total &&
 		strcmp(compare_string(comparison(p, from + n), "name"),
 			compare_string(first, "name")) == 0)
@@ -283,12 +295,12 @@ size_t page_entry(struct page *p, size_t from)
 	page_putf(p, "; %.0f flow%s at once over each path", compare_number(first, "flows"),
 		compare_number(first, "flows") > 1 ? "s" : "");
 	fputs("</p>\n", p->out);
-	put_path_key(p, first);
+	page_path_key(p, first);
 	fputs("<div class=\"charts\">\n", p->out);
 	put_rates(p, from, n);
 	put_costs(p, from, n);
 	fputs("</div>\n", p->out);
-	put_cost_key(p);
+	page_part_key(p);
 	put_latencies(p, from, n);
 	for (size_t i = from; i < from + n; i++)
 		page_figures(p, comparison(p, i));

@@ -251,7 +251,10 @@ void page_method(struct page *p)
 	      "<li>“Same rate” is 90 % of the slowest path’s: traffic that all carry.</li>\n"
 	      "<li>CPU cycles a frame: CPU time of all threads of the switch (where the path uses it), of "
 	      "guests or generators, of vhost threads, and the whole host’s interrupt time while frames "
-	      "were sent, polling included, as TSC cycles per frame received.</li>\n</ul>\n",
+	      "were sent, polling included, as TSC cycles per frame received.</li>\n"
+	      "<li>TCP is the guests’ kernels’ own, by iperf3 in them: goodput is the payload that the "
+	      "receiver got; cycles a byte are of all the time that iperf3 ran in the sender; frames that "
+	      "are lost are sent again, and so show as segments sent again.</li>\n</ul>\n",
 		p->out);
 	put_command(p);
 	put_topology(p);

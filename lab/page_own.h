@@ -32,6 +32,23 @@ void page_chart(struct page *p, const struct chart *c, const char *caption);
  * there are. */
 size_t page_entry(struct page *p, size_t from);
 
+/* Charts: a figure as a value of one; an empty one, to be freed, or NULL. */
+struct chart_value page_value_of(const json_t *figure);
+struct chart *page_chart_new(
+	enum chart_kind kind, unsigned width, unsigned height, const char *y_title, double scale);
+/* What CPU time was spent on: parts of a stack, out of the figures PREFIXswitch and so on. */
+#define PAGE_PARTS 5
+double page_part(const json_t *figures, const char *prefix, size_t part);
+const char *page_part_colour(size_t part);
+void page_part_key(struct page *p);
+void page_path_key(struct page *p, const json_t *comparison);
+
+/* page_tcp.c: the section of a comparison of TCP. */
+void page_tcp(struct page *p, const json_t *comparison);
+
+/* page_table.c: a row's beginning (what, and its k-th path), a figure with its interval. */
+void page_begin_row(struct page *p, bool first, const char *what, const json_t *path, size_t k);
+void page_cell(struct page *p, const json_t *figure, char *(*format)(double, char *));
 /* page_table.c: the figures of a comparison; what was lost, and where. */
 void page_figures(struct page *p, const json_t *comparison);
 void page_losses(struct page *p);

@@ -11,7 +11,7 @@ struct figures {
 	const json_t *c; /* the comparison */
 };
 
-static void put_cell(struct page *p, const json_t *figure, char *(*format)(double, char *))
+void page_cell(struct page *p, const json_t *figure, char *(*format)(double, char *))
 {
 	char text[COMPARE_CELL];
 
@@ -44,7 +44,7 @@ static void put_gbps(struct page *p, const json_t *c, const json_t *figure)
 	fputs("</td>", p->out);
 }
 
-static void begin_row(struct page *p, bool first, const char *what, const json_t *path, size_t k)
+void page_begin_row(struct page *p, bool first, const char *what, const json_t *path, size_t k)
 {
 	fprintf(p->out, "<tr%s><th>", first ? " class=\"first\"" : "");
 	page_put(p, first ? what : "");
@@ -64,8 +64,8 @@ static void put_rates(void *ctx, const char *name)
 		const json_t *rate = compare_named(json_object_get(path, "rates"), name);
 		bool generators = json_is_true(json_object_get(rate, "generator_limited"));
 
-		begin_row(p, k == 0, name, path, k);
-		put_cell(p, json_object_get(rate, "fps"), compare_si);
+		page_begin_row(p, k == 0, name, path, k);
+		page_cell(p, json_object_get(rate, "fps"), compare_si);
 		put_gbps(p, t->c, json_object_get(rate, "fps"));
 		fputs("<td colspan=\"7\">", p->out);
 		if (generators)
@@ -104,11 +104,11 @@ static void put_loads(void *ctx, const char *name)
 		const json_t *load = compare_named(json_object_get(path, "loads"), name);
 		const json_t *f = json_object_get(load, "figures");
 
-		begin_row(p, k == 0, name, path, k);
-		put_cell(p, json_object_get(f, "received_fps"), compare_si);
+		page_begin_row(p, k == 0, name, path, k);
+		page_cell(p, json_object_get(f, "received_fps"), compare_si);
 		put_gbps(p, t->c, json_object_get(f, "received_fps"));
 		for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++)
-			put_cell(p, json_object_get(f, cells[i].key), cells[i].format);
+			page_cell(p, json_object_get(f, cells[i].key), cells[i].format);
 		fputs("</tr>\n", p->out);
 	}
 }

@@ -75,7 +75,7 @@ static json_t *flow_result_json(const struct bench_flow *f, const struct bench_f
 	return j;
 }
 
-static json_t *switch_json(const struct bench_switch_result *s)
+json_t *report_switch_json(const struct bench_switch_result *s)
 {
 	json_t *j = json_object(), *drops = json_object();
 	const struct {
@@ -126,7 +126,7 @@ static json_t *net_json(const struct topology *t, size_t i, const struct bench_n
 		"dropped", count(n->dropped));
 }
 
-static json_t *cpus_json(const struct topology *t, const struct bench_round *r)
+json_t *report_cpus_json(const struct topology *t, const struct bench_round *r)
 {
 	json_t *list = json_array();
 
@@ -160,6 +160,13 @@ static json_t *generators_json(
 	return list;
 }
 
+json_t *report_cost_json(const struct bench_cost *c)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "switch_s", report_number(c->switch_s),
+		"nodes_s", report_number(c->nodes_s), "vhost_s", report_number(c->vhost_s),
+		"interrupts_s", report_number(c->irq_s), "exits", report_number(c->exits));
+}
+
 json_t *report_round_json(
 	const struct topology *t, const struct bench_trial *x, const struct bench_round *r)
 {
@@ -186,15 +193,11 @@ json_t *report_round_json(
 	json_object_set_new(
 		j, "received_bps_l1", report_number(bench_round_bps(x, r, BENCH_L1_OVERHEAD)));
 	json_object_set_new(j, "flows", flows);
-	json_object_set_new(j, "switch", switch_json(&r->sw));
+	json_object_set_new(j, "switch", report_switch_json(&r->sw));
 	json_object_set_new(j, "networks", nets);
-	json_object_set_new(j, "cpu", cpus_json(t, r));
+	json_object_set_new(j, "cpu", report_cpus_json(t, r));
 	json_object_set_new(j, "generators", generators_json(t, x, r));
-	json_object_set_new(j, "cost",
-		json_pack("{s:o, s:o, s:o, s:o, s:o}", "switch_s", report_number(r->cost.switch_s),
-			"nodes_s", report_number(r->cost.nodes_s), "vhost_s",
-			report_number(r->cost.vhost_s), "interrupts_s", report_number(r->cost.irq_s),
-			"exits", report_number(r->cost.exits)));
+	json_object_set_new(j, "cost", report_cost_json(&r->cost));
 	json_object_set_new(j, "warnings", warnings);
 	return j;
 }

@@ -30,7 +30,8 @@ MEANING = re.compile("|".join((
     "given twice", "named twice", "already", "unknown (network|node|port) ", "has no NIC",
     "are named", "the first in line", "the same NIC", "no frame gets across", "nothing of this gets",
     "external: Lanyard", "has no traffic engine", "goes both ways already", "leave out \"(from|to|all_pairs|rate|max_loss|group)", "ascending order",
-    "are not in this order",
+    "are not in this order", "^.*TCP .*: leave out", "streams\\\" of .*: leave out", "searches for nothing", "TCP is measured",
+    "has no iperf3", "which TCP needs", "no packet would go", "which one its kernel",
     "who sends", "\"(from|to)\" is missing", "don't fit network", "at once", "group \"",
     "must be a multiple of", "name one for each", "lower number comes first", "numbered 0 to 1023",
     "rate \".*\" is (0|too)", "is too large", "whole number of bytes", "needs 128M", "is 0: a VM",
@@ -166,6 +167,12 @@ class Keys(SchemaCase):
         search = copy.deepcopy(self.BASE)
         search["traffic"][0]["method"] = {}
         yield "method", ("traffic", 0, "method"), search
+        tcp = copy.deepcopy(self.BASE)
+        for i, name in enumerate(tcp["nodes"]):
+            tcp["nodes"][name] = {"kind": "vm", "guest": "linux", "root": "host", "nics": [
+                {"network": "lan", "addresses": [f"10.0.0.{i + 1}/24"]}]}
+        tcp["traffic"][0]["method"] = {"tcp": {}}
+        yield "tcp", ("traffic", 0, "method", "tcp"), tcp
         yield "port", ("ports", "up"), {**self.BASE, "ports": {"up": {"network": "lan",
                                                                      "tap": "t0"}}}
 

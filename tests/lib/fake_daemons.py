@@ -11,11 +11,15 @@ FAKE_FAIL in their environment, a list with commas of WHO:METHOD=HOW:
     vmm/b:memory/128M=...          a VMM that is started with that much memory
     vmm/b:start=die                ends with status 7 before it listens; also: kill (SIGKILL to
                                    itself), hang (never answers)
+FAKE_TSC_HZ: the rate of this host's TSC (tsc_hz()), where it matters. FAKE_EXEC: words before each
+command that is run as in a guest, such as "ip netns exec NAME"; FAKE_PATH: the guest's PATH.
 FAKE_FAIL_FILE names a file of such rules, which is read anew at each call.
 Every call is appended to FAKE_TRACE, a line each: "switch port_add a.0".
 """
 import base64
+import ctypes
 import json
+import mmap
 import os
 import select
 import selectors
@@ -48,6 +52,28 @@ def trace(text):
     if path:
         with open(path, "a") as f:
             f.write(text + "\n")
+
+
+TSC_HZ = int(os.environ.get("FAKE_TSC_HZ", "2600000000"))
+
+
+def tsc():
+    """As rdtsc has it: what a guest's agent would read."""
+    if not hasattr(tsc, "read"):
+        tsc.page = mmap.mmap(-1, mmap.PAGESIZE,
+                             prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        # rdtsc; shl $32, %rdx; or %rdx, %rax; ret
+        tsc.page.write(bytes.fromhex("0f3148c1e2204809d0c3"))
+        at = ctypes.addressof(ctypes.c_char.from_buffer(tsc.page))
+        tsc.read = ctypes.CFUNCTYPE(ctypes.c_uint64)(at)
+    return tsc.read()
+
+
+def tsc_hz():
+    """Measured in a fifth of a second."""
+    began, first = time.clock_gettime(time.CLOCK_MONOTONIC_RAW), tsc()
+    time.sleep(0.2)
+    return int((tsc() - first) / (time.clock_gettime(time.CLOCK_MONOTONIC_RAW) - began))
 
 
 POLICY = {"vlan", "isolated", "admin", "mac_limit", "static", "spoof", "storm", "police", "mirror",
@@ -183,7 +209,7 @@ class Switch(Fake):
         log("ready")
 
     def info(self):
-        return {"name": "lanyard-switch", "version": "0", "pid": os.getpid(), "tsc_hz": 2600000000,
+        return {"name": "lanyard-switch", "version": "0", "pid": os.getpid(), "tsc_hz": TSC_HZ,
                 "uptime_s": time.monotonic() - self.began, "poll": "adaptive", "dpdk": "DPDK 0",
                 "huge": True, "workers": [{"cpu": 0}]}
 
@@ -252,7 +278,7 @@ class Switch(Fake):
         # FAKE_RATE: frames a second that each port takes in; a tenth of them is dropped.
         more = int(float(os.environ.get("FAKE_RATE", "0")) * (time.monotonic() - self.began))
         frames = {"frames": 12345678 + more, "bytes": 740740680 + 60 * more}
-        return {"tsc_hz": 2600000000, "time_ns": time.monotonic_ns(), "ports": [
+        return {"tsc_hz": TSC_HZ, "time_ns": time.monotonic_ns(), "ports": [
             {"name": n, "network": p["network"], "socket": p["socket"], "state": "up",
              "reason": None, "features": ["VERSION_1"], "queues": 1, "connects": 1,
              "vhost_pid": 1, "rx": frames, "tx": frames, "drops": {"rx_vlan": 0, "tx_ring_full": more // 10},
@@ -273,7 +299,8 @@ class Vmm(Fake):
         self.fail("memory", options["memory"][0])
         self.back_ends()
         self.listen(options["control"][0], self.rpc({
-            "info": self.info, "stop": self.finish, "reset": dict}))
+            "info": self.info, "stop": self.finish, "reset": dict,
+            "counters": lambda: {"vcpus": [{"exits": {"hlt": 1}}]}}))
         agent = self.rpc({"hello": self.hello, **(Commands(self).methods() if "initrd" in options
                                                   else {})})
         agent.alone = True
@@ -312,7 +339,7 @@ class Vmm(Fake):
     def hello(self):
         if "initrd" in self.options:
             return {"guest": "linux", "version": "0", "kernel": "6.1.0-fake", "hostname": self.name,
-                    "problems": []}
+                    "problems": [], "tsc": tsc(), "tsc_hz": TSC_HZ, "nics": []}
         return {"guest": "probe", "version": "0", "tsc": 1, "tsc_hz": 1, "nics": []}
 
 
@@ -326,7 +353,9 @@ class Commands:
                 "exec_kill": self.kill, "stop_guest": self.stop}
 
     def start(self, argv, env, cwd):
-        proc = subprocess.Popen(argv, env={"PATH": "/usr/bin:/bin", **env}, cwd=cwd,
+        path = os.environ.get("FAKE_PATH", "/usr/bin:/bin")
+        argv = os.environ.get("FAKE_EXEC", "").split() + argv
+        proc = subprocess.Popen(argv, env={"PATH": path, **env}, cwd=cwd,
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, start_new_session=True)
         for pipe in (proc.stdin, proc.stdout, proc.stderr):

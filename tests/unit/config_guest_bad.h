@@ -350,3 +350,25 @@
 		"first in line 2)" },
 	{ ROUTE("{'to': 'default', 'via': '10.0.0.2', 'metric': 1}"),
 		"t.json:2:161: node \"a\", route 0: unknown key \"metric\" (known: to, via)" },
+	/* TCP */
+	{ TCP("'root': 'none'", "'addresses': ['10.0.0.2/24']", TCP_AB),
+		"t.json:2:383: traffic \"n\": node \"b\" has no iperf3, by which TCP is "
+		"measured: add \"/usr/bin/iperf3\" to its \"files\" (package iperf3), or give "
+		"it \"root\": \"host\"" },
+	{ TCP("'root': 'host'", "'queues': 1", TCP_AB),
+		"t.json:2:366: traffic \"n\": b.0 has no IP address, which TCP needs: give "
+		"the NIC \"addresses\"" },
+	{ TCP("'root': 'host'", "'addresses': ['10.9.0.2/24']", TCP_AB),
+		"t.json:2:383: traffic \"n\": a.0 has no address in whose network one of b.0 "
+		"is: no packet would go by this path" },
+	{ TCP("'root': 'host'", "'addresses': ['fd00::8/64']", TCP_AB),
+		"t.json:2:382: traffic \"n\": node \"a\" has another NIC in the network of "
+		"b.0 (fd00::8/64): which one its kernel sends by is not sure; give each path "
+		"an IP network of its own" },
+	{ TCP("'root': 'host'", "'addresses': ['10.0.0.2/24'], 'vlan': 5", TCP_AB),
+		"t.json:2:369: traffic \"n\": nothing of this gets from a.0 to b.0: untagged "
+		"frames are in no VLAN at the sender and in VLAN 5 at the receiver" },
+	{ TCP("'root': 'host'", "'addresses': ['10.0.0.2/24']",
+		  "'from': ['a.0', 'b.0'], 'to': ['a.0', 'b.0']"),
+		"t.json:2:401: traffic \"n\": TCP is measured from one NIC to another, one "
+		"flow; these ends make 2: name one of each" },

@@ -364,7 +364,22 @@ static const struct bad {
 		"t.json:7:81: traffic \"n\": \"verify\" must be 1 to 10; found 11" },
 	{ 7, T(AB ", \"method\": { \"trials\": 1 }"),
 		"t.json:7:71: traffic \"n\": unknown key \"trials\" (known: search, loss, min, max, start, "
-		"resolution, verify, latency_at, back_to_back, recovery)" },
+		"resolution, verify, latency_at, back_to_back, recovery, tcp)" },
+	{ 7, T(AB ", \"method\": { \"tcp\": 1 }"),
+		"t.json:7:78: traffic \"n\": \"tcp\" must be an object, { ... }; found 1" },
+	{ 7, T(AB ", \"method\": { \"tcp\": { \"streams\": 129 } }"),
+		"t.json:7:91: traffic \"n\": \"streams\" must be 1 to 128; found 129" },
+	{ 7, T(AB ", \"method\": { \"tcp\": {}, \"verify\": 1 }"),
+		"t.json:7:82: traffic \"n\": \"tcp\" measures and searches for nothing: leave out "
+		"\"verify\"" },
+	{ 7, T(AB ", \"frame\": 64, \"method\": { \"tcp\": {} }"),
+		"t.json:7:59: traffic \"n\": TCP cuts its segments itself: leave out \"frame\"" },
+	{ 7, T(AB ", \"both_ways\": true, \"method\": { \"tcp\": {} }"),
+		"t.json:7:59: traffic \"n\": TCP is measured one way: another entry measures the way "
+		"back: leave out \"both_ways\"" },
+	{ 7, T(AB ", \"method\": { \"tcp\": {} }"),
+		"t.json:7:78: traffic \"n\": TCP is measured between Linux guests, by iperf3 in them; "
+		"node \"a\" is a VM with another guest: give it \"guest\": \"linux\"" },
 	{ 7, TRAFFIC("{ \"name\": \"n\", " AB " }, { \"name\": \"n\", " AB " }"),
 		"t.json:7:61: traffic \"n\": two traffic entries are named \"n\" (the first in line 7)" },
 	{ 7,

@@ -36,6 +36,15 @@ static int parse(const char *node, struct topology **t, struct err *e)
 	"'a': {'kind': 'vm', 'guest': 'linux', 'nics': [{'network': 'lan', 'addresses': " \
 	"['10.0.0.1/24', 'fd00::1/64']}], 'routes': [" list "]}"
 
+/* Two of them with traffic: `b`'s keys, its NIC's, the entry's. */
+#define TCP(b, nic, entry)                                                                   \
+	"'a': {'kind': 'vm', 'guest': 'linux', 'root': 'host', 'nics': [{'network': 'lan', " \
+	"'addresses': ['fd00::1/64', '10.0.0.1/24']}, {'network': 'far', 'addresses': "      \
+	"['10.1.0.1/24', 'fd00::9/127']}]}, 'b': {'kind': 'vm', 'guest': 'linux', " b        \
+	", 'nics': [{'network': 'lan', " nic "}]}}, 'traffic': [{'name': 'n', " entry        \
+	", 'method': {'tcp': {}}}], 'switch': {"
+#define TCP_AB "'from': 'a.0', 'to': 'b.0'"
+
 static const struct bad {
 	const char *node, *message;
 } bad[] = {
@@ -63,6 +72,26 @@ static struct topology *good(const char *node)
 	if (parse(node, &t, &e))
 		fail_msg("%s: %s", node, e.text);
 	return t;
+}
+
+/* By the first pair of addresses that are neighbours, one stream. */
+static void test_tcp(void **state)
+{
+	struct topology *t =
+		good(TCP("'files': ['/usr/bin/iperf3']", "'addresses': ['10.0.0.2/24']", TCP_AB));
+	const struct topo_traffic *x = &t->traffic[0];
+	const struct topo_address *from, *to;
+
+	assert_int_equal(x->method->tcp.streams, 1);
+	assert_true(topology_neighbours(t, &x->flows[0], &from, &to));
+	assert_string_equal(from->text, "10.0.0.1/24");
+	assert_string_equal(to->text, "10.0.0.2/24");
+	topology_free(t);
+	t = good(TCP("'root': 'disk', 'disks': [{'file': 'd'}]",
+		"'addresses': ['10.0.0.2/24', 'fd00::2/64']", TCP_AB));
+	assert_true(topology_neighbours(t, &t->traffic[0].flows[0], &from, &to));
+	assert_string_equal(to->text, "fd00::2/64");
+	topology_free(t);
 }
 
 static void test_defaults(void **state)
@@ -157,6 +186,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_tcp),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_allowed),
