@@ -39,6 +39,10 @@ class Foreign(test_linux_net.Guests):
     def wait_back(self):
         wait_until(lambda: all(self.nic_info(g, 0)["reconnects"] and
                                self.nic_info(g, 0)["link"] == "up" for g in "ab"), 60, "the links")
+        # Back at the rings it may yet be a while before it forwards: Open vSwitch hands its queues to
+        # threads some seconds later.
+        self.guest["a"].run(f"for i in $(seq 30); do ping -c 1 -W 2 {self.address('b', 0)} && exit; "
+                            "done; exit 1", timeout_s=120)
 
     def begin_testpmd(self, layout):
         self.paths = [self.path(f"{g}0") for g in "ab"]
