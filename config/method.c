@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * "method" of a traffic entry: that its rate is searched for, how, and what is measured at the rate
- * found; or that TCP is measured instead (tcp.c). Decoded here; what goes together with it is checked in traffic.c.
+ * found; or that TCP is measured instead (tcp.c). Decoded here; what goes together with it is
+ * checked in traffic.c.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What runs of TCP showed: the rows of bench's table, and JSON that bench and compare share. Pure. */
+/* What runs of TCP showed: rows of bench's table, and JSON that bench and compare share. Pure. */
 #ifndef LANYARD_LAB_REPORT_TCP_H
 #define LANYARD_LAB_REPORT_TCP_H
 
