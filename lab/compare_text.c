@@ -135,7 +135,7 @@ void compare_manner(const json_t *comparison, char *out, size_t size)
 		double n = compare_number(json_object_get(m, "tcp"), "streams");
 
 		snprintf(out, size,
-			"TCP between the guests' kernels, by iperf3: %.0f stream%s, %g s", n,
+			"between the guests' kernels, by iperf3: %.0f stream%s, %g s", n,
 			n > 1 ? "s" : "", seconds);
 	} else if (json_is_object(m)) {
 		snprintf(out, size, "%s (%s), to %g%%, trials of %g s",

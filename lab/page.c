@@ -191,15 +191,30 @@ static void put_summary_row(struct page *p, const json_t *c, const json_t *again
 	fputs("</tr>\n", p->out);
 }
 
+/* Of TCP the same columns have figures of its own. */
+static void put_summary_head(struct page *p)
+{
+	const json_t *c;
+	bool tcp = false;
+	size_t i;
+
+	json_array_foreach (json_object_get(p->doc, "comparisons"), i, c)
+		tcp |= compare_is_tcp(c);
+	fprintf(p->out,
+		"<section><h2>In short</h2>\n<div class=\"wide\"><table class=\"summary\"><thead><tr>"
+		"<th>Traffic</th><th>Paths</th><th>Frames%s a second</th><th>Median latency%s</th>"
+		"<th>99.9 %% latency</th><th>CPU cycles a frame%s, all cores charged</th></tr></thead>"
+		"<tbody>\n",
+		tcp ? " (TCP: bits)" : "", tcp ? " (TCP: round trip)" : "",
+		tcp ? " (TCP: a byte)" : "");
+}
+
 static void put_summary(struct page *p)
 {
 	const json_t *c, *a;
 	size_t i, k;
 
-	fputs("<section><h2>In short</h2>\n<div class=\"wide\"><table class=\"summary\"><thead><tr>"
-	      "<th>Traffic</th><th>Paths</th><th>Frames (TCP: bits) a second</th><th>Median latency (TCP: round trip)</th>"
-	      "<th>99.9 % latency</th><th>CPU cycles a frame (TCP: a byte), all cores charged</th></tr></thead><tbody>\n",
-		p->out);
+	put_summary_head(p);
 	json_array_foreach (json_object_get(p->doc, "comparisons"), i, c)
 		json_array_foreach (json_object_get(c, "against"), k, a)
 			put_summary_row(p, c, a);

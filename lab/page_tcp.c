@@ -92,18 +92,23 @@ static void put_rows(struct page *p, const json_t *c)
 	}
 }
 
+/* One a path, as in the table: rounds say the same with other figures. */
 static void put_warnings(struct page *p, const json_t *c)
 {
-	const json_t *path, *w;
-	size_t k, i;
+	const json_t *path;
+	size_t k;
 
-	json_array_foreach (json_object_get(c, "paths"), k, path)
-		json_array_foreach (
-			json_object_get(json_object_get(path, "tcp"), "warnings"), i, w) {
-			fputs("<p class=\"warn\">", p->out);
-			page_putf(p, "%s: %s", compare_string(path, "path"), json_string_value(w));
-			fputs("</p>\n", p->out);
-		}
+	json_array_foreach (json_object_get(c, "paths"), k, path) {
+		const json_t *all = json_object_get(json_object_get(path, "tcp"), "warnings");
+
+		if (!json_array_size(all))
+			continue;
+		fputs("<p class=\"warn\">", p->out);
+		page_putf(p, "%s: %s%s", compare_string(path, "path"),
+			json_string_value(json_array_get(all, 0)),
+			json_array_size(all) > 1 ? " (and more: in the JSON)" : "");
+		fputs("</p>\n", p->out);
+	}
 }
 
 void page_tcp(struct page *p, const json_t *c)
@@ -117,7 +122,7 @@ void page_tcp(struct page *p, const json_t *c)
 	fputs("<section><h2>", p->out);
 	page_put(p, compare_string(c, "name"));
 	fputs("</h2>\n<p class=\"manner\">", p->out);
-	page_putf(p, "%s; %s, congestion control %s", manner, compare_string(round, "program"),
+	page_putf(p, "TCP %s; %s, congestion control %s", manner, compare_string(round, "program"),
 		compare_string(round, "congestion"));
 	fputs("</p>\n", p->out);
 	page_path_key(p, c);

@@ -103,7 +103,7 @@ class Tcp(TcpCase):
         [against] = c["against"]
         self.assertEqual(["goodput_bps", "rtt_us", "cycles_per_byte_total"],
                          [r["figure"] for r in against["ratios"]])
-        self.assertIn("bulk, TCP: TCP between the guests' kernels, by iperf3: 2 streams, 1 s\n",
+        self.assertIn("bulk, TCP: between the guests' kernels, by iperf3: 2 streams, 1 s\n",
                       done.stdout)
         for line in (r"\n  lan +[\d.]+ [kMG] ", r"\n  wan +[\d.]+ [kMG] ",
                      r"lan: the switch dropped \d+ tx_ring_full\n", "wan against lan:"):
