@@ -102,9 +102,17 @@ int observe_vfs(const struct sriov_world *w, struct sriov_pf *pf, bool attribute
 int sriov_count(
 	const struct sriov_world *w, const char *addr, struct sriov_pf *pf, struct err *e)
 {
+	int r;
+
 	*pf = (struct sriov_pf){ 0 };
 	facts_function(w, addr, &pf->fn);
-	return observe_vfs(w, pf, true, e);
+	r = observe_vfs(w, pf, true, e);
+	if (r) {
+		free(pf->vfs);
+		pf->vfs = NULL;
+		pf->n_vfs = 0;
+	}
+	return r;
 }
 
 static int observe_pf(const struct sriov_world *w, struct sriov_pf *pf, struct err *e)

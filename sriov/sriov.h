@@ -145,7 +145,7 @@ int sriov_observe(const struct sriov_world *w, struct sriov_state *out, struct e
 int sriov_observe_some(const struct sriov_world *w, size_t n, const char (*addrs)[PFS_ADDR_LEN],
 	struct sriov_state *out, struct err *e);
 
-/* Only what the PF's driver counts of its VFs, and what those are; pf->vfs is to be freed. */
+/* Only what the PF's driver counts of its VFs, and what those are: pf->vfs, to be freed. */
 int sriov_count(
 	const struct sriov_world *w, const char *addr, struct sriov_pf *pf, struct err *e);
 
