@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -87,17 +88,29 @@ int pty_open(struct pty *p, const char *link, struct err *e)
 	return make_link(p, link, e);
 }
 
+/* Whether nobody has the slave. */
+static bool hung_up(const struct pty *p)
+{
+	struct pollfd at = { .fd = p->master };
+
+	return poll(&at, 1, 0) == 1 && (at.revents & POLLHUP);
+}
+
 bool pty_opened(struct pty *p, bool *anew)
 {
 	struct inotify_event ev; /* a file's, not a folder's: without a name */
-	bool opened = false, closed = false;
+	bool opened = false, closed = p->closed;
 
 	*anew = false;
 	while (read(p->watch, &ev, sizeof(ev)) == sizeof(ev)) {
-		closed |= ev.mask & IN_CLOSE;
-		opened |= ev.mask & IN_OPEN;
-		*anew |= closed && (ev.mask & IN_OPEN);
+		if (ev.mask & IN_OPEN) {
+			opened = true;
+			*anew |= closed;
+		}
+		closed = ev.mask & IN_CLOSE;
 	}
+	/* Somebody may open it before the hang-up is seen, which ends then. */
+	p->closed = closed && hung_up(p);
 	return opened;
 }
 

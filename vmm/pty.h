@@ -18,6 +18,7 @@ struct pty {
 	int folder; /* where the link is */
 	char *link; /* its path, or NULL: none was made */
 	char slave[64];
+	bool closed; /* when its closing was last seen, nobody had it any more */
 };
 
 /* Makes the terminal and the link. A link that leads to a pseudo-terminal is replaced; anything
