@@ -51,7 +51,7 @@ static void expect(bool opened, bool anew)
 	assert_int_equal(was_anew, anew);
 }
 
-/* A look finds no more than the closing; before the hang-up is looked for, somebody has it again. */
+/* A look finds no more than the closing; before the next one, somebody has it again. */
 static void test_closing_seen_alone(void **state)
 {
 	int fd = slave_open();
