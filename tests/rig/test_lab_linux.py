@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Labs of Linux guests as users have them: the topologies that come with Lanyard, brought up, used by
 `lanyard exec`, changed, broken and taken down."""
+import json
 import os
 import re
 import signal
@@ -26,6 +27,7 @@ class Labs(LinuxLab):
             f.write("hello\n")
 
         def change(topology):
+            topology["traffic"][0].update(seconds=1, method={"tcp": {"streams": 2}})
             topology["nodes"]["b"]["shares"] = [{"path": share, "tag": "desk"},
                                                 {"path": share, "tag": "look", "readonly": True}]
         path = self.topology("linux-pair", change)
@@ -34,8 +36,8 @@ class Labs(LinuxLab):
         self.assertEqual("a\n", self.exec("a", "hostname"))
         for node, to in (("a", "10.0.0.2"), ("b", "10.0.0.1"), ("a", "fd00::2")):
             self.assertIn(" 0% packet loss", self.exec(node, "ping", "-c", "2", "-i", "0.2", to))
-        for options in ((), ("-R",)):
-            self.assertGreater(self.iperf("a", "b", "10.0.0.2", *options), 1e6)
+        self.assertGreater(self.iperf("a", "b", "10.0.0.2", "-R"), 1e6)
+        self.measure_tcp()
         # The host's root: its programs are there, and what is written stays in the guest.
         marker = f"/etc/lanyard-was-here-{os.getpid()}"
         self.exec("a", "sh", "-c", f"echo x > {marker} && cat {marker}")
@@ -79,6 +81,19 @@ class Labs(LinuxLab):
                    "the panic in status")
         crash.kill()
         self.down()
+
+    def measure_tcp(self):
+        """By iperf3 in both, with what it costs the host; nobody is left running."""
+        done = self.lanyard("bench", self.lab, "--json", "-", timeout_s=60)
+        [tcp] = json.loads(done.stdout)["tcp"]
+        figures = {k: v["median"] for k, v in tcp["figures"].items()}
+        self.assertGreater(figures["goodput_bps"], 1e6)
+        for part in ("switch", "nodes"):
+            self.assertGreater(figures[f"cycles_per_byte_{part}"], 0)
+        self.assertGreater(figures["exits_per_megabyte"], 0)
+        self.assertRegex(done.stderr, r"stream: TCP \(iperf 3\S+, \w+\), 2 streams, 1 s\n")
+        for node in ("a", "b"):
+            self.exec(node, "sh", "-c", "! pidof iperf3")
 
     @harness.measures("linux-routers")
     def test_routers(self):
