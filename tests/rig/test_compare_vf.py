@@ -15,7 +15,7 @@ from linuxlab import LinuxLab
 from vmmguest import kernel_of
 
 RIG = {"nics": ["igb", "igb"]}
-TAKES_S = 180
+TAKES_S = 300
 PATHS = ["vnic", "tap", "vf"]
 
 
@@ -82,7 +82,9 @@ class Compare(LinuxLab):
                                     (key, figure, a, b))
 
     def search(self, path):
-        """What a path carries flat out is more than it can: there is something lost to account for."""
+        """A VF that has room for few frames misses some, flat out; igb doesn't count what its VFs miss:
+        so they are lost between the NICs."""
+        self.exec("b", "ethtool", "-G", "eth2", "rx", "80")
         for c in self.compare(path, "search", "throughput", 1)["comparisons"]:
             for p in c["paths"]:
                 self.assertGreaterEqual(p["searches"]["trials"], 1)
