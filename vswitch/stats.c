@@ -99,9 +99,9 @@ static json_t *queues_json(const struct sw_port *p)
 	return list;
 }
 
-static const char *port_state(const struct sw_port *p)
+static const char *port_state(const struct sw_port *p, enum ring_fault fault)
 {
-	if (p->dp->fault)
+	if (fault)
 		return "disabled";
 	return p->mem || (p->edge && p->in[0]) ? "up" : "waiting";
 }
@@ -132,7 +132,8 @@ static json_t *port_json(struct sw *sw, struct sw_port *p)
 {
 	struct dp_traffic rx = { 0 }, tx = { 0 };
 	uint64_t drops[DP_DROP_MAX] = { 0 }, flooded = 0, notifications = 0;
-	enum ring_fault fault = p->dp->fault;
+	/* Workers set it: state and reason are of one moment. */
+	enum ring_fault fault = __atomic_load_n(&p->dp->fault, __ATOMIC_RELAXED);
 	json_t *port;
 
 	sw_port_kicks(sw, p);
@@ -152,7 +153,8 @@ static json_t *port_json(struct sw *sw, struct sw_port *p)
 	port = json_pack("{s:s, s:s, s:s?, s:s, s:s?, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
 			 "s:o, s:o}",
 		"name", p->name, "network", sw->nets[p->net].name, "socket",
-		p->kind == SW_PORT_VHOST ? p->socket : NULL, "state", port_state(p), "reason",
+		p->kind == SW_PORT_VHOST ? p->socket : NULL, "state", port_state(p, fault),
+		"reason",
 		fault ? ring_fault_text(fault) : p->trouble, "features",
 		features_json(p->vid >= 0 ? p->features : 0), "queues", pairs_in_use(p), "connects",
 		number(p->connects), "vhost_pid", p->pid ? json_integer(p->pid) : json_null(), "rx",
