@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole search of topologies/vnic-vs-vf.json, as a user would run it, a frame size at a time: minutes
-each. What ./check has of it is tests/rig/test_compare_vf.py."""
+each; and its TCP. What ./check has of it is tests/rig/test_compare_vf.py."""
+import json
 import os
 import sys
 
@@ -30,6 +31,23 @@ class Sizes(test_compare_vf.Compare):
 
     def test_1518(self):
         self.one(1518)
+
+    def test_tcp(self):
+        path = self.lab_up([{"name": "stream", "paths": "all", "seconds": 2, "method": {"tcp": {}}}])
+        done = self.lanyard("compare", path, "--rounds=2", f"--json={self.path('tcp')}.json",
+                            f"--html={self.path('tcp')}.html", timeout_s=50)
+        print(done.stdout, done.stderr, flush=True)
+        with open(self.path("tcp.json")) as f:
+            [c] = json.load(f)["comparisons"]
+        self.assertEqual(test_compare_vf.PATHS, [p["path"] for p in c["paths"]])
+        for p in c["paths"]:
+            figures = p["tcp"]["figures"]
+            self.assertEqual(2, len(figures["goodput_bps"]["values"]))
+            self.assertGreater(figures["goodput_bps"]["median"], 1e5)
+            self.assertGreater(figures["cycles_per_byte_total"]["median"], 0)
+            print(f"figure: rig: {p['path']}: TCP, {figures['goodput_bps']['median'] / 1e6:.2f} Mbit/s, "
+                  f"{figures['cycles_per_byte_total']['median']:.0f} cycles a byte", flush=True)
+        self.down()
 
 
 if __name__ == "__main__":
