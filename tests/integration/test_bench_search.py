@@ -49,6 +49,7 @@ class Search(harness.Case):
         return 0.85 * BYTES_S / frame, 1.05 * (BYTES_S + BURST / search["trial_s"]) / frame
 
     @harness.slow
+    @harness.unsanitized
     def test_limited_path(self):
         """NDR and PDR of a policed port are what it is policed to; latencies in a foreign form."""
         path = self.topology({"rate": f"{BYTES_S * 8}bps", "burst": f"{BURST}B"},

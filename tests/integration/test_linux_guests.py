@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness
-from harness import slow, Case, wait_until
+from harness import slow, unsanitized, Case, wait_until
 from linuxguest import MEMORY, LinuxGuest, Nic
 from test_lab_real import RealCase
 
@@ -171,6 +171,7 @@ class Guests(Case):
 
 class Plain(Guests):
     @slow
+    @unsanitized
     def test_rings_without_offloads(self):
         """Buffers that merge and buffers that don't, events by index and by flags, no indirect
         descriptors, packed rings, on one link each; TCP, UDP, files; IPv4 and IPv6."""
@@ -191,6 +192,7 @@ class Plain(Guests):
         self.check_clean()
 
     @slow
+    @unsanitized
     def test_jumbo(self):
         """The MTU reaches the guest from the network; frames of 9014 bytes in one buffer and in
         several."""
@@ -256,6 +258,7 @@ class Offloads(Guests):
     TOGGLES = (*SEND, "gso off", "gro off", "rx-gro-hw off")
 
     @slow
+    @unsanitized
     def test_passed_on(self):
         """Where both sides negotiated them, big frames and partial checksums pass untouched; and
         each offload may be switched off in either guest."""
@@ -318,6 +321,7 @@ class Vlans(Guests):
         self.guest["a"].run(f"ping -c 2 -i 0.2 -W 1 {self.address('b', net)}", status=1)
 
     @slow
+    @unsanitized
     def test_vlans(self):
         """Tags of Linux's own (8021q) between trunks; a trunk to an access port, where the switch
         takes the tag off big frames and frames with partial checksums, and puts it on; what must
@@ -363,6 +367,7 @@ class Vlans(Guests):
 
 class Memory(Guests):
     @slow
+    @unsanitized
     def test_not_shared(self):
         """The commonest mistake with QEMU. Memory that is private: the switch says so, with what to
         do. Memory without a file: QEMU itself says so, and does not start the NIC. Either guest
@@ -424,6 +429,7 @@ class Restart(Guests):
                 self.under_traffic(i)
 
     @slow
+    @unsanitized
     def test_guest_comes_and_goes(self):
         """Reboot of a guest, its driver taken away and loaded again, queue pairs switched on and
         off: the other guest's traffic goes on each time, and so does what comes after."""

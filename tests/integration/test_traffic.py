@@ -11,7 +11,8 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import harness  # noqa: E402
-from harness import slow, BUILD, ROOT, Case, processes_with, sanitized, wait_until  # noqa: E402
+from harness import (slow, unsanitized, BUILD, ROOT, Case, processes_with, sanitized,  # noqa: E402
+                     wait_until)
 
 TRAFFIC = os.path.join(BUILD, "traffic", "lanyard-traffic")
 # Rings that take a pause of either process: the CPUs of a test machine are not ours alone.
@@ -148,6 +149,7 @@ class SwitchPeers(Case):
                               text=True, timeout=timeout_s)
 
     @slow
+    @unsanitized
     def test_a_round(self):
         out = self.path("peers.json")
         done = self.bench("--systems", "lanyard,testpmd", "--sizes", "64,imix", "--flows", "10",
@@ -202,6 +204,7 @@ class SwitchScale(Case):
     PROGRAM = os.path.join(ROOT, "tests", "bench", "switch-scale")
 
     @slow
+    @unsanitized
     def test_groups(self):
         out = self.path("out.json")
         env = dict(self.env, TMPDIR=self.run_dir)

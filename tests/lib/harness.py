@@ -464,6 +464,13 @@ def slow(fn):
     return fn
 
 
+def unsanitized(fn):
+    """Marks a slow test that is left out on a build with sanitizers: another one has the same code of ours
+    run there, in less time."""
+    fn.lanyard_unsanitized = True
+    return fn
+
+
 def needs_kvm(what):
     """Marks a test, or a class of them, that starts lanyard-vmm: where the host has no KVM,
     tests/run.py runs them in the rig, whose machine has."""
@@ -551,6 +558,8 @@ def _picks():
     picks = [lambda t: word in t.id() and _name(t) not in but]
     if os.environ.get("LANYARD_TEST_QUICK"):
         picks.append(lambda t: not _marked(t, "lanyard_slow"))
+    if sanitized():
+        picks.append(lambda t: not _marked(t, "lanyard_unsanitized"))
     kvm = os.environ.get("LANYARD_TEST_KVM")  # "only" those that need it, "without" those, or all
     if kvm:
         picks.append(lambda t: bool(_marked(t, "lanyard_needs_kvm")) == (kvm == "only"))
