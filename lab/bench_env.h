@@ -33,6 +33,7 @@ struct bench_env {
 	struct rpc **vmm;
 	double tsc_hz;                     /* of the host; guests share it */
 	bool histogram;                    /* ask for the latency histograms too */
+	unsigned next_id;                  /* ids of the next trial's frames come after it */
 	const volatile sig_atomic_t *stop; /* set by a signal: calls return -EINTR */
 	/* May be NULL. Called from the command's thread, text without newline. */
 	void (*progress)(void *ctx, const char *text);

@@ -213,7 +213,7 @@ json_t *bench_params_receive(const struct topology *t, const struct bench_trial 
 
 		if (f->to.node == node)
 			json_array_append_new(
-				flows, flow_json(t, "receive", f->id, &f->to, &f->from));
+				flows, flow_json(t, "receive", x->id_base + f->id, &f->to, &f->from));
 	}
 	return params_new(flows, true);
 }
@@ -232,7 +232,7 @@ json_t *bench_params_send(const struct topology *t, const struct bench_trial *x,
 
 		if (f->from.node != node)
 			continue;
-		json_t *j = flow_json(t, "send", f->id, &f->from, &f->to);
+		json_t *j = flow_json(t, "send", x->id_base + f->id, &f->from, &f->to);
 		json_object_set_new(j, "size", json_integer(f->size));
 		json_object_set_new(j, "rate_mfps", json_integer((json_int_t)f->rate_mfps));
 		json_object_set_new(j, "duration_ms", ms(f->seconds > 0 ? f->seconds : x->seconds));
@@ -284,7 +284,8 @@ json_t *bench_params_learn(const struct topology *t, const struct bench_trial *x
 
 		if (!peer)
 			continue;
-		json_t *j = flow_json(t, "send", (unsigned)(x->n_flows + 1 + nic), &self, peer);
+		json_t *j = flow_json(t, "send", x->id_base + (unsigned)(x->n_flows + 1 + nic),
+			&self, peer);
 		json_object_set_new(j, "size", json_integer(TOPO_FRAME_MIN));
 		json_object_set_new(j, "rate_mfps", json_integer(LEARN_MFPS));
 		json_object_set_new(j, "frames", json_integer(BENCH_LEARN_FRAMES));

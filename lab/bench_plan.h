@@ -54,6 +54,7 @@ struct bench_trial {
 	double seconds;
 	size_t n_flows;
 	struct bench_flow *flows;
+	unsigned id_base; /* its frames carry flow.id + id_base: bench_run_trial's to set */
 };
 
 struct bench_plan {

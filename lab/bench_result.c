@@ -171,8 +171,9 @@ static int read_receive(
 static int read_flow(const struct bench_flow *f, const struct bench_raw *raw,
 	struct bench_flow_result *r, struct err *e)
 {
-	const json_t *send = find_flow(raw->status[f->from.node], f->id, "send");
-	const json_t *receive = find_flow(raw->status[f->to.node], f->id, "receive");
+	unsigned id = raw->id_base + f->id;
+	const json_t *send = find_flow(raw->status[f->from.node], id, "send");
+	const json_t *receive = find_flow(raw->status[f->to.node], id, "receive");
 
 	*r = (struct bench_flow_result){ .send_s = NAN,
 		.receive_s = NAN,
@@ -182,7 +183,7 @@ static int read_flow(const struct bench_flow *f, const struct bench_raw *raw,
 		.latency = no_latency };
 	if (!send || !receive)
 		return err_set(e, -EPROTO, "the guest %s forgot flow %u",
-			send ? "that receives" : "that sends", f->id);
+			send ? "that receives" : "that sends", id);
 	if (read_send(send, raw->tsc_hz, r, e) || read_receive(receive, raw->tsc_hz, r, e))
 		return -EPROTO;
 	int64_t gap = json_integer_value(json_object_get(receive, "last_gap_tsc"));

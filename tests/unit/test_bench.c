@@ -111,6 +111,14 @@ static void test_requests(void **state)
 	assert_json(bench_params_learn(t, &p.trials[0], 1),
 		"{\"flows\":[{\"id\":3,\"role\":\"send\",\"nic\":0,\"peer_mac\":\"02:00:00:00:00:0a\","
 		"\"size\":64,\"rate_mfps\":1000000,\"frames\":4}],\"reset\":true}");
+	/* Later on, ids are others: frames of an earlier trial may be on their way yet. */
+	p.trials[0].id_base = 65000;
+	assert_json(bench_params_receive(t, &p.trials[0], 0),
+		"{\"flows\":[{\"id\":65002,\"role\":\"receive\",\"nic\":0,"
+		"\"peer_mac\":\"02:00:00:00:00:0b\"}],\"reset\":true}");
+	assert_json(bench_params_learn(t, &p.trials[0], 1),
+		"{\"flows\":[{\"id\":65003,\"role\":\"send\",\"nic\":0,\"peer_mac\":\"02:00:00:00:00:0a\","
+		"\"size\":64,\"rate_mfps\":1000000,\"frames\":4}],\"reset\":true}");
 	assert_json(bench_params_receive(t, &p.trials[0], 2), "{\"flows\":[],\"reset\":true}");
 	json_t *star = bench_params_send(t, &p.trials[2], 2);
 	assert_int_equal(json_array_size(json_object_get(star, "flows")), 2);
