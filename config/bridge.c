@@ -58,12 +58,22 @@ int bridge_check_port(struct dec *d, const struct jtree *v, const struct topo_po
 		net->name, net->place.line);
 }
 
-bool topology_has_switch(const struct topology *t)
+static bool has_network(const struct topology *t, int kind)
 {
 	for (size_t i = 0; i < t->n_networks; i++)
-		if (t->networks[i].kind == TOPO_NET_SWITCH)
+		if (t->networks[i].kind == kind)
 			return true;
 	return false;
+}
+
+bool topology_has_switch(const struct topology *t)
+{
+	return has_network(t, TOPO_NET_SWITCH);
+}
+
+bool topology_has_bridge(const struct topology *t)
+{
+	return has_network(t, TOPO_NET_BRIDGE);
 }
 
 bool topology_nic_is_tap(const struct topology *t, const struct topo_nic *nic)

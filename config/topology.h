@@ -330,6 +330,12 @@ struct topo_method {
 	struct topo_place place;
 };
 
+/* m: NULL if the entry has none. */
+static inline bool topology_method_is_tcp(const struct topo_method *m)
+{
+	return m && m->tcp.streams;
+}
+
 struct topo_traffic {
 	char *name;       /* of an entry that names paths: "ENTRY, PATH", and its own: */
 	char *entry_name; /* or NULL */
@@ -377,6 +383,7 @@ int topology_error(const struct topology *t, struct topo_place place, enum err_c
 
 /* Whether any network is the switch's: else the lab has none. */
 bool topology_has_switch(const struct topology *t);
+bool topology_has_bridge(const struct topology *t);
 
 /* Whether the NIC is on a network that is a bridge. */
 bool topology_nic_is_tap(const struct topology *t, const struct topo_nic *nic);

@@ -280,7 +280,7 @@ static int check_method(struct dec *d, const struct jtree *v, const struct entry
 	d->field = NULL;
 	if (!e->method)
 		return 0;
-	if (e->method->tcp.streams)
+	if (topology_method_is_tcp(e->method))
 		return tcp_check_keys(d, v);
 	if (e->rate_place.line)
 		return dec_error(
@@ -311,7 +311,7 @@ static int check_apart(struct dec *d, const struct entry *e)
 			"nothing of this gets from %s to %s: %s%s",
 			topology_port_name(topo, a->node, a->nic, from),
 			topology_port_name(topo, b->node, b->nic, to), why,
-			e->method && e->method->tcp.streams
+			topology_method_is_tcp(e->method)
 				? ""
 				: "; if it is meant so, say \"max_loss\": 1");
 	}
@@ -343,7 +343,7 @@ static int take_path(struct dec *d, struct entry *e, size_t k)
 
 static int check_entry(struct dec *d, struct entry *e)
 {
-	bool tcp = e->method && e->method->tcp.streams;
+	bool tcp = topology_method_is_tcp(e->method);
 	int rc = make_flows(d, e);
 
 	if (!rc)

@@ -34,6 +34,12 @@ struct bench_cost {
 	double switch_s, nodes_s, vhost_s, irq_s, exits;
 };
 
+/* All CPU seconds of it: all cores charged. */
+static inline double bench_cost_total(const struct bench_cost *c)
+{
+	return c->switch_s + c->nodes_s + c->vhost_s + c->irq_s;
+}
+
 /* proc: "/proc", or a test's folder; hz: ticks a second in its stat; switch_pid 0: there is none;
  * a node's 0: not known. */
 struct bench_cost_sample bench_cost_read(

@@ -59,14 +59,6 @@ static json_t *machine_json(const struct bench_cmd *b)
 	return m;
 }
 
-static bool has_bridge(const struct topology *t)
-{
-	for (size_t i = 0; i < t->n_networks; i++)
-		if (t->networks[i].kind == TOPO_NET_BRIDGE)
-			return true;
-	return false;
-}
-
 json_t *bench_doctor(const struct topology *t, const struct lab_cpu *cpus, size_t n_cpus)
 {
 	struct doctor_finding f[DOCTOR_MAX + 1];
@@ -83,7 +75,7 @@ json_t *bench_doctor(const struct topology *t, const struct lab_cpu *cpus, size_
 	}
 	for (size_t i = 0; i < n; i++)
 		if (f[i].field == DOCTOR_FIGURES && f[i].verdict != DOCTOR_GOOD &&
-			(strcmp(f[i].name, DOCTOR_BRIDGE_FILTER) != 0 || has_bridge(t)))
+			(strcmp(f[i].name, DOCTOR_BRIDGE_FILTER) != 0 || topology_has_bridge(t)))
 			json_array_append_new(list, doctor_json(&f[i]));
 	free(v);
 	free(h);

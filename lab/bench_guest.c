@@ -4,10 +4,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include "base/base64.h"
-#include "lab/strs.h"
 
 #define KEEP_MAX (16u << 20) /* bytes of each stream */
 
@@ -41,21 +37,13 @@ int guest_command_start(
 	return 0;
 }
 
-static int keep(const json_t *reply, const char *key, char **out, size_t *n, struct err *e)
+static int keep(const json_t *reply, const char *key, struct exec_output *o, struct err *e)
 {
-	const char *text = json_string_value(json_object_get(reply, key));
-	size_t len = text ? strlen(text) : 0;
-	ssize_t got;
+	ssize_t n = exec_output_add(o, reply, key, KEEP_MAX);
 
-	*out = lab_realloc(*out, *n + len + 4, 1);
-	got = base64_decode(text ? text : "", len, (uint8_t *)*out + *n);
-	if (got < 0)
+	if (n == -EPROTO)
 		return err_set(e, -EPROTO, "the agent sent no base 64");
-	*n += (size_t)got;
-	(*out)[*n] = '\0';
-	return *n > KEEP_MAX
-		? err_set(e, -EFBIG, "the command wrote more than %u MiB", KEEP_MAX >> 20)
-		: 0;
+	return n < 0 ? err_set(e, (int)n, "the command wrote more than %u MiB", KEEP_MAX >> 20) : 0;
 }
 
 int guest_command_poll(struct guest_command *c, int wait_ms, struct err *e)
@@ -66,9 +54,9 @@ int guest_command_poll(struct guest_command *c, int wait_ms, struct err *e)
 
 	if (!reply)
 		return -EIO;
-	rc = keep(reply, "out", &c->out, &c->n_out, e);
+	rc = keep(reply, "out", &c->out, e);
 	if (!rc)
-		rc = keep(reply, "err", &c->err, &c->n_err, e);
+		rc = keep(reply, "err", &c->err, e);
 	if (!rc && json_is_true(json_object_get(reply, "ended"))) {
 		c->status = (int)json_integer_value(json_object_get(reply, "status"));
 		c->signal = (int)json_integer_value(json_object_get(reply, "signal"));
@@ -87,7 +75,7 @@ void guest_command_end(struct guest_command *c)
 		/* Its id is gone once its end was told. */
 		guest_command_poll(c, 1000, NULL);
 	}
-	free(c->out);
-	free(c->err);
+	free(c->out.bytes);
+	free(c->err.bytes);
 	*c = (struct guest_command){ 0 };
 }

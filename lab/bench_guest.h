@@ -7,14 +7,14 @@
 #define LANYARD_LAB_BENCH_GUEST_H
 
 #include "lab/bench_env.h"
+#include "lab/exec.h"
 
 struct guest_command {
 	struct bench_env *env;
 	size_t node;
-	json_int_t id;   /* 0: none runs */
-	char *out, *err; /* what it wrote so far; NULL: nothing */
-	size_t n_out, n_err;
-	int status, signal; /* once it has ended */
+	json_int_t id;               /* 0: none runs */
+	struct exec_output out, err; /* what it wrote so far */
+	int status, signal;          /* once it has ended */
 };
 
 /* argv: stolen. -ENOENT (ERR_REQUEST): the guest has no such program. To be ended with

@@ -169,7 +169,7 @@ void bench_plan_free(struct bench_plan *p)
 
 bool bench_is_tcp(const struct bench_trial *x)
 {
-	return x->method && x->method->tcp.streams;
+	return topology_method_is_tcp(x->method);
 }
 
 bool bench_node_sends(const struct bench_trial *x, size_t node)
@@ -212,8 +212,8 @@ json_t *bench_params_receive(const struct topology *t, const struct bench_trial 
 		const struct bench_flow *f = &x->flows[i];
 
 		if (f->to.node == node)
-			json_array_append_new(
-				flows, flow_json(t, "receive", x->id_base + f->id, &f->to, &f->from));
+			json_array_append_new(flows,
+				flow_json(t, "receive", x->id_base + f->id, &f->to, &f->from));
 	}
 	return params_new(flows, true);
 }
@@ -284,8 +284,8 @@ json_t *bench_params_learn(const struct topology *t, const struct bench_trial *x
 
 		if (!peer)
 			continue;
-		json_t *j = flow_json(t, "send", x->id_base + (unsigned)(x->n_flows + 1 + nic),
-			&self, peer);
+		json_t *j = flow_json(
+			t, "send", x->id_base + (unsigned)(x->n_flows + 1 + nic), &self, peer);
 		json_object_set_new(j, "size", json_integer(TOPO_FRAME_MIN));
 		json_object_set_new(j, "rate_mfps", json_integer(LEARN_MFPS));
 		json_object_set_new(j, "frames", json_integer(BENCH_LEARN_FRAMES));

@@ -168,10 +168,10 @@ static int read_receive(
 
 /* ---- a round ---- */
 
-static int read_flow(const struct bench_flow *f, const struct bench_raw *raw,
+/* id: what its frames carry. */
+static int read_flow(const struct bench_flow *f, unsigned id, const struct bench_raw *raw,
 	struct bench_flow_result *r, struct err *e)
 {
-	unsigned id = raw->id_base + f->id;
 	const json_t *send = find_flow(raw->status[f->from.node], id, "send");
 	const json_t *receive = find_flow(raw->status[f->to.node], id, "receive");
 
@@ -283,7 +283,7 @@ int bench_round_make(const struct topology *t, const struct bench_trial *x,
 	for (size_t i = 0; i < x->n_flows && !rc; i++) {
 		struct bench_flow_result *f = &r->flow[i];
 
-		rc = read_flow(&x->flows[i], raw, f, e);
+		rc = read_flow(&x->flows[i], x->id_base + x->flows[i].id, raw, f, e);
 		r->sent += f->sent;
 		r->received += f->received;
 		corrupt += f->corrupt;

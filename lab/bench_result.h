@@ -155,7 +155,6 @@ struct bench_round {
 /* What one run of a trial left behind. status: by node, NULL for those that take no part; so is
  * counted_before, what their NICs had counted until then, or NULL: not known of any. */
 struct bench_raw {
-	unsigned id_base; /* the trial's */
 	json_t **status, **counted_before;
 	json_t *stats_before, *stats_after;
 	const struct bench_cpu_sample *cpu_before, *cpu_after; /* n_nodes + 1; NULL: not known */

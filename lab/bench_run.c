@@ -11,8 +11,8 @@
 #include "lab/bench_taps.h"
 #include "lab/bench_vfs.h"
 
-#define IDS_LAST         65535u /* of a frame's 16 bits; 0 is no flow's */
-#define IDS_TO_LEARN     (TOPO_NICS_MAX + 1u)
+#define IDS_LAST           65535u /* of a frame's 16 bits; 0 is no flow's */
+#define IDS_TO_LEARN       (TOPO_NICS_MAX + 1u)
 #define LEARN_TIMEOUT_NS   (15 * NS_PER_S)
 #define LEARN_AGAIN_NS     (300 * NS_PER_MS)
 #define LEARN_FDB_LIMIT    50000 /* as many as the switch lists of a port */
@@ -347,9 +347,8 @@ static int add_histograms(
 {
 	for (size_t i = 0; i < x->n_flows; i++) {
 		size_t node = x->flows[i].to.node;
-		json_t *params =
-			json_pack("{s:b, s:i}", "histogram", 1, "flow",
-				(int)(x->id_base + x->flows[i].id));
+		json_t *params = json_pack(
+			"{s:b, s:i}", "histogram", 1, "flow", (int)(x->id_base + x->flows[i].id));
 		json_t *one = rpc_call(
 			env->agent[node], "traffic_status", params, BENCH_CALL_TIMEOUT_MS, e);
 
@@ -505,7 +504,7 @@ int bench_run_trial(struct bench_env *env, const struct bench_trial *planned, co
 	bool in_time = true;
 	int rc = -ENOMEM;
 
-	trial.id_base = raw.id_base = ids_take(env, planned);
+	trial.id_base = ids_take(env, planned);
 	raw.status = calloc(2 * env->t->n_nodes, sizeof(*raw.status));
 	struct bench_cpu_sample *cpu = calloc(2 * (env->t->n_nodes + 1), sizeof(*cpu));
 	if (!raw.status || !cpu) {

@@ -92,7 +92,7 @@ static int warm(struct bench_env *env, size_t node, struct err *e)
 /* What a command wrote to its standard error, or else its output, as one line. */
 static const char *words_of(struct guest_command *c)
 {
-	char *text = c->n_err ? c->err : c->out;
+	char *text = c->err.len ? c->err.bytes : c->out.bytes;
 
 	if (!text || !*text)
 		return "it said nothing";
@@ -111,7 +111,7 @@ static int listen_for(
 	int rc = start(
 		c, env, node, iperf_server_argv(env->t, x, IDLE_S * (daemon_ms(1000) / 1000)), e);
 
-	while (!rc && !(c->out && strstr(c->out, IPERF_LISTENS))) {
+	while (!rc && !(c->out.bytes && strstr(c->out.bytes, IPERF_LISTENS))) {
 		rc = guest_command_poll(c, POLL_MS, e);
 		if (rc > 0)
 			rc = err_set(e, -EIO, "guest %s: its iperf3 ended at once: %.300s",
@@ -181,12 +181,12 @@ static int result(struct guest_command *c, struct iperf_result *r, struct err *e
 	const struct bench_env *env = c->env;
 	int rc;
 
-	if (!c->n_out || c->signal)
+	if (!c->out.len || c->signal)
 		rc = err_set(e, -EIO, "iperf3 ended with %s %d: %.300s",
 			c->signal ? "signal" : "status", c->signal ? c->signal : c->status,
 			words_of(c));
 	else
-		rc = iperf_read(c->out, r, e);
+		rc = iperf_read(c->out.bytes, r, e);
 	return rc ? err_prefix(e, "guest %s", env->t->nodes[c->node].name) : 0;
 }
 

@@ -49,28 +49,26 @@ static double cycles(const struct context *c, const struct bench_round *r, doubl
 	return per_frame(r, seconds * c->tsc_hz);
 }
 
-#define FIGURES(X)                                                                             \
-	X(sent_fps, r->sent_fps)                                                               \
-	X(received_fps, r->received_fps)                                                       \
-	X(loss_ratio, r->sent ? (double)r->lost / (double)r->sent : NAN)                       \
-	X(min_us, c->latency.min_us)                                                           \
-	X(p50_us, c->latency.p50_us)                                                           \
-	X(p90_us, c->latency.p90_us)                                                           \
-	X(p99_us, c->latency.p99_us)                                                           \
-	X(p999_us, c->latency.p999_us)                                                         \
-	X(max_us, c->latency.max_us)                                                           \
-	X(mean_us, c->latency.mean_us)                                                         \
-	X(jitter_us, c->latency.p999_us - c->latency.min_us)                                   \
-	X(cycles_switch_busy, r->cost.switch_s > 0 ? r->sw.cycles_per_frame : 0)               \
-	X(cycles_switch, cycles(c, r, r->cost.switch_s))                                       \
-	X(cycles_nodes, cycles(c, r, r->cost.nodes_s))                                         \
-	X(cycles_vhost, cycles(c, r, r->cost.vhost_s))                                         \
-	X(cycles_interrupts, cycles(c, r, r->cost.irq_s))                                      \
-	X(cycles_total,                                                                        \
-		cycles(c, r,                                                                   \
-			r->cost.switch_s + r->cost.nodes_s + r->cost.vhost_s + r->cost.irq_s)) \
-	X(exits_per_frame, per_frame(r, r->cost.exits))                                        \
-	X(interrupts_per_frame, per_frame(r, (double)r->sw.notifications_sent))                \
+#define FIGURES(X)                                                               \
+	X(sent_fps, r->sent_fps)                                                 \
+	X(received_fps, r->received_fps)                                         \
+	X(loss_ratio, r->sent ? (double)r->lost / (double)r->sent : NAN)         \
+	X(min_us, c->latency.min_us)                                             \
+	X(p50_us, c->latency.p50_us)                                             \
+	X(p90_us, c->latency.p90_us)                                             \
+	X(p99_us, c->latency.p99_us)                                             \
+	X(p999_us, c->latency.p999_us)                                           \
+	X(max_us, c->latency.max_us)                                             \
+	X(mean_us, c->latency.mean_us)                                           \
+	X(jitter_us, c->latency.p999_us - c->latency.min_us)                     \
+	X(cycles_switch_busy, r->cost.switch_s > 0 ? r->sw.cycles_per_frame : 0) \
+	X(cycles_switch, cycles(c, r, r->cost.switch_s))                         \
+	X(cycles_nodes, cycles(c, r, r->cost.nodes_s))                           \
+	X(cycles_vhost, cycles(c, r, r->cost.vhost_s))                           \
+	X(cycles_interrupts, cycles(c, r, r->cost.irq_s))                        \
+	X(cycles_total, cycles(c, r, bench_cost_total(&r->cost)))                \
+	X(exits_per_frame, per_frame(r, r->cost.exits))                          \
+	X(interrupts_per_frame, per_frame(r, (double)r->sw.notifications_sent))  \
 	X(kicks_per_frame, per_frame(r, (double)r->sw.kicks_received))
 
 #define X(name, expression)                                                               \

@@ -142,10 +142,10 @@ static void print_losses(const struct printer *p, const json_t *path)
 
 static void print_remarks(const struct printer *p, const json_t *path)
 {
-	const json_t *rate, *load, *w;
+	const json_t *rate, *load;
 	const char *name = compare_string(path, "path");
-	char line[1200];
-	size_t i, k;
+	char line[1200], text[1024];
+	size_t i;
 
 	json_array_foreach (json_object_get(path, "rates"), i, rate) {
 		if (json_is_true(json_object_get(rate, "generator_limited"))) {
@@ -164,16 +164,11 @@ static void print_remarks(const struct printer *p, const json_t *path)
 		}
 	}
 	json_array_foreach (json_object_get(path, "loads"), i, load) {
-		size_t n = json_array_size(json_object_get(load, "warnings"));
-
-		json_array_foreach (json_object_get(load, "warnings"), k, w) {
-			if (k)
-				break;
-			snprintf(line, sizeof(line), "%s, %s: %s%s", name,
-				compare_string(load, "name"), json_string_value(w),
-				n > 1 ? " (and more: in the JSON)" : "");
-			say(p, "      ! ", line);
-		}
+		if (!compare_warning(json_object_get(load, "warnings"), text, sizeof(text)))
+			continue;
+		snprintf(
+			line, sizeof(line), "%s, %s: %s", name, compare_string(load, "name"), text);
+		say(p, "      ! ", line);
 	}
 }
 

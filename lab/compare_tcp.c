@@ -40,7 +40,6 @@ void compare_tcp_rows(const json_t *c, FILE *out, int path_w)
 void compare_tcp_remarks(const json_t *path, FILE *out, unsigned width)
 {
 	const json_t *tcp = json_object_get(path, "tcp");
-	const json_t *warnings = json_object_get(tcp, "warnings");
 	char text[512], line[640];
 
 	if (compare_drops(json_object_get(tcp, "drops"), text, sizeof(text))) {
@@ -48,10 +47,8 @@ void compare_tcp_remarks(const json_t *path, FILE *out, unsigned width)
 			compare_string(path, "path"), text);
 		report_wrap(out, width, 10, "        ", line);
 	}
-	if (json_array_size(warnings)) {
-		snprintf(line, sizeof(line), "%s: %.400s%s", compare_string(path, "path"),
-			json_string_value(json_array_get(warnings, 0)),
-			json_array_size(warnings) > 1 ? " (and more: in the JSON)" : "");
+	if (compare_warning(json_object_get(tcp, "warnings"), text, sizeof(text))) {
+		snprintf(line, sizeof(line), "%s: %s", compare_string(path, "path"), text);
 		report_wrap(out, width, 10, "      ! ", line);
 	}
 }

@@ -134,9 +134,8 @@ void compare_manner(const json_t *comparison, char *out, size_t size)
 	if (json_is_object(json_object_get(m, "tcp"))) {
 		double n = compare_number(json_object_get(m, "tcp"), "streams");
 
-		snprintf(out, size,
-			"between the guests' kernels, by iperf3: %.0f stream%s, %g s", n,
-			n > 1 ? "s" : "", seconds);
+		snprintf(out, size, "between the guests' kernels, by iperf3: %.0f stream%s, %g s",
+			n, n > 1 ? "s" : "", seconds);
 	} else if (json_is_object(m)) {
 		snprintf(out, size, "%s (%s), to %g%%, trials of %g s",
 			strcmp(compare_string(m, "search"), "verified") == 0
@@ -254,6 +253,15 @@ void compare_lost(const json_t *lost, char *out, size_t size)
 	if (unexplained > 0 && len + 40 < size)
 		snprintf(out + len, size - len, "%s %lld UNEXPLAINED", first ? "" : ",",
 			(long long)unexplained);
+}
+
+bool compare_warning(const json_t *warnings, char *out, size_t size)
+{
+	const char *first = json_string_value(json_array_get(warnings, 0));
+
+	snprintf(out, size, "%s%s", first ? first : "",
+		json_array_size(warnings) > 1 ? " (and more: in the JSON)" : "");
+	return first;
 }
 
 bool compare_drops(const json_t *drops, char *out, size_t size)

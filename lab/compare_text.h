@@ -45,6 +45,10 @@ const char *compare_figure_name(const char *key);
  * lost". */
 void compare_lost(const json_t *lost, char *out, size_t size);
 
+/* The first of a list of warnings, and that there are others; false: there is none. Rounds say the
+ * same with other figures. */
+bool compare_warning(const json_t *warnings, char *out, size_t size);
+
 /* "12 tx_ring_full, 3 rx_vlan" of an object of counts; false: there are none. */
 bool compare_drops(const json_t *drops, char *out, size_t size);
 

@@ -120,46 +120,50 @@ static void write_input(struct exec *x)
 
 /* ---- output ---- */
 
-static int keep(struct exec_output *o, const uint8_t *bytes, size_t n, struct err *e)
+ssize_t exec_output_add(struct exec_output *o, const json_t *reply, const char *key, size_t max)
 {
-	if (n > KEEP_MAX - o->len)
-		return err_set(e, -EFBIG, "the command wrote more than %u MiB: too much for --json",
-			KEEP_MAX >> 20);
-	o->bytes = lab_realloc(o->bytes, o->len + n + 1, 1);
-	memcpy(o->bytes + o->len, bytes, n);
-	o->len += n;
+	const char *text = json_string_value(json_object_get(reply, key));
+	size_t len = text ? strlen(text) : 0;
+	ssize_t n;
+
+	o->bytes = lab_realloc(o->bytes, o->len + len + 3, 1);
+	n = base64_decode(text ? text : "", len, (uint8_t *)o->bytes + o->len);
+	if (n < 0)
+		n = -EPROTO;
+	else if ((size_t)n > max - o->len)
+		n = -EFBIG;
+	else
+		o->len += (size_t)n;
 	o->bytes[o->len] = '\0';
-	return 0;
+	return n;
 }
 
 /* Whoever read our output has gone: the command is told as it would be by its own pipe. */
-static void pass_on(struct exec *x, int fd, const uint8_t *bytes, size_t n)
+static void pass_on(struct exec *x, int fd, const struct exec_output *o)
 {
-	if (x->no_reader || !fd_write_full(fd, bytes, n))
+	if (x->no_reader || !fd_write_full(fd, o->bytes, o->len))
 		return;
 	x->no_reader = true;
 	send_signal(x, SIGPIPE);
 }
 
-static int take(struct exec *x, const json_t *reply, const char *key, int fd, struct exec_output *o,
-	struct err *e)
+static int take(struct exec *x, const json_t *reply, const char *key, int fd,
+	struct exec_output *kept, struct err *e)
 {
-	const char *text = json_string_value(json_object_get(reply, key));
-	size_t len = text ? strlen(text) : 0;
-	uint8_t *bytes = lab_calloc(len + 3, 1);
-	ssize_t n = base64_decode(text ? text : "", len, bytes);
-	int r = 0;
+	struct exec_output passing = { 0 };
+	ssize_t n = exec_output_add(x->q->keep ? kept : &passing, reply, key, KEEP_MAX);
 
-	if (n < 0)
-		r = err_set(e, -EPROTO, "the agent of %s sent no base 64", x->agent.who);
-	else if (n > 0 && x->q->keep)
-		r = keep(o, bytes, (size_t)n, e);
-	else if (n > 0)
-		pass_on(x, fd, bytes, (size_t)n);
+	if (n == -EPROTO)
+		err_set(e, -EPROTO, "the agent of %s sent no base 64", x->agent.who);
+	if (n == -EFBIG)
+		err_set(e, -EFBIG, "the command wrote more than %u MiB: too much for --json",
+			KEEP_MAX >> 20);
+	if (passing.len)
+		pass_on(x, fd, &passing);
 	if (n > 0)
 		x->wait_ms = WAIT_MIN_MS;
-	free(bytes);
-	return r;
+	free(passing.bytes);
+	return n < 0 ? (int)n : 0;
 }
 
 /* 1: the command has ended, and all that it wrote is here. */

@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "lab/lab.h"
@@ -25,9 +26,13 @@ struct exec_request {
 };
 
 struct exec_output {
-	char *bytes; /* NUL behind them */
+	char *bytes; /* NUL behind them; NULL: none yet */
 	size_t len;
 };
+
+/* Adds what an agent's reply has in base 64 at that key; o->bytes is to be freed. How many bytes;
+ * -EPROTO: it is no base 64; -EFBIG: they would be more than max. */
+ssize_t exec_output_add(struct exec_output *o, const json_t *reply, const char *key, size_t max);
 
 struct exec_result {
 	int status; /* of the command, if no signal ended it */

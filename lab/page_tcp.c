@@ -92,21 +92,20 @@ static void put_rows(struct page *p, const json_t *c)
 	}
 }
 
-/* One a path, as in the table: rounds say the same with other figures. */
+/* One a path, as in the table. */
 static void put_warnings(struct page *p, const json_t *c)
 {
 	const json_t *path;
+	char text[512];
 	size_t k;
 
 	json_array_foreach (json_object_get(c, "paths"), k, path) {
 		const json_t *all = json_object_get(json_object_get(path, "tcp"), "warnings");
 
-		if (!json_array_size(all))
+		if (!compare_warning(all, text, sizeof(text)))
 			continue;
 		fputs("<p class=\"warn\">", p->out);
-		page_putf(p, "%s: %s%s", compare_string(path, "path"),
-			json_string_value(json_array_get(all, 0)),
-			json_array_size(all) > 1 ? " (and more: in the JSON)" : "");
+		page_putf(p, "%s: %s", compare_string(path, "path"), text);
 		fputs("</p>\n", p->out);
 	}
 }

@@ -70,6 +70,7 @@ json_t *report_places_json(const struct bench_places *p);
 json_t *report_switch_json(const struct bench_switch_result *s);
 json_t *report_cpus_json(const struct topology *t, const struct bench_round *r);
 json_t *report_cost_json(const struct bench_cost *c);
+json_t *report_warnings_json(const struct bench_round *r);
 
 /* Each network's counters since the lab came up, out of the switch's stats; NULL: none known. */
 json_t *report_networks_json(

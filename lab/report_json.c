@@ -167,18 +167,24 @@ json_t *report_cost_json(const struct bench_cost *c)
 		"interrupts_s", report_number(c->irq_s), "exits", report_number(c->exits));
 }
 
+json_t *report_warnings_json(const struct bench_round *r)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->n_warnings; i++)
+		json_array_append_new(list, json_string(r->warnings[i].text));
+	return list;
+}
+
 json_t *report_round_json(
 	const struct topology *t, const struct bench_trial *x, const struct bench_round *r)
 {
 	json_t *j = json_object(), *flows = json_array(), *nets = json_array();
-	json_t *warnings = json_array();
 
 	for (size_t i = 0; i < r->n_flows; i++)
 		json_array_append_new(flows, flow_result_json(&x->flows[i], &r->flow[i]));
 	for (size_t i = 0; i < r->n_nets; i++)
 		json_array_append_new(nets, net_json(t, i, &r->net[i]));
-	for (size_t i = 0; i < r->n_warnings; i++)
-		json_array_append_new(warnings, json_string(r->warnings[i].text));
 	json_object_set_new(j, "sent", count(r->sent));
 	json_object_set_new(j, "received", count(r->received));
 	json_object_set_new(j, "lost", json_integer(r->lost));
@@ -198,7 +204,7 @@ json_t *report_round_json(
 	json_object_set_new(j, "cpu", report_cpus_json(t, r));
 	json_object_set_new(j, "generators", generators_json(t, x, r));
 	json_object_set_new(j, "cost", report_cost_json(&r->cost));
-	json_object_set_new(j, "warnings", warnings);
+	json_object_set_new(j, "warnings", report_warnings_json(r));
 	return j;
 }
 

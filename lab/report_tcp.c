@@ -25,17 +25,17 @@ static double busy(const struct bench_tcp_round *r, double tsc_hz)
 	return cycles(r, (double)r->round.sw.busy_cycles / tsc_hz, tsc_hz);
 }
 
-#define FIGURES(X)                                                                                \
-	X(goodput_bps, r->tcp.goodput_bps)                                                        \
-	X(sent_bps, r->tcp.sent_bps)                                                              \
-	X(retransmits, r->tcp.retransmits)                                                        \
-	X(rtt_us, r->tcp.rtt_us)                                                                  \
-	X(cycles_per_byte_switch_busy, busy(r, hz))                                               \
-	X(cycles_per_byte_switch, cycles(r, c->switch_s, hz))                                     \
-	X(cycles_per_byte_nodes, cycles(r, c->nodes_s, hz))                                       \
-	X(cycles_per_byte_vhost, cycles(r, c->vhost_s, hz))                                       \
-	X(cycles_per_byte_interrupts, cycles(r, c->irq_s, hz))                                    \
-	X(cycles_per_byte_total, cycles(r, c->switch_s + c->nodes_s + c->vhost_s + c->irq_s, hz)) \
+#define FIGURES(X)                                                   \
+	X(goodput_bps, r->tcp.goodput_bps)                           \
+	X(sent_bps, r->tcp.sent_bps)                                 \
+	X(retransmits, r->tcp.retransmits)                           \
+	X(rtt_us, r->tcp.rtt_us)                                     \
+	X(cycles_per_byte_switch_busy, busy(r, hz))                  \
+	X(cycles_per_byte_switch, cycles(r, c->switch_s, hz))        \
+	X(cycles_per_byte_nodes, cycles(r, c->nodes_s, hz))          \
+	X(cycles_per_byte_vhost, cycles(r, c->vhost_s, hz))          \
+	X(cycles_per_byte_interrupts, cycles(r, c->irq_s, hz))       \
+	X(cycles_per_byte_total, cycles(r, bench_cost_total(c), hz)) \
 	X(exits_per_megabyte, c->exits / (r->tcp.received_bytes / 1e6))
 
 #define X(name, expression)                                                             \
@@ -72,10 +72,6 @@ static json_t *figures_json(const struct bench_tcp_round *r, size_t n, double ts
 
 static json_t *round_json(const struct topology *t, const struct bench_tcp_round *r)
 {
-	json_t *warnings = json_array();
-
-	for (size_t i = 0; i < r->round.n_warnings; i++)
-		json_array_append_new(warnings, json_string(r->round.warnings[i].text));
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o}",
 		"goodput_bps", report_number(r->tcp.goodput_bps), "sent_bps",
 		report_number(r->tcp.sent_bps), "received_bytes",
@@ -84,7 +80,7 @@ static json_t *round_json(const struct topology *t, const struct bench_tcp_round
 		report_number(r->tcp.rtt_us), "mss", report_number(r->tcp.mss), "congestion",
 		r->tcp.congestion, "program", r->tcp.version, "switch",
 		report_switch_json(&r->round.sw), "cpu", report_cpus_json(t, &r->round), "cost",
-		report_cost_json(&r->round.cost), "warnings", warnings);
+		report_cost_json(&r->round.cost), "warnings", report_warnings_json(&r->round));
 }
 
 /* What the switch dropped meanwhile, by reason, and each different warning once. */
