@@ -81,7 +81,7 @@ void compare_print_comparison(const json_t *comparison, FILE *out, unsigned widt
 /* compare_tcp.c: the part of it where TCP was measured; what is to be said of a path. */
 void compare_tcp_rows(const json_t *comparison, FILE *out, int path_width);
 void compare_tcp_remarks(const json_t *path, FILE *out, unsigned width);
-/* After the last: what the columns mean. */
-void compare_print_end(FILE *out, unsigned width);
+/* After the last of these: what the columns that were printed mean. */
+void compare_print_end(const json_t *comparisons, FILE *out, unsigned width);
 
 #endif

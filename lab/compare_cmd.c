@@ -163,7 +163,7 @@ static int run_all(struct compare_cmd *c, struct err *e)
 	if (!rc)
 		rc = bench_clock_rate(&clock, &end, c->b.env.tsc_hz, e);
 	if (!rc)
-		compare_print_end(c->b.out, width);
+		compare_print_end(c->comparisons, c->b.out, width);
 	return rc;
 }
 

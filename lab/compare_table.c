@@ -235,15 +235,29 @@ void compare_print_comparison(const json_t *c, FILE *out, unsigned width)
 	fflush(out);
 }
 
-void compare_print_end(FILE *out, unsigned width)
+void compare_print_end(const json_t *comparisons, FILE *out, unsigned width)
 {
+	bool tcp = false, frames = false;
+	const json_t *c;
+	size_t i;
+
+	json_array_foreach (comparisons, i, c) {
+		tcp |= compare_is_tcp(c);
+		frames |= !compare_is_tcp(c);
+	}
 	fputc('\n', out);
 	report_wrap(out, width, 2, "",
-		"Figures are medians of the rounds; interval: of that median, by order statistics. Gbit/s: "
-		"layer 2. Latency: sender's time stamp to receiver's, of several flows the worst. cyc/sw: "
-		"busy cycles of the switch per frame; cyc/all: cycles of all CPU time, polling included, of "
-		"switch, guests, vhost threads and the host's interrupts, per frame received. Of TCP, bits/s: payload received; resent: segments; cyc/B: per byte of "
-		"payload. + better, "
-		"- worse: differences whose interval leaves out no difference at all.");
+		"Figures are medians of the rounds; interval: of that median, by order statistics. "
+		"+ better, - worse: differences whose interval leaves out no difference at all.");
+	if (frames)
+		report_wrap(out, width, 2, "",
+			"Gbit/s: layer 2. Latency: sender's time stamp to receiver's, of several flows the "
+			"worst. cyc/sw: busy cycles of the switch per frame; cyc/all: cycles of all CPU "
+			"time, polling included, of switch, guests, vhost threads and the host's "
+			"interrupts, per frame received.");
+	if (tcp)
+		report_wrap(out, width, 2, "",
+			"Of TCP, bits/s: payload received; resent: segments; cyc/B: cycles of all CPU "
+			"time, polling included, per byte of payload; sw: busy ones of the switch.");
 	fflush(out);
 }

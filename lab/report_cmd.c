@@ -83,7 +83,7 @@ static void print_all(const json_t *doc, const struct strs *remarks, FILE *out)
 		report_wrap(out, width, 8, "  ! ", remarks->v[i]);
 	json_array_foreach (json_object_get(doc, "comparisons"), i, c)
 		compare_print_comparison(c, out, width);
-	compare_print_end(out, width);
+	compare_print_end(json_object_get(doc, "comparisons"), out, width);
 }
 
 static int report(struct report_cmd *r, struct err *e)

@@ -111,6 +111,8 @@ class Tcp(TcpCase):
         with open(html) as f:
             page = f.read()
         check_page(self, page)
+        self.assertIn("Of TCP, bits/s: payload received", done.stdout)
+        self.assertNotIn("Gbit/s: layer 2", done.stdout)
         for text in ("Goodput of TCP", "CPU cycles a byte of payload", "segments sent again"):
             self.assertIn(text, page)
         again = self.lanyard("report", out, "--html", self.path("again.html"))

@@ -183,6 +183,9 @@ class Report(Case):
         self.assertRegex(done.stdout, r"NDR +split +1\.00 M")
         self.assertRegex(done.stdout, r"\n +packed +2\.00 M")
         self.assertIn("2 of 1000 frames lost: 2 switch: tx_ring_full", done.stdout)
+        # What the columns mean, of those that are there.
+        self.assertIn("Gbit/s: layer 2", done.stdout)
+        self.assertNotIn("Of TCP", done.stdout)
         with open(out) as f:
             page = check_page(self, f.read())
         text = " ".join("".join(page.text).split())
