@@ -102,14 +102,15 @@ def _initramfs(kernel):
 
 
 class L1:
-    def __init__(self, out, nics=(), cpus=2, memory_mb=MEMORY_MB, counted=False):
+    def __init__(self, out, nics=(), cpus=2, memory_mb=MEMORY_MB, counted=False, anti_spoof=False):
         """out: a folder of the host's; what L1 leaves in /mnt is found there. counted: while a CPU
         of L1's is busy, its clock is the number of instructions, a nanosecond each: what they take is
-        the same whatever else this host does; waits take their time. Slower: one thread for all CPUs."""
+        the same whatever else this host does; waits take their time. Slower: one thread for all CPUs.
+        anti_spoof: an igb drops what its PF's driver tells it to, as a real one (see qemu.py)."""
         self.out, self.nics, self.cpus = os.path.abspath(out), nics, cpus
         self.memory_mb, self.counted = memory_mb, counted
         os.makedirs(self.out, exist_ok=True)
-        self.qemu = Qemu(self.out)
+        self.qemu = Qemu(self.out, anti_spoof)
         self.kernel = Kernel("amd64")
         self.initramfs = _initramfs(self.kernel)
 

@@ -214,7 +214,7 @@ class Vfs(Vfio):
         sender are dropped (spoofchk) is the NIC's to do, and QEMU's igb does not: its transmit path
         never reads DTXSWC's bits for it (10.0; hw/net/igb_core.c). So here it is shown that the bits
         are what was asked for, and that a guest that tries is heard with spoofchk off, and with it on
-        not more."""
+        not more. by_hand/test_spoof.py has an igb that does, and the frames that it drops."""
         with self.assertRaisesRegex(GuestError, "Cannot assign requested address"):
             a.run(f"ip link set eth0 address {SPOOFED}")
         self.assertIn(MACS[0], a.run("ip link show eth0"))
