@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <rte_bus_vdev.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -38,7 +39,10 @@ static int attach(struct nic *n, const char *bus, const char *name, const char *
 	/* The module may have come after the switch's start. */
 	if (!rte_vfio_is_enabled("vfio_pci"))
 		rte_vfio_enable("vfio");
-	ret = rte_eal_hotplug_add(bus, name, args);
+	/* A virtual device's arguments may have paths in them: rte_eal_hotplug_add() takes 127
+	 * characters of them from DPDK 24.11 on. */
+	ret = strcmp(bus, "vdev") == 0 ? rte_vdev_init(name, args)
+				       : rte_eal_hotplug_add(bus, name, args);
 	if (ret == 0 && rte_eth_dev_get_port_by_name(name, &n->port) == 0) {
 		n->attached = true;
 		return 0;

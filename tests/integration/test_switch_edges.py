@@ -381,6 +381,11 @@ class Vdev(Kernels):
         self.bytes_both_ways(far)
         self.assertEqual("net_af_packet", self.sw.port("v")["device"]["driver"])
 
+    def test_long_arguments(self):
+        """Whatever a device is called by: paths are long."""
+        self.make_vdev("net_null0" + 24 * ",size=64")
+        self.assertEqual("net_null", self.sw.port("v")["device"]["driver"])
+
     def test_refusals(self):
         self.make_vdev("net_null0")
         port = dict(name="x", network="lan", kind="vdev")

@@ -3,8 +3,8 @@
 #include "traffic/dpdk/device.h"
 
 #include <errno.h>
+#include <rte_bus_vdev.h>
 #include <rte_cycles.h>
-#include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -118,7 +118,8 @@ int tg_device_make(const struct tg_options *o, uint32_t i, uint16_t *ethdev, str
 		o->socket[i], ether_mac_str(o->mac[i], mac), o->queue_size, o->server,
 		o->packed || o->port_packed[i], o->mergeable && !o->port_unmergeable[i],
 		o->in_order, o->vectorized);
-	ret = rte_eal_hotplug_add("vdev", name, args);
+	/* Not by rte_eal_hotplug_add(): that takes 127 characters from DPDK 24.11 on. */
+	ret = rte_vdev_init(name, args);
 	if (ret == 0)
 		ret = rte_eth_dev_get_port_by_name(name, ethdev);
 	return ret ? device_failed(o, i, ret, e) : 0;
