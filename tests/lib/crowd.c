@@ -31,7 +31,8 @@
 #define RX_RING 0u
 #define TX_RING 0x1000u
 #define BUFFERS 0x2000u
-#define MEM     (BUFFERS + (SIZE + 1) * BUF)
+/* Whole pages: DPDK 24.11 refuses a file that ends within one. */
+#define MEM     ((BUFFERS + (SIZE + 1) * BUF + 4095) & ~4095u)
 #define GPA     0x100000000ull
 #define USER    0x7000000000ull
 #define WAIT_NS (2 * NS_PER_S) /* for a frame */
