@@ -109,19 +109,25 @@ void folder_close(struct folder *f)
 static const char *const of_node[] = { ".sock", ".log", ".agent", ".console", ".console.log",
 	".initrd", ".disks.pid", ".disks.log" };
 
-/* ... and of each disk and share of its, by number: ".fs0.vhost". */
+#define N_OF_NODE (sizeof of_node / sizeof of_node[0])
+
+/* ... and of each disk and share of its, by number: ".fs0.vhost". The virtiofsd in Rust writes a
+ * ".vhost.pid", and leaves it. */
+static const char *const of_part[] = { ".vhost", ".vhost.pid", ".log", ".dir" };
+
+#define N_OF_PART (sizeof of_part / sizeof of_part[0])
+
 static bool is_numbered(const char *end)
 {
-	static const char *const parts[] = { ".fs", ".disk" },
-				 *const kinds[] = { ".vhost", ".log", ".dir" };
+	static const char *const parts[] = { ".fs", ".disk" };
 
 	for (size_t i = 0; i < 2; i++) {
 		size_t n = strlen(parts[i]), digits = 0;
 
 		if (strncmp(end, parts[i], n) == 0)
 			digits = strspn(end + n, "0123456789");
-		for (size_t k = 0; digits && k < 3; k++)
-			if (strcmp(end + n + digits, kinds[k]) == 0)
+		for (size_t k = 0; digits && k < N_OF_PART; k++)
+			if (strcmp(end + n + digits, of_part[k]) == 0)
 				return true;
 	}
 	return false;
@@ -129,13 +135,11 @@ static bool is_numbered(const char *end)
 
 static bool is_of_node(const char *end)
 {
-	for (size_t j = 0; j < sizeof of_node / sizeof of_node[0]; j++)
+	for (size_t j = 0; j < N_OF_NODE; j++)
 		if (strcmp(end, of_node[j]) == 0)
 			return true;
 	return is_numbered(end);
 }
-
-#define N_OF_NODE (sizeof of_node / sizeof of_node[0])
 
 static bool ends_in(const char *name, const char *end)
 {

@@ -195,6 +195,8 @@ static void virtiofsd_options(
 		return;
 	}
 	strs_add(a, "--shared-dir=%s", folder);
+	/* An overlay, as a guest's root is one, has no use for a folder that is a mount point. */
+	strs_add(a, "--no-announce-submounts");
 	strs_add(a, "--sandbox=chroot");
 	strs_add(a, "--cache=auto");
 	strs_add(a, "--log-level=warn");

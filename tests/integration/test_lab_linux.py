@@ -113,7 +113,8 @@ class UpDown(LinuxCase):
         self.assertEqual([], self.options("b", "disk") + self.options("b", "fs"))
         # So are the back ends: this virtiofsd goes for the one in Rust.
         self.assertEqual([[f"--socket-path={self.lab_path('a.fs0.vhost')}",
-                           f"--shared-dir={self.run_dir}/shared", "--sandbox=chroot",
+                           f"--shared-dir={self.run_dir}/shared",
+                           "--no-announce-submounts", "--sandbox=chroot",
                            "--cache=auto", "--log-level=warn"]], self.args("virtiofsd"))
         storage = self.args("qemu-storage-daemon")[0]
         self.assertEqual(["--pidfile", "--blockdev", "--export"], storage[::2])

@@ -414,6 +414,9 @@ class BackEnd(Fake):
         self.fail("start")
         if who == "virtiofsd":
             self.listen(options["socket-path"], self.ignore)
+            # As the one in Rust: it stays.
+            with open(options["socket-path"] + ".pid", "w") as f:
+                f.write(f"{os.getpid()}\n")
         for text in options.get("export", []):
             self.listen(json.loads(text)["addr"]["path"], self.ignore)
         if "pidfile" in options:

@@ -113,10 +113,10 @@ static void test_command_lines(void **state)
 	expect_args(&p, STEP_SHARE, "a.fs0",
 		"/p/lanyard show-folder / /run/lanyard/s/a.fs0.dir " RUST
 		" --socket-path=/run/lanyard/s/a.fs0.vhost --shared-dir=/run/lanyard/s/a.fs0.dir "
-		"--sandbox=chroot --cache=auto --log-level=warn");
+		"--no-announce-submounts --sandbox=chroot --cache=auto --log-level=warn");
 	expect_args(&p, STEP_SHARE, "a.fs1",
 		RUST " --socket-path=/run/lanyard/s/a.fs1.vhost --shared-dir=/labs/d "
-		     "--sandbox=chroot --cache=auto --log-level=warn");
+		     "--no-announce-submounts --sandbox=chroot --cache=auto --log-level=warn");
 	expect_args(&p, STEP_DISKS, "a",
 		"/usr/bin/qemu-storage-daemon --pidfile /run/lanyard/s/a.disks.pid --blockdev "
 		"{'driver':'qcow2','node-name':'disk1','read-only':false,'discard':'unmap','file':"
