@@ -214,7 +214,16 @@ def _libraries(path):
     missing = re.findall(r"(\S+) => not found", done.stdout)
     if missing:
         raise RuntimeError(f"{path}: libraries are missing: {missing}")
-    return re.findall(r"(/\S+) \(0x", done.stdout)
+    found = re.findall(r"(/\S+) \(0x", done.stdout)
+    # The C library loads one more for who cancels threads (iperf3 3.16 and later).
+    if any(b"pthread_cancel\0" in _bytes(p) for p in [path, *found] if "libc.so" not in p):
+        found += [os.path.join(os.path.dirname(p), "libgcc_s.so.1") for p in found if "libc.so" in p]
+    return found
+
+
+def _bytes(path):
+    with open(path, "rb") as f:
+        return f.read()
 
 
 class Initramfs:
@@ -261,11 +270,9 @@ class Initramfs:
         path = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
         if not path:
             raise RuntimeError(f"{name} is not installed (tools/install-deps test installs it)")
-        with open(path, "rb") as f:
-            self.add_file(f"bin/{name}", f.read(), 0o755)
+        self.add_file(f"bin/{name}", _bytes(path), 0o755)
         for library in [*_libraries(path), *libraries]:
-            with open(library, "rb") as f:
-                self.add_file(library.lstrip("/"), f.read(), 0o755)
+            self.add_file(library.lstrip("/"), _bytes(library), 0o755)
 
     def add_modules(self, kernel, names):
         """Modules to modules/, which of them and in which order to insmod in modules/order."""
